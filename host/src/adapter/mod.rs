@@ -1,0 +1,55 @@
+//! Adapters as processes: which there are, how one is started, asked and ended.
+//!
+//! ```text
+//! discovery ─► Candidate ─► process ─► connection ─► supervisor ─► Adapter::call
+//! ```
+
+use std::path::PathBuf;
+
+/// An executable that may serve as an adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The adapter's name.
+    pub name: String,
+    /// How it was found.
+    pub source: Source,
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// How an adapter was found, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub enum Source {
+    /// Named with a path in `platform.yaml`.
+    #[serde(rename = "path")]
+    Explicit,
+    /// Linked into this program, which runs itself again.
+    #[serde(rename = "built-in")]
+    BuiltIn,
+    /// In the user's plugin directory.
+    #[serde(rename = "plugin-directory")]
+    PluginDirectory,
+    /// `ztc-adapter-<name>` on PATH.
+    #[serde(rename = "PATH")]
+    Path,
+}
+
+impl Source {
+    /// Returns the word for it in files and lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Explicit => "path",
+            Self::BuiltIn => "built-in",
+            Self::PluginDirectory => "plugin-directory",
+            Self::Path => "PATH",
+        }
+    }
+}
+
+pub mod discovery;
+pub mod supervisor;
+
+pub use discovery::Discovery;
+pub use supervisor::{Adapter, Supervisor};

@@ -1,0 +1,98 @@
+//! The commands, one file each: what the options mean and the order of the steps. The work itself is in the other modules.
+
+pub(crate) mod bootstrap;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod eject;
+pub(crate) mod graph;
+pub(crate) mod init;
+pub(crate) mod plan;
+pub(crate) mod plugins;
+pub(crate) mod render;
+pub(crate) mod secrets;
+pub(crate) mod status;
+pub(crate) mod vacuum;
+pub(crate) mod validate;
+pub(crate) mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Command, Global};
+use crate::error::{Exit, Failure};
+use crate::mask::Mask;
+use crate::paths::{Machine, Repository};
+use crate::ui::{Loudness, Ui};
+
+/// What every command works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) repository: Repository,
+    pub(crate) machine: Machine,
+    pub(crate) ui: Ui,
+}
+
+/// Runs the program: an adapter or helper of its own where it was started as one, else the command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = voice(&cli.global);
+    match context(&cli.global, ui.clone()).and_then(|context| dispatch(&context, cli.command)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn voice(global: &Global) -> Ui {
+    let loudness = if global.quiet { Loudness::Quiet } else { Loudness::Normal };
+    Ui::new(loudness, !global.no_color, global.json, Mask::default())
+}
+
+fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
+    let repository = Repository::find(global.directory.as_deref())?;
+    Ok(Context { repository, machine: Machine::find(), ui })
+}
+
+fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Render(arguments) => render::run(context, &arguments),
+        Command::Validate(arguments) => validate::run(context, &arguments),
+        Command::Plan(arguments) => plan::run(context, &arguments),
+        Command::Bootstrap(arguments) => bootstrap::run(context, &arguments),
+        Command::Status(arguments) => status::run(context, &arguments),
+        Command::Graph(arguments) => graph::run(context, &arguments),
+        Command::Eject(arguments) => eject::run(context, &arguments),
+        Command::Secrets(arguments) => secrets::run(context, &arguments),
+        Command::Plugins(arguments) => plugins::run(context, &arguments),
+        Command::Vacuum(arguments) => vacuum::run(context, &arguments),
+        Command::Doctor(arguments) => doctor::run(context, &arguments),
+        Command::Version(arguments) => version::run(context, &arguments),
+        Command::Completions(arguments) => completions::run(context, &arguments),
+    }
+}
+
+/// Help and version go to stdout with 0; wrong usage goes to stderr with 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
+        _ => Exit::Invalid.into(),
+    }
+}
+
+/// Runs what waits for adapters, timers and signals.
+pub(crate) fn wait_for<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("failed to start the runtime").detail(error))?
+        .block_on(future)
+}

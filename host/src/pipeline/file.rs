@@ -1,0 +1,92 @@
+//! The pipeline file, `bootstrap/pipeline/<environment>.yaml`: its form, and how the stages of all adapters become one.
+//!
+//! Everything here is pure. The form is the seed of every run: nothing that a run needs is anywhere else but in the artifacts it names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use ztc_protocol::manifest::Tool;
+use ztc_protocol::stage::{ForEach, Retry, StageKind};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// The environment.
+    pub mode: String,
+    /// How many stages there are.
+    pub total_steps: usize,
+    /// Variables that every stage sees, from all adapters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The stages, in an order in which they could run one by one.
+    pub stages: Vec<StageEntry>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageEntry {
+    /// Unique in the file.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// The section of `platform.yaml` that it comes from.
+    pub adapter: String,
+    /// `<section>://<script>`: the artifact `debug/scripts/<section>/<script>`.
+    pub script: String,
+    /// Groups its cache entries; `null`: always runs.
+    pub cache_key: Option<String>,
+    /// Whether the run ends when it fails.
+    pub required: bool,
+    /// When it runs.
+    pub phase: StageKind,
+    /// Arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Skipped when this variable is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_if_empty: Option<String>,
+    /// The script's context data: an artifact below `debug/scripts/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_file: Option<String>,
+    /// The barrier that must be reached before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<String>,
+    /// The stages before it: those named by the adapter and those that the order implies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// The barriers that it reaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<String>,
+    /// The items it runs for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
+    /// Seconds.
+    pub timeout: u32,
+    /// Runs again after a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Secrets in its environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretEntry>,
+    /// Variables of the operator's environment that it sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
+    /// Programs that it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Files in its private directory: name there → artifact.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// Whether it destroys data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destructive: bool,
+}
+
+/// A secret of a stage: which variable gets the value of which reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecretEntry {
+    /// The variable.
+    pub variable: String,
+    /// The key of the adapter's section that holds the reference.
+    pub input: String,
+}

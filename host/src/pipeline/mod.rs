@@ -1,0 +1,7 @@
+//! The bootstrap: from the pipeline file through a plan to a run.
+//!
+//! ```text
+//! stages of all adapters ─► file::compose ─► bootstrap/pipeline/<env>.yaml ─► plan ─► scheduler ─► runner ─► journal, cache, events
+//! ```
+
+pub mod file;

@@ -1,0 +1,11 @@
+//! Secrets: references to them, their values while they are needed, generated bundles and the placeholders that stand for them.
+//!
+//! Values live in memory only and every one of them is known to the [`crate::mask::Mask`].
+
+pub mod bundle;
+pub mod git;
+pub mod reference;
+pub mod vault;
+
+pub use reference::Reference;
+pub use vault::Vault;

@@ -1,0 +1,135 @@
+//! The only module that prints. Data go to stdout, everything else to stderr; every text is masked first.
+//!
+//! Text is readable without colour; colour is used where the stream is a terminal and neither `NO_COLOR` nor `--no-color` forbids it.
+
+pub mod failure;
+pub mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use console::Style;
+use serde::Serialize;
+
+use crate::error::{Failure, Finding};
+use crate::mask::Mask;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    /// Only failures.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+}
+
+/// The program's voice; clones share everything.
+#[derive(Clone)]
+pub struct Ui {
+    loudness: Loudness,
+    color: bool,
+    json: bool,
+    mask: Mask,
+}
+
+impl Ui {
+    /// Makes the voice. `color` is what the command line says; the environment and the terminal have their say too.
+    pub fn new(loudness: Loudness, color: bool, json: bool, mask: Mask) -> Self {
+        let wanted = color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let color = wanted && (io::stderr().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some());
+        console::set_colors_enabled(color && io::stdout().is_terminal());
+        console::set_colors_enabled_stderr(color);
+        Self { loudness, color, json, mask }
+    }
+
+    /// Whether a program reads stdout.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether only failures are said.
+    pub fn is_quiet(&self) -> bool {
+        self.loudness == Loudness::Quiet
+    }
+
+    /// Whether a person can be asked: stdin and stderr are a terminal.
+    pub fn is_interactive(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// The values that never appear.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Prints data to stdout as they are, with a newline at the end.
+    pub fn data(&self, text: &str) {
+        write_line(io::stdout().lock(), &self.mask.apply(text));
+    }
+
+    /// Prints data to stdout as JSON.
+    pub fn json(&self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.data(&text),
+            Err(error) => self.failure(&Failure::failed("failed to write the result as JSON").detail(error)),
+        }
+    }
+
+    /// Prints one JSON object on one line to stdout.
+    pub fn json_line(&self, value: &impl Serialize) {
+        if let Ok(text) = serde_json::to_string(value) {
+            self.data(&text);
+        }
+    }
+
+    /// Says something to the person.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if self.loudness > Loudness::Quiet {
+            write_line(io::stderr().lock(), &self.mask.apply(text.as_ref()));
+        }
+    }
+
+    /// Says that something is done.
+    pub fn done(&self, text: impl AsRef<str>) {
+        self.say(format!("{} {}", self.style().green().apply_to("✓"), text.as_ref()));
+    }
+
+    /// Says what to type next.
+    pub fn next(&self, command: &str, what: &str) {
+        self.say(format!("  next: {}  {what}", self.style().bold().apply_to(command)));
+    }
+
+    /// Shows a finding (usually a warning).
+    pub fn finding(&self, finding: &Finding) {
+        if self.loudness > Loudness::Quiet {
+            self.print_error(&failure::finding_text(finding, &self.style()));
+        }
+    }
+
+    /// Shows a warning.
+    pub fn warning(&self, message: impl Into<String>) {
+        self.finding(&Finding::warning(message));
+    }
+
+    /// Shows why the command failed: for a person on stderr; with `--json` also as an object `{"error": ...}` on stdout.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            self.json(&serde_json::json!({ "error": failure }));
+        }
+        self.print_error(&failure::text(failure, &self.style()));
+    }
+
+    /// A style that is plain where colour is off.
+    pub fn style(&self) -> Style {
+        Style::new().for_stderr().force_styling(self.color)
+    }
+
+    fn print_error(&self, text: &str) {
+        write_line(io::stderr().lock(), &self.mask.apply(text));
+    }
+}
+
+/// Writes a line; a reader that went away is not an error.
+fn write_line(mut stream: impl Write, text: &str) {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let _ = writeln!(stream, "{text}").and_then(|()| stream.flush());
+}
