@@ -4,4 +4,7 @@
 //! stages of all adapters ─► file::compose ─► bootstrap/pipeline/<env>.yaml ─► plan ─► scheduler ─► runner ─► journal, cache, events
 //! ```
 
+mod compose;
 pub mod file;
+mod names;
+pub mod order;
