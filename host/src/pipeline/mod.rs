@@ -5,6 +5,12 @@
 //! ```
 
 mod compose;
+pub mod context;
 pub mod file;
 mod names;
 pub mod order;
+pub mod output;
+pub mod scheduler;
+pub mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
