@@ -45,3 +45,15 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     file.persist(path)?;
     File::open(directory)?.sync_all()
 }
+
+/// Opens a file for the owner only, for reading and writing what it holds.
+pub(crate) fn read_write(path: &Path) -> io::Result<File> {
+    private(
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false),
+    )
+    .open(path)
+}

@@ -4,6 +4,7 @@
 //! stages of all adapters ─► file::compose ─► bootstrap/pipeline/<env>.yaml ─► plan ─► scheduler ─► runner ─► journal, cache, events
 //! ```
 
+pub mod attempt;
 pub mod cache;
 mod compose;
 pub mod context;
@@ -17,6 +18,9 @@ mod names;
 pub mod order;
 pub mod output;
 pub mod plan;
+pub mod private;
+pub mod run_lock;
+pub mod runner;
 pub mod scheduler;
 pub mod state;
 pub mod tasks;
