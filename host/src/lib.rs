@@ -19,6 +19,7 @@ pub mod error;
 pub mod mask;
 pub mod paths;
 pub mod process;
+pub mod tools;
 pub mod ui;
 pub mod yaml;
 
