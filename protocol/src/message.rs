@@ -199,7 +199,7 @@ pub struct InputPrompt {
     /// Whether an empty answer is refused.
     pub required: bool,
     /// For `list` of objects: the questions for one item, asked one by one. Empty: items are strings, comma-separated.
-    pub items: Vec<InputPrompt>,
+    pub items: Vec<Self>,
 }
 
 /// The type of an answer.
