@@ -83,7 +83,9 @@ pub struct LockedAdapter {
 
 impl Lock {
     /// Reads the lock; nothing where there is none.
-    pub fn load(_repository: &crate::paths::Repository) -> Result<Option<Self>, crate::error::Failure> {
+    pub fn load(
+        _repository: &crate::paths::Repository,
+    ) -> Result<Option<Self>, crate::error::Failure> {
         Ok(None)
     }
 }

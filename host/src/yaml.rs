@@ -31,8 +31,11 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
 
 /// Writes one document.
 pub fn write(value: &impl Serialize) -> Result<String, YamlError> {
-    serde_saphyr::to_string(value)
-        .map_err(|error| YamlError { message: error.to_string(), line: 0, column: 0 })
+    serde_saphyr::to_string(value).map_err(|error| YamlError {
+        message: error.to_string(),
+        line: 0,
+        column: 0,
+    })
 }
 
 fn options() -> serde_saphyr::Options {

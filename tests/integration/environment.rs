@@ -24,7 +24,10 @@ pub(crate) fn programs() -> &'static Path {
         if directory.ends_with("release") {
             cargo.arg("--release");
         }
-        assert!(cargo.status().unwrap().success(), "the programs under test do not build");
+        assert!(
+            cargo.status().unwrap().success(),
+            "the programs under test do not build"
+        );
         directory
     })
 }
@@ -38,13 +41,19 @@ pub(crate) struct TestEnv {
 impl TestEnv {
     /// Makes an environment with an empty repository.
     pub(crate) fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("ztc-test-").tempdir().unwrap();
+        let root = tempfile::Builder::new()
+            .prefix("ztc-test-")
+            .tempdir()
+            .unwrap();
         for directory in ["repo", "home", "bin", "tmp"] {
             fs::create_dir(root.path().join(directory)).unwrap();
         }
         let path = |name: &str| root.path().join(name).display().to_string();
         let variables = BTreeMap::from([
-            ("PATH".to_owned(), format!("{}:/usr/local/bin:/usr/bin:/bin", path("bin"))),
+            (
+                "PATH".to_owned(),
+                format!("{}:/usr/local/bin:/usr/bin:/bin", path("bin")),
+            ),
             ("HOME".to_owned(), path("home")),
             ("TMPDIR".to_owned(), path("tmp")),
             ("XDG_CACHE_HOME".to_owned(), path("home/.cache")),
@@ -111,7 +120,12 @@ impl TestEnv {
     /// Prepares `ztc` in the repository.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs().join("ztc"));
-        command.args(arguments).current_dir(self.repo()).env_clear().envs(&self.variables).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.repo())
+            .env_clear()
+            .envs(&self.variables)
+            .stdin(Stdio::null());
         command
     }
 
@@ -126,6 +140,24 @@ impl TestEnv {
         let run = self.ztc(arguments);
         assert_eq!(run.code, Some(0), "ztc {arguments:?}\n{run}");
         run
+    }
+
+    /// Gives the repository generated secrets: made by `ztc` once for all tests, since keys take seconds, and copied from then on.
+    pub(crate) fn secrets(&self) {
+        static BUNDLES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+        let bundles = BUNDLES.get_or_init(|| {
+            self.ztc_ok(&["secrets", "generate"]);
+            let mut bundles = BTreeMap::new();
+            collect(
+                &self.repo().join("secrets"),
+                &self.repo().join("secrets"),
+                &mut bundles,
+            );
+            bundles
+        });
+        for (name, content) in bundles {
+            self.write(&format!("secrets/{name}"), content);
+        }
     }
 
     /// Returns a text without what differs from test to test.
@@ -171,7 +203,11 @@ pub(crate) struct Run {
 impl Run {
     fn new(environment: &TestEnv, output: &Output) -> Self {
         let text = |bytes: &[u8]| environment.filtered(&String::from_utf8_lossy(bytes));
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// Reads standard output as JSON.
@@ -219,10 +255,17 @@ impl Lab {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let world: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let world: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         let stdin = child.stdin.take();
-        Self { child, stdin, world }
+        Self {
+            child,
+            stdin,
+            world,
+        }
     }
 }
 

@@ -56,12 +56,18 @@ pub struct Plugin {
 impl Platform {
     /// Reads `platform.yaml` and, where `environment` names one, the overlay over it.
     pub fn load(repository: &Repository, environment: Option<&str>) -> Result<Self, Failure> {
-        Err(Failure::failed(format!("{} {environment:?}", repository.root().display())))
+        Err(Failure::failed(format!(
+            "{} {environment:?}",
+            repository.root().display()
+        )))
     }
 
     /// Returns where a value of an adapter's section stands; where the value is absent, its nearest parent.
     pub fn locate(&self, section: &str, pointer: &str) -> Option<Location> {
-        let mut pointer = format!("/adapters/{}{pointer}", section.replace('~', "~0").replace('/', "~1"));
+        let mut pointer = format!(
+            "/adapters/{}{pointer}",
+            section.replace('~', "~0").replace('/', "~1")
+        );
         loop {
             if let Some(location) = self.locations.get(&pointer) {
                 return Some(location.clone());
@@ -87,8 +93,15 @@ pub fn canonical_json(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
             Value::Object(object) => {
-                let keys: BTreeMap<&String, Value> = object.iter().map(|(key, value)| (key, sorted(value))).collect();
-                Value::Object(keys.into_iter().map(|(key, value)| (key.clone(), value)).collect())
+                let keys: BTreeMap<&String, Value> = object
+                    .iter()
+                    .map(|(key, value)| (key, sorted(value)))
+                    .collect();
+                Value::Object(
+                    keys.into_iter()
+                        .map(|(key, value)| (key.clone(), value))
+                        .collect(),
+                )
             }
             Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
             other => other.clone(),
