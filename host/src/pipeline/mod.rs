@@ -6,6 +6,7 @@
 
 mod compose;
 pub mod context;
+pub mod eject;
 pub mod file;
 mod names;
 pub mod order;
