@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -254,9 +254,7 @@ impl Running {
         // The guard is still in the group and keeps its number.
         self.id.into_iter().for_each(process::kill_group);
         self.guard = None;
-        if let Some(private) = self.private.take() {
-            let _ = private.remove();
-        }
+        self.private = None;
     }
 
     /// Says how it ended. A script that was asked to end did not do what it should, whatever its exit code says.

@@ -6,13 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::error::Failure;
 use crate::pipeline::{context, files};
-
-/// What the names of private directories begin with; `ztc vacuum` looks for it.
-pub const PREFIX: &str = "ztc-secure-";
+use crate::secrets::private::directory;
+use crate::secrets::secure_dir::SecureDir;
 
 /// The directory; removed when dropped.
 pub struct Private {
-    directory: tempfile::TempDir,
+    directory: SecureDir,
     script: PathBuf,
 }
 
@@ -23,19 +22,13 @@ impl Private {
         context: &Map<String, Value>,
         contents: &[(String, Vec<u8>)],
     ) -> Result<Self, Failure> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let temporary = std::env::temp_dir();
-        let directory = builder.tempdir().map_err(|error| {
-            Failure::io("make a private directory in", &temporary, &error)
-                .help("set TMPDIR to a directory that can be written to")
-        })?;
+        let secure = SecureDir::new()?;
+        let scripts = secure.path().join("script");
         let private = Self {
-            script: directory.path().join(script.0),
-            directory,
+            script: scripts.join(script.0),
+            directory: secure,
         };
+        directory(&scripts)?;
         let shell = context::shell(context)
             .map_err(|why| Failure::invalid(format!("the context does not fit bash: {why}")))?;
         private.write(&private.script, script.1)?;
@@ -46,7 +39,7 @@ impl Private {
         private.write(&private.context_shell(), shell.as_bytes())?;
         private.write(&private.guard(), guard(private.directory.path()).as_bytes())?;
         let files = private.files();
-        files::private_directory(&files).map_err(|error| Failure::io("make", &files, &error))?;
+        directory(&files)?;
         for (name, content) in contents {
             private.write(&files.join(name), content)?;
         }
@@ -80,11 +73,6 @@ impl Private {
     /// What bash reads before the script: see [`guard`].
     pub fn guard(&self) -> PathBuf {
         self.directory.path().join("guard.sh")
-    }
-
-    /// Removes the directory now.
-    pub fn remove(self) -> std::io::Result<()> {
-        self.directory.close()
     }
 }
 

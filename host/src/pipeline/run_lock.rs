@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Exit, Failure};
 use crate::paths::Repository;
 use crate::pipeline::files;
+use crate::secrets::private;
 
 /// How often and how far apart the lock is tried: `ztc status` holds it for a moment when it looks.
 const TRIES: (u32, Duration) = (10, Duration::from_millis(20));
@@ -49,7 +50,7 @@ impl RunLock {
         let io = |operation: &str, error: &std::io::Error| {
             Failure::io(operation, repository.display(&path), error)
         };
-        files::private_directory(&repository.cache()).map_err(|error| io("write", &error))?;
+        private::directory(&repository.cache())?;
         let mut file = files::read_write(&path).map_err(|error| io("open", &error))?;
         for attempt in 1.. {
             match file.try_lock() {

@@ -18,7 +18,6 @@ use crate::pipeline::attempt::{Attempt, Ended, Stop};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::event::{Event, Outcome, Record, RunStarted, Success, TaskFailure, TaskHead};
 use crate::pipeline::file::Pipeline;
-use crate::pipeline::files;
 use crate::pipeline::inputs::{Artifacts, Inputs};
 use crate::pipeline::journal::{self, Journal};
 use crate::pipeline::output::Masker;
@@ -27,6 +26,7 @@ use crate::pipeline::scheduler::{End, Queue};
 use crate::pipeline::state::RunState;
 use crate::pipeline::tasks::Tasks;
 use crate::secrets::bundle::{self, Bundle};
+use crate::secrets::private;
 
 /// The longest wait before another attempt, in seconds.
 const LONGEST_BACKOFF: u32 = 60;
@@ -120,9 +120,7 @@ impl Runner {
             site.repository.state(&site.environment),
             site.repository.secrets(),
         ] {
-            files::private_directory(&directory).map_err(|error| {
-                Failure::io("make", site.repository.display(&directory), &error)
-            })?;
+            private::directory(&directory)?;
         }
         let last = journal::runs(&site.repository)?.pop().unwrap_or_default();
         let journal = Journal::create(&site.repository, &journal::new_run(&last))?;

@@ -271,7 +271,7 @@ async fn files_come_filled_in_and_private_and_nothing_of_them_stays() {
             .rsplit('/')
             .next()
             .unwrap()
-            .starts_with(crate::pipeline::private::PREFIX),
+            .starts_with(crate::secrets::secure_dir::PREFIX),
         "{private}"
     );
     assert!(
@@ -604,7 +604,7 @@ async fn much_output_takes_little_memory() {
     let log = bench.path(&format!(".zerotouch-cache/runs/{}/loud.log", ran.state.run));
     assert_eq!(std::fs::metadata(log).unwrap().len(), 100_000_005);
     assert!(
-        peak_memory() - before < 20_000,
+        peak_memory() - before < 50_000,
         "{} KiB more than before",
         peak_memory() - before
     );

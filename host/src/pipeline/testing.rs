@@ -14,14 +14,12 @@ use crate::error::Failure;
 use crate::lock::{Lock, LockedFile};
 use crate::mask::Mask;
 use crate::paths::Repository;
-use crate::pipeline::cache::Cache;
 use crate::pipeline::event::{Event, Record};
 use crate::pipeline::file::{Pipeline, StageEntry};
-use crate::pipeline::inputs::{self, Artifacts};
-use crate::pipeline::plan::{Options, plan};
+use crate::pipeline::plan::Options;
+use crate::pipeline::prepared::Prepared;
 use crate::pipeline::runner::{Runner, Site, Told, Wish};
 use crate::pipeline::state::{Phase, RunState};
-use crate::pipeline::tasks::Tasks;
 use crate::secrets::bundle::Bundle;
 
 pub(crate) fn pipeline(stages: Vec<StageEntry>) -> Pipeline {
@@ -150,15 +148,19 @@ impl Bench {
 
     pub(crate) fn runner(&self) -> Result<Runner, Failure> {
         let (repository, environment) = (self.repository(), "test".to_owned());
-        let tasks = Tasks::of(&self.pipeline)?;
-        let artifacts = Artifacts::new(&repository, &self.lock);
-        let inputs = inputs::load(artifacts, &self.pipeline, &tasks, &self.bundles)?;
-        let cache = Cache::load(&repository, &environment)?;
-        let fingerprints: Vec<_> = inputs
-            .iter()
-            .map(|inputs| inputs.fingerprint.clone())
-            .collect();
-        let plan = plan(&self.pipeline, &tasks, &fingerprints, &cache, &self.options)?;
+        let Prepared {
+            tasks,
+            inputs,
+            cache,
+            plan,
+        } = Prepared::new(
+            &repository,
+            &environment,
+            &self.lock,
+            &self.pipeline,
+            &self.bundles,
+            &self.options,
+        )?;
         let site = Site {
             repository,
             environment,

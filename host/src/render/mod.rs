@@ -1,1 +1,12 @@
-//! render
+//! From a resolved platform to files: every adapter renders in the order of capabilities, what it says is checked, and everything
+//! goes into the repository at once.
+//!
+//! ```text
+//! Resolution ─► engine (validate, discover, render, scripts) ─► assemble (artifacts, pipeline, lock) ─► workspace (commit)
+//! ```
+//!
+//! Only [`workspace`] writes.
+
+pub mod names;
+pub mod output;
+pub mod workspace;
