@@ -10,3 +10,11 @@
 pub mod names;
 pub mod output;
 pub mod workspace;
+
+pub(crate) mod artifacts;
+pub(crate) mod assemble;
+pub(crate) mod bundles;
+pub(crate) mod contract;
+pub(crate) mod engine;
+pub(crate) mod together;
+pub(crate) mod trace;
