@@ -13,7 +13,11 @@ pub struct Discovery {}
 
 impl Discovery {
     /// Looks where adapters can be. `plugins` is that of `platform.yaml`.
-    pub fn new(_machine: &Machine, _repository: &Repository, _plugins: &BTreeMap<String, Plugin>) -> Self {
+    pub fn new(
+        _machine: &Machine,
+        _repository: &Repository,
+        _plugins: &BTreeMap<String, Plugin>,
+    ) -> Self {
         Self {}
     }
 

@@ -18,7 +18,10 @@ pub struct Supervisor {
 impl Supervisor {
     /// Starts nothing yet.
     pub fn new(discovery: Discovery, ui: Ui) -> Self {
-        Self { _discovery: discovery, _ui: ui }
+        Self {
+            _discovery: discovery,
+            _ui: ui,
+        }
     }
 
     /// Where adapters come from.
@@ -32,7 +35,10 @@ impl Supervisor {
     }
 
     /// Starts several at the same time; the first failure wins.
-    pub async fn start_all(&self, _names: &[String]) -> Result<BTreeMap<String, Arc<Adapter>>, Failure> {
+    pub async fn start_all(
+        &self,
+        _names: &[String],
+    ) -> Result<BTreeMap<String, Arc<Adapter>>, Failure> {
         Ok(BTreeMap::new())
     }
 

@@ -61,13 +61,23 @@ impl State {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let checks = wait_for(async { Ok(all(context, arguments).await) })?;
-    let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
+    let worst = checks
+        .iter()
+        .map(|check| check.state)
+        .max()
+        .unwrap_or(State::Ok);
     if context.ui.is_json() {
         context.ui.json(&checks);
     } else {
         let rows: Vec<Vec<String>> = checks
             .iter()
-            .map(|check| vec![check.state.word().to_owned(), check.what.clone(), check.detail.clone()])
+            .map(|check| {
+                vec![
+                    check.state.word().to_owned(),
+                    check.what.clone(),
+                    check.detail.clone(),
+                ]
+            })
             .collect();
         context.ui.data(&table(&["STATE", "WHAT", "DETAIL"], &rows));
         for check in &checks {
@@ -82,11 +92,22 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
     let mut checks = directories(context);
     let platform = Platform::load(&context.repository, arguments.env.as_deref());
-    let plugins = platform.as_ref().map(|platform| platform.plugins.clone()).unwrap_or_default();
+    let plugins = platform
+        .as_ref()
+        .map(|platform| platform.plugins.clone())
+        .unwrap_or_default();
     let discovery = Discovery::new(&context.machine, &context.repository, &plugins);
     let wanted: Vec<String> = match &platform {
-        Ok(platform) => platform.sections.iter().map(|section| section.adapter.clone()).collect(),
-        Err(_) => discovery.all().into_iter().map(|candidate| candidate.name).collect(),
+        Ok(platform) => platform
+            .sections
+            .iter()
+            .map(|section| section.adapter.clone())
+            .collect(),
+        Err(_) => discovery
+            .all()
+            .into_iter()
+            .map(|candidate| candidate.name)
+            .collect(),
     };
     checks.push(repository(platform));
     let supervisor = Supervisor::new(discovery, context.ui.clone());
@@ -96,7 +117,10 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
             Ok(adapter) => {
                 tools::merge(&mut needed, &adapter.manifest.tools);
                 let manifest = &adapter.manifest;
-                ok(format!("adapter {name}"), format!("{} ({})", manifest.version, adapter.candidate.source.word()))
+                ok(
+                    format!("adapter {name}"),
+                    format!("{} ({})", manifest.version, adapter.candidate.source.word()),
+                )
             }
             Err(failure) => failed(format!("adapter {name}"), State::Failed, &failure),
         });
@@ -109,7 +133,12 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
 }
 
 fn ok(what: impl Into<String>, detail: impl Into<String>) -> Check {
-    Check { what: what.into(), state: State::Ok, detail: detail.into(), help: None }
+    Check {
+        what: what.into(),
+        state: State::Ok,
+        detail: detail.into(),
+        help: None,
+    }
 }
 
 fn failed(what: impl Into<String>, state: State, failure: &Failure) -> Check {
@@ -117,14 +146,26 @@ fn failed(what: impl Into<String>, state: State, failure: &Failure) -> Check {
         Some(detail) => format!("{}: {detail}", failure.message),
         None => failure.message.clone(),
     };
-    Check { what: what.into(), state, detail, help: failure.help.clone() }
+    Check {
+        what: what.into(),
+        state,
+        detail,
+        help: failure.help.clone(),
+    }
 }
 
 fn repository(platform: Result<Platform, Failure>) -> Check {
     match platform {
         Ok(platform) => {
-            let adapters: Vec<&str> = platform.sections.iter().map(|section| section.name.as_str()).collect();
-            ok("platform.yaml", format!("{}: {}", platform.environment, adapters.join(", ")))
+            let adapters: Vec<&str> = platform
+                .sections
+                .iter()
+                .map(|section| section.name.as_str())
+                .collect();
+            ok(
+                "platform.yaml",
+                format!("{}: {}", platform.environment, adapters.join(", ")),
+            )
         }
         Err(failure) => failed("platform.yaml", State::Warning, &failure),
     }
@@ -149,6 +190,9 @@ fn directories(context: &Context) -> Vec<Check> {
     vec![
         writable("repository", context.repository.root()),
         writable("temporary directory", &temporary),
-        ok("plugin directory", context.machine.plugins.display().to_string()),
+        ok(
+            "plugin directory",
+            context.machine.plugins.display().to_string(),
+        ),
     ]
 }

@@ -56,7 +56,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let keeper = Keeper::open(context).await?;
         let result = match arguments {
             Arguments::Generate { names } => keeper.generate(names).await,
-            Arguments::Import { name, file, replace } => keeper.import(name, file, *replace).await,
+            Arguments::Import {
+                name,
+                file,
+                replace,
+            } => keeper.import(name, file, *replace).await,
             Arguments::List => keeper.list(),
             Arguments::Check { names } => keeper.check(names).await,
         };
@@ -96,8 +100,14 @@ impl<'a> Keeper<'a> {
         let platform = Platform::load(&context.repository, None)?;
         let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
         let supervisor = Supervisor::new(discovery, context.ui.clone());
-        let names: BTreeSet<String> = platform.sections.iter().map(|section| section.adapter.clone()).collect();
-        let adapters = supervisor.start_all(&names.into_iter().collect::<Vec<_>>()).await?;
+        let names: BTreeSet<String> = platform
+            .sections
+            .iter()
+            .map(|section| section.adapter.clone())
+            .collect();
+        let adapters = supervisor
+            .start_all(&names.into_iter().collect::<Vec<_>>())
+            .await?;
         let declared = platform
             .sections
             .iter()
@@ -111,7 +121,12 @@ impl<'a> Keeper<'a> {
             })
             .collect();
         let lock = Lock::load(&context.repository)?;
-        Ok(Self { context, supervisor, declared, lock })
+        Ok(Self {
+            context,
+            supervisor,
+            declared,
+            lock,
+        })
     }
 
     fn repository(&self) -> &Repository {
@@ -153,12 +168,21 @@ impl<'a> Keeper<'a> {
         let known: BTreeSet<&str> = self
             .declared
             .iter()
-            .flat_map(|declared| [declared.bundle.name.as_str(), declared.section.name.as_str()])
+            .flat_map(|declared| {
+                [
+                    declared.bundle.name.as_str(),
+                    declared.section.name.as_str(),
+                ]
+            })
             .collect();
-        let failure = Failure::invalid(format!("no adapter of platform.yaml has a secret bundle `{name}`"));
+        let failure = Failure::invalid(format!(
+            "no adapter of platform.yaml has a secret bundle `{name}`"
+        ));
         match did_you_mean(name, known.iter().copied()) {
             Some(hint) => failure.help(hint),
-            None if known.is_empty() => failure.help("no adapter of platform.yaml generates secrets"),
+            None if known.is_empty() => {
+                failure.help("no adapter of platform.yaml generates secrets")
+            }
             None => failure.help(format!("there is {}", listed(known))),
         }
     }
@@ -169,7 +193,9 @@ impl<'a> Keeper<'a> {
         for declared in self.select(names)? {
             let name = &declared.bundle.name;
             if self.load(name)?.is_some() {
-                self.context.ui.say(format!("  secret bundle `{name}` exists and stays as it is"));
+                self.context.ui.say(format!(
+                    "  secret bundle `{name}` exists and stays as it is"
+                ));
                 continue;
             }
             if self.locked(name).is_some() {
@@ -204,12 +230,16 @@ impl<'a> Keeper<'a> {
         for source in &declared.bundle.from {
             let path = Bundle::path(self.repository(), source);
             let text = std::fs::read_to_string(&path).map_err(|error| {
-                Failure::io("read", self.repository().display(&path), &error)
-                    .help(format!("make it first with `ztc secrets generate {source}`"))
+                Failure::io("read", self.repository().display(&path), &error).help(format!(
+                    "make it first with `ztc secrets generate {source}`"
+                ))
             })?;
             from.insert(source.clone(), text);
         }
-        self.context.ui.say(format!("  making secret bundle `{name}` ({})", declared.bundle.description));
+        self.context.ui.say(format!(
+            "  making secret bundle `{name}` ({})",
+            declared.bundle.description
+        ));
         let params = GenerateSecretsParams {
             bundle: name.clone(),
             config: declared.section.config.clone(),
@@ -219,41 +249,76 @@ impl<'a> Keeper<'a> {
         let result = declared.adapter.call::<GenerateSecrets>(params).await?;
         let path = Bundle::path(self.repository(), name);
         private::write(&path, result.content.as_bytes(), Existing::Keep)?;
-        self.context.ui.done(format!("wrote {}", self.repository().display(&path)));
+        self.context
+            .ui
+            .done(format!("wrote {}", self.repository().display(&path)));
         Ok(())
     }
 
-    async fn import(&self, name: &str, file: &std::path::Path, replace: bool) -> Result<Exit, Failure> {
+    async fn import(
+        &self,
+        name: &str,
+        file: &std::path::Path,
+        replace: bool,
+    ) -> Result<Exit, Failure> {
         git::refuse_tracked(self.repository()).await?;
         let names = [name.to_owned()];
         let selected = self.select(&names)?;
-        let Some(declared) = selected.iter().find(|declared| declared.bundle.name == name) else {
+        let Some(declared) = selected
+            .iter()
+            .find(|declared| declared.bundle.name == name)
+        else {
             return Err(self.unknown(name));
         };
-        let content = std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
+        let content =
+            std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
         let result = check_bundle(declared, &content).await?;
         refuse_errors(name, &file.display().to_string(), &result)?;
-        let existing = if replace { Existing::Replace } else { Existing::Keep };
+        let existing = if replace {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
         let path = Bundle::path(self.repository(), name);
-        private::write(&path, content.as_bytes(), existing).map_err(|failure| match failure.exit {
-            Exit::Refused => failure.help("give `--replace` where the cluster was made with the new file"),
-            _ => failure,
+        private::write(&path, content.as_bytes(), existing).map_err(|failure| {
+            match failure.exit {
+                Exit::Refused => {
+                    failure.help("give `--replace` where the cluster was made with the new file")
+                }
+                _ => failure,
+            }
         })?;
-        self.context.ui.done(format!("wrote {}", self.repository().display(&path)));
+        self.context
+            .ui
+            .done(format!("wrote {}", self.repository().display(&path)));
         Ok(Exit::Done)
     }
 
     fn list(&self) -> Result<Exit, Failure> {
-        let rows = self.declared.iter().map(|declared| self.row(declared)).collect::<Result<Vec<_>, _>>()?;
+        let rows = self
+            .declared
+            .iter()
+            .map(|declared| self.row(declared))
+            .collect::<Result<Vec<_>, _>>()?;
         if self.context.ui.is_json() {
             self.context.ui.json(&rows);
             return Ok(Exit::Done);
         }
         let cells: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| vec![row.name.clone(), row.adapter.clone(), row.state.to_owned(), row.description.clone()])
+            .map(|row| {
+                vec![
+                    row.name.clone(),
+                    row.adapter.clone(),
+                    row.state.to_owned(),
+                    row.description.clone(),
+                ]
+            })
             .collect();
-        self.context.ui.data(&table(&["BUNDLE", "ADAPTER", "STATE", "DESCRIPTION"], &cells));
+        self.context.ui.data(&table(
+            &["BUNDLE", "ADAPTER", "STATE", "DESCRIPTION"],
+            &cells,
+        ));
         Ok(Exit::Done)
     }
 
@@ -271,7 +336,9 @@ impl<'a> Keeper<'a> {
             name: name.clone(),
             adapter: declared.section.name.clone(),
             description: declared.bundle.description.clone(),
-            path: self.repository().display(&Bundle::path(self.repository(), name)),
+            path: self
+                .repository()
+                .display(&Bundle::path(self.repository(), name)),
             state,
             fingerprint,
         })
@@ -285,8 +352,10 @@ impl<'a> Keeper<'a> {
             let file = self.repository().display(&path);
             let content = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound if self.locked(name).is_some() => self.lost(name),
-                std::io::ErrorKind::NotFound => Failure::invalid(format!("secret bundle `{name}` does not exist"))
-                    .help(format!("make it with `ztc secrets generate {name}`")),
+                std::io::ErrorKind::NotFound => {
+                    Failure::invalid(format!("secret bundle `{name}` does not exist"))
+                        .help(format!("make it with `ztc secrets generate {name}`"))
+                }
                 _ => Failure::io("read", &file, &error),
             })?;
             let result = check_bundle(declared, &content).await?;
@@ -294,14 +363,20 @@ impl<'a> Keeper<'a> {
             report.push((name.clone(), file, result));
         }
         if self.context.ui.is_json() {
-            let facts: BTreeMap<&String, _> = report.iter().map(|(name, _, result)| (name, result)).collect();
+            let facts: BTreeMap<&String, _> = report
+                .iter()
+                .map(|(name, _, result)| (name, result))
+                .collect();
             self.context.ui.json(&facts);
             return Ok(Exit::Done);
         }
         for (name, file, result) in &report {
             self.context.ui.data(&format!("{name}  {file}  valid"));
-            let rows: Vec<Vec<String>> =
-                result.facts.iter().map(|(fact, value)| vec![format!("  {fact}"), value.clone()]).collect();
+            let rows: Vec<Vec<String>> = result
+                .facts
+                .iter()
+                .map(|(fact, value)| vec![format!("  {fact}"), value.clone()])
+                .collect();
             if !rows.is_empty() {
                 self.context.ui.data(&table(&["  FACT", "VALUE"], &rows));
             }
@@ -320,7 +395,11 @@ async fn check_bundle(declared: &Declared, content: &str) -> Result<CheckSecrets
 }
 
 fn refuse_errors(name: &str, file: &str, result: &CheckSecretsResult) -> Result<(), Failure> {
-    if !result.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+    if !result
+        .diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error)
+    {
         return Ok(());
     }
     let findings = result
@@ -328,9 +407,21 @@ fn refuse_errors(name: &str, file: &str, result: &CheckSecretsResult) -> Result<
         .iter()
         .map(|diagnostic| {
             let place = diagnostic.pointer.trim_start_matches('/').replace('/', ".");
-            let message = if place.is_empty() { diagnostic.message.clone() } else { format!("{place}: {}", diagnostic.message) };
-            Finding { severity: diagnostic.severity, message, location: None, help: diagnostic.help.clone() }
+            let message = if place.is_empty() {
+                diagnostic.message.clone()
+            } else {
+                format!("{place}: {}", diagnostic.message)
+            };
+            Finding {
+                severity: diagnostic.severity,
+                message,
+                location: None,
+                help: diagnostic.help.clone(),
+            }
         })
         .collect();
-    Err(Failure::findings(format!("secret bundle `{name}` is not valid"), findings).at(Location::file(file)))
+    Err(
+        Failure::findings(format!("secret bundle `{name}` is not valid"), findings)
+            .at(Location::file(file)),
+    )
 }

@@ -33,7 +33,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     } else {
         let rows: Vec<Vec<String>> = found
             .iter()
-            .map(|stale| vec![stale.path.display().to_string(), stale.age_minutes.to_string(), stale.bytes.to_string()])
+            .map(|stale| {
+                vec![
+                    stale.path.display().to_string(),
+                    stale.age_minutes.to_string(),
+                    stale.bytes.to_string(),
+                ]
+            })
             .collect();
         ui.data(&table(&["DIRECTORY", "AGE (MIN)", "BYTES"], &rows));
     }

@@ -32,6 +32,9 @@ pub(crate) struct Verified {
 }
 
 /// Checks everything that `ztc validate` checks; differences are a failure with [`Exit::Differences`] that names each.
-pub(crate) async fn verify(_context: &Context, _environment: Option<&str>) -> Result<Verified, Failure> {
+pub(crate) async fn verify(
+    _context: &Context,
+    _environment: Option<&str>,
+) -> Result<Verified, Failure> {
     Err(Failure::failed("not built yet"))
 }

@@ -5,8 +5,7 @@ use crate::error::{Exit, Failure};
 
 /// Options of `ztc version`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-}
+pub(crate) struct Arguments {}
 
 /// Runs the command.
 pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {

@@ -33,15 +33,25 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Fail
     let fail = |error: std::io::Error| Failure::io("write", path, &error);
     // `tempfile` makes its files with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(parent).map_err(fail)?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(fail)?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(fail)?;
     match existing {
-        Existing::Replace => file.persist(path).map(drop).map_err(|error| fail(error.error)),
-        Existing::Keep => file.persist_noclobber(path).map(drop).map_err(|error| match error.error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Failure::new(Exit::Refused, format!("`{}` exists and is never written over", path.display()))
-            }
-            _ => fail(error.error),
-        }),
+        Existing::Replace => file
+            .persist(path)
+            .map(drop)
+            .map_err(|error| fail(error.error)),
+        Existing::Keep => {
+            file.persist_noclobber(path)
+                .map(drop)
+                .map_err(|error| match error.error.kind() {
+                    std::io::ErrorKind::AlreadyExists => Failure::new(
+                        Exit::Refused,
+                        format!("`{}` exists and is never written over", path.display()),
+                    ),
+                    _ => fail(error.error),
+                })
+        }
     }
 }
 
@@ -54,9 +64,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secrets/bundle.yaml");
         write(&path, b"one", Existing::Keep).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(write(&path, b"two", Existing::Keep).unwrap_err().exit, Exit::Refused);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            fs::metadata(path.parent().unwrap())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o700
+        );
+        assert_eq!(
+            write(&path, b"two", Existing::Keep).unwrap_err().exit,
+            Exit::Refused
+        );
         assert_eq!(fs::read(&path).unwrap(), b"one");
         write(&path, b"two", Existing::Replace).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");

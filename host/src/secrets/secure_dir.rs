@@ -26,7 +26,8 @@ impl SecureDir {
     /// Makes one in the system's temporary directory.
     pub fn new() -> Result<Self, Failure> {
         let parent = std::env::temp_dir();
-        let fail = |error: std::io::Error| Failure::io("make a private directory in", &parent, &error);
+        let fail =
+            |error: std::io::Error| Failure::io("make a private directory in", &parent, &error);
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
@@ -55,7 +56,9 @@ pub struct Stale {
 
 /// Finds the directories below `parent` that are older than `age` and whose owner is gone. Links are not followed.
 pub fn stale(parent: &Path, age: Duration) -> Vec<Stale> {
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(parent) else {
+        return Vec::new();
+    };
     let mut found: Vec<Stale> = entries
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
@@ -73,23 +76,37 @@ pub fn remove(stale: &Stale) -> Result<(), Failure> {
 
 fn judge(path: &Path, age: Duration) -> Option<Stale> {
     let modified = fs::symlink_metadata(path).ok()?.modified().ok()?;
-    let idle = SystemTime::now().duration_since(modified).unwrap_or_default();
+    let idle = SystemTime::now()
+        .duration_since(modified)
+        .unwrap_or_default();
     let in_use = idle < age || owner(path).is_some_and(is_alive);
-    (!in_use).then(|| Stale { path: path.to_owned(), age_minutes: idle.as_secs() / 60, bytes: size(path) })
+    (!in_use).then(|| Stale {
+        path: path.to_owned(),
+        age_minutes: idle.as_secs() / 60,
+        bytes: size(path),
+    })
 }
 
 fn owner(path: &Path) -> Option<i32> {
-    fs::read_to_string(path.join(OWNER)).ok()?.trim().parse().ok()
+    fs::read_to_string(path.join(OWNER))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn is_alive(pid: i32) -> bool {
-    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return false };
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else {
+        return false;
+    };
     // Any answer but "no such process" means that somebody has this id.
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
 fn size(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    let Ok(entries) = fs::read_dir(path) else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
@@ -123,7 +140,14 @@ mod tests {
         std::os::unix::fs::symlink("/", parent.path().join("ztc-secure-link")).unwrap();
 
         let found = stale(parent.path(), Duration::ZERO);
-        assert_eq!(found, [Stale { path: orphan.clone(), age_minutes: 0, bytes: 8 }]);
+        assert_eq!(
+            found,
+            [Stale {
+                path: orphan.clone(),
+                age_minutes: 0,
+                bytes: 8
+            }]
+        );
         assert_eq!(stale(parent.path(), Duration::from_secs(3600)), []);
         remove(&found[0]).unwrap();
         assert!(!orphan.exists());
@@ -133,7 +157,10 @@ mod tests {
     fn a_private_directory_is_wiped_when_dropped() {
         let secure = SecureDir::new().unwrap();
         let path = secure.path().to_owned();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         drop(secure);
         assert!(!path.exists());
     }
