@@ -13,6 +13,7 @@ pub mod platform;
 pub mod render;
 pub mod resolve;
 pub mod secrets;
+mod session;
 
 pub mod digest;
 pub mod error;

@@ -23,7 +23,6 @@ const SCRIPTS: &str = "debug/scripts";
 const README: &str = include_str!("scripts-readme.md");
 
 /// The files of all adapters, as far as they are collected.
-#[derive(Debug)]
 pub(crate) struct Collection<'a> {
     names: Names,
     bundles: &'a BTreeMap<String, Bundle>,
