@@ -133,8 +133,11 @@ impl AdapterError {
 pub struct CallContext {
     pub(crate) call: Call,
     pub(crate) cancelled: Arc<AtomicBool>,
-    pub(crate) notify: Arc<dyn Fn(&str, Value) + Send + Sync>,
+    pub(crate) notify: Notify,
 }
+
+/// Sends a notification: method and parameters.
+type Notify = Arc<dyn Fn(&str, Value) + Send + Sync>;
 
 impl CallContext {
     /// Makes a context whose notifications go nowhere, for an adapter's own tests.

@@ -56,7 +56,11 @@ fn path_back(needs: &[Vec<usize>], start: usize) -> Option<Vec<usize>> {
 
 fn trace(before: &[Option<usize>], start: usize, end: usize) -> Vec<usize> {
     let mut path = vec![end];
-    while let Some(node) = path.last().filter(|node| **node != start).and_then(|node| before[*node]) {
+    while let Some(node) = path
+        .last()
+        .filter(|node| **node != start)
+        .and_then(|node| before[*node])
+    {
         path.push(node);
     }
     path.reverse();
@@ -109,14 +113,22 @@ mod tests {
 
     #[test]
     fn the_shortest_cycle_is_found() {
-        assert_eq!(shortest_cycle(&[vec![1], vec![2], vec![0, 3], vec![2]]), Some(vec![2, 3]));
-        assert_eq!(shortest_cycle(&[vec![1], vec![2], vec![0]]), Some(vec![0, 1, 2]));
+        assert_eq!(
+            shortest_cycle(&[vec![1], vec![2], vec![0, 3], vec![2]]),
+            Some(vec![2, 3])
+        );
+        assert_eq!(
+            shortest_cycle(&[vec![1], vec![2], vec![0]]),
+            Some(vec![0, 1, 2])
+        );
         assert_eq!(shortest_cycle(&[vec![0]]), Some(vec![0]));
         assert_eq!(shortest_cycle(&[vec![1], vec![]]), None);
     }
 
     fn graph() -> impl Strategy<Value = Vec<Vec<usize>>> {
-        (1..8_usize).prop_flat_map(|nodes| prop::collection::vec(prop::collection::vec(0..nodes, 0..4), nodes))
+        (1..8_usize).prop_flat_map(|nodes| {
+            prop::collection::vec(prop::collection::vec(0..nodes, 0..4), nodes)
+        })
     }
 
     proptest! {

@@ -50,7 +50,9 @@ pub struct Edge {
 impl Resolution {
     /// Returns the capabilities that a section gets from others.
     pub fn received(&self, section: &str) -> impl Iterator<Item = &Edge> {
-        self.edges.iter().filter(move |edge| edge.consumer == section)
+        self.edges
+            .iter()
+            .filter(move |edge| edge.consumer == section)
     }
 
     /// Returns the sections and all that depend on them, directly or through others.
@@ -58,7 +60,10 @@ impl Resolution {
         // A consumer renders in a later wave than its provider, so one pass in that order sees everything.
         let mut all = sections.clone();
         for section in self.waves.iter().flatten() {
-            if self.received(section).any(|edge| all.contains(&edge.provider)) {
+            if self
+                .received(section)
+                .any(|edge| all.contains(&edge.provider))
+            {
                 all.insert(section.clone());
             }
         }
@@ -70,7 +75,9 @@ impl Resolution {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ResolveError {
     /// Nobody provides what a section requires.
-    #[error("adapter `{section}` requires the capability `{capability}`, which no adapter in platform.yaml provides")]
+    #[error(
+        "adapter `{section}` requires the capability `{capability}`, which no adapter in platform.yaml provides"
+    )]
     Missing {
         /// Who requires.
         section: String,
@@ -98,7 +105,9 @@ pub enum ResolveError {
         why: String,
     },
     /// What is provided is not what is required.
-    #[error("adapter `{section}` requires `{capability}` {range}, but adapter `{provider}` provides {provided}: {why}")]
+    #[error(
+        "adapter `{section}` requires `{capability}` {range}, but adapter `{provider}` provides {provided}: {why}"
+    )]
     Version {
         /// Who requires.
         section: String,
@@ -124,7 +133,11 @@ pub enum ResolveError {
 fn path(steps: &[(String, String)]) -> String {
     let mut text = String::new();
     for (position, (section, capability)) in steps.iter().enumerate() {
-        let subject = if position == 0 { format!("`{section}`") } else { format!("`{section}`, which") };
+        let subject = if position == 0 {
+            format!("`{section}`")
+        } else {
+            format!("`{section}`, which")
+        };
         text.push_str(&format!("{subject} requires `{capability}` from "));
     }
     let first = steps.first().map_or("", |(section, _)| section.as_str());
@@ -135,7 +148,9 @@ impl ResolveError {
     /// The section at which the error is shown.
     pub fn section(&self) -> &str {
         match self {
-            Self::Missing { section, .. } | Self::Unknown { section, .. } | Self::Version { section, .. } => section,
+            Self::Missing { section, .. }
+            | Self::Unknown { section, .. }
+            | Self::Version { section, .. } => section,
             Self::Ambiguous { sections, .. } => sections.last().map_or("", String::as_str),
             Self::Cycle { steps } => steps.first().map_or("", |(section, _)| section.as_str()),
         }
@@ -176,8 +191,14 @@ impl ResolveError {
         }
     }
 
-    fn finding(&self, locate: &impl Fn(&str) -> Option<Location>, others: &BTreeMap<String, Manifest>) -> Finding {
-        Finding::error(self.to_string()).at(locate(self.section())).help(self.help(others))
+    fn finding(
+        &self,
+        locate: &impl Fn(&str) -> Option<Location>,
+        others: &BTreeMap<String, Manifest>,
+    ) -> Finding {
+        Finding::error(self.to_string())
+            .at(locate(self.section()))
+            .help(self.help(others))
     }
 }
 
@@ -188,12 +209,15 @@ pub fn failure(
     others: &BTreeMap<String, Manifest>,
 ) -> Failure {
     match errors {
-        [error] => {
-            Failure::new(Exit::Invalid, error.to_string()).at(locate(error.section())).help(error.help(others))
-        }
+        [error] => Failure::new(Exit::Invalid, error.to_string())
+            .at(locate(error.section()))
+            .help(error.help(others)),
         errors => Failure::findings(
             "the adapters in platform.yaml do not fit together",
-            errors.iter().map(|error| error.finding(&locate, others)).collect(),
+            errors
+                .iter()
+                .map(|error| error.finding(&locate, others))
+                .collect(),
         ),
     }
 }
@@ -204,12 +228,17 @@ pub fn resolve(participants: &[Participant<'_>]) -> Result<Resolution, Vec<Resol
     participants.sort_by_key(|participant| participant.section);
     let mut errors = unknown(&participants);
     let provided = provided(&participants);
-    errors.extend(provided.iter().filter(|(_, offers)| offers.len() > 1).map(|(capability, offers)| {
-        ResolveError::Ambiguous {
-            capability: (*capability).to_owned(),
-            sections: offers.iter().map(|offer| offer.section.to_owned()).collect(),
-        }
-    }));
+    errors.extend(provided.iter().filter(|(_, offers)| offers.len() > 1).map(
+        |(capability, offers)| {
+            ResolveError::Ambiguous {
+                capability: (*capability).to_owned(),
+                sections: offers
+                    .iter()
+                    .map(|offer| offer.section.to_owned())
+                    .collect(),
+            }
+        },
+    ));
     let mut edges = Vec::new();
     for participant in &participants {
         for requirement in &participant.manifest.requires {
@@ -228,9 +257,15 @@ pub fn resolve(participants: &[Participant<'_>]) -> Result<Resolution, Vec<Resol
     edges.sort();
     edges.dedup();
     let waves = order(&participants, &edges).map_err(|error| vec![error])?;
-    let providers =
-        provided.into_iter().map(|(capability, offers)| (capability.to_owned(), offers[0].section.to_owned())).collect();
-    Ok(Resolution { providers, waves, edges })
+    let providers = provided
+        .into_iter()
+        .map(|(capability, offers)| (capability.to_owned(), offers[0].section.to_owned()))
+        .collect();
+    Ok(Resolution {
+        providers,
+        waves,
+        edges,
+    })
 }
 
 /// A section that provides a capability, in a version.
@@ -246,7 +281,10 @@ fn provided<'a>(participants: &[Participant<'a>]) -> BTreeMap<&'a str, Vec<Offer
             provided
                 .entry(&provision.capability)
                 .or_default()
-                .push(Offer { section: participant.section, version: &provision.version });
+                .push(Offer {
+                    section: participant.section,
+                    version: &provision.version,
+                });
         }
     }
     provided
@@ -275,9 +313,16 @@ fn unknown(participants: &[Participant<'_>]) -> Vec<ResolveError> {
                 Kind::Standard => {}
                 Kind::Vendor if provision.schema.is_some() => {}
                 Kind::Vendor => {
-                    errors.push(error(section, "provides", &provision.capability, "the adapter ships no schema for it"));
+                    errors.push(error(
+                        section,
+                        "provides",
+                        &provision.capability,
+                        "the adapter ships no schema for it",
+                    ));
                 }
-                Kind::Neither => errors.push(error(section, "provides", &provision.capability, no_name)),
+                Kind::Neither => {
+                    errors.push(error(section, "provides", &provision.capability, no_name))
+                }
             }
         }
         for requirement in &manifest.requires {
@@ -301,7 +346,9 @@ fn kind(capability: &str) -> Kind {
         return Kind::Standard;
     }
     match capability.split_once('/') {
-        Some((vendor, name)) if !vendor.is_empty() && !name.is_empty() && !name.contains('/') => Kind::Vendor,
+        Some((vendor, name)) if !vendor.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Kind::Vendor
+        }
         _ => Kind::Neither,
     }
 }
@@ -313,10 +360,16 @@ fn edge(
     provided: &BTreeMap<&str, Vec<Offer<'_>>>,
 ) -> Result<Option<Edge>, ResolveError> {
     let capability = requirement.capability.clone();
-    let Some(offer) = provided.get(capability.as_str()).and_then(|offers| offers.first()) else {
+    let Some(offer) = provided
+        .get(capability.as_str())
+        .and_then(|offers| offers.first())
+    else {
         return match requirement.optional {
             true => Ok(None),
-            false => Err(ResolveError::Missing { section: section.to_owned(), capability }),
+            false => Err(ResolveError::Missing {
+                section: section.to_owned(),
+                capability,
+            }),
         };
     };
     match mismatch(&requirement.version, offer.version) {
@@ -341,33 +394,61 @@ fn edge(
 /// Returns why a version is not in a range.
 fn mismatch(range: &str, version: &str) -> Option<String> {
     let Ok(wanted) = VersionReq::parse(range) else {
-        return Some(format!("`{range}` is not a range of versions such as `^1.0`"));
+        return Some(format!(
+            "`{range}` is not a range of versions such as `^1.0`"
+        ));
     };
     match Version::parse(&format!("{version}.0")) {
         Ok(offered) if wanted.matches(&offered) => None,
         Ok(_) => Some(format!("{version} is not in {range}")),
-        Err(_) => Some(format!("`{version}` is not a version of a contract such as `1.0`")),
+        Err(_) => Some(format!(
+            "`{version}` is not a version of a contract such as `1.0`"
+        )),
     }
 }
 
-fn order(participants: &[Participant<'_>], edges: &[Edge]) -> Result<Vec<Vec<String>>, ResolveError> {
-    let sections: Vec<&str> = participants.iter().map(|participant| participant.section).collect();
-    let index: BTreeMap<&str, usize> = sections.iter().enumerate().map(|(index, section)| (*section, index)).collect();
+fn order(
+    participants: &[Participant<'_>],
+    edges: &[Edge],
+) -> Result<Vec<Vec<String>>, ResolveError> {
+    let sections: Vec<&str> = participants
+        .iter()
+        .map(|participant| participant.section)
+        .collect();
+    let index: BTreeMap<&str, usize> = sections
+        .iter()
+        .enumerate()
+        .map(|(index, section)| (*section, index))
+        .collect();
     let mut needs = vec![Vec::new(); sections.len()];
     for edge in edges {
         needs[index[edge.consumer.as_str()]].push(index[edge.provider.as_str()]);
     }
     if let Some(waves) = graph::waves(&needs) {
-        let names = |wave: Vec<usize>| wave.into_iter().map(|node| sections[node].to_owned()).collect();
+        let names = |wave: Vec<usize>| {
+            wave.into_iter()
+                .map(|node| sections[node].to_owned())
+                .collect()
+        };
         return Ok(waves.into_iter().map(names).collect());
     }
     let cycle = graph::shortest_cycle(&needs).expect("a graph without waves has a cycle");
     let step = |position: usize| {
-        let (consumer, provider) = (sections[cycle[position]], sections[cycle[(position + 1) % cycle.len()]]);
-        let edge = edges.iter().find(|edge| edge.consumer == consumer && edge.provider == provider);
-        (consumer.to_owned(), edge.map(|edge| edge.capability.clone()).unwrap_or_default())
+        let (consumer, provider) = (
+            sections[cycle[position]],
+            sections[cycle[(position + 1) % cycle.len()]],
+        );
+        let edge = edges
+            .iter()
+            .find(|edge| edge.consumer == consumer && edge.provider == provider);
+        (
+            consumer.to_owned(),
+            edge.map(|edge| edge.capability.clone()).unwrap_or_default(),
+        )
     };
-    Err(ResolveError::Cycle { steps: (0..cycle.len()).map(step).collect() })
+    Err(ResolveError::Cycle {
+        steps: (0..cycle.len()).map(step).collect(),
+    })
 }
 
 #[cfg(test)]

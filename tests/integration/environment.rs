@@ -237,13 +237,14 @@ pub(crate) struct Lab {
     child: Child,
     stdin: Option<ChildStdin>,
     /// What the world says about itself.
-    pub(crate) world: Value,
+    world: Value,
 }
 
 impl Lab {
     /// Starts a world below the environment's directory and points the environment at it.
     pub(crate) fn start(environment: &mut TestEnv, options: &[&str]) -> Self {
         let directory = environment.root().join("world");
+        fs::create_dir(&directory).unwrap();
         let mut child = Command::new(programs().join("ztc-lab"))
             .arg("world")
             .arg("--dir")
@@ -251,7 +252,6 @@ impl Lab {
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -260,12 +260,120 @@ impl Lab {
             .unwrap();
         let world: Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        let stdin = child.stdin.take();
-        Self {
+        let lab = Self {
+            stdin: child.stdin.take(),
             child,
-            stdin,
             world,
+        };
+        environment.set("HCLOUD_TOKEN", lab.text("token"));
+        environment.set("HCLOUD_ENDPOINT", lab.text("endpoint"));
+        environment.prepend_path(&lab.text("bin"));
+        let config = lab.text("ssh_config");
+        let name = Path::new(&config).file_name().unwrap();
+        fs::copy(&config, environment.repo().join(name)).unwrap();
+        lab
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.world[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("the world has no `{name}`"))
+            .to_owned()
+    }
+
+    /// The token of the simulated cloud.
+    pub(crate) fn token(&self) -> String {
+        self.text("token")
+    }
+
+    /// The directory of the stand-ins.
+    pub(crate) fn bin(&self) -> String {
+        self.text("bin")
+    }
+
+    /// The file with the answers for `ztc init`.
+    pub(crate) fn answers(&self) -> String {
+        self.text("answers")
+    }
+
+    /// The names of the nodes.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        let nodes = self.world["nodes"].as_array().unwrap();
+        nodes
+            .iter()
+            .map(|node| node["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Makes something go wrong, such as `bad-gateway=3`.
+    pub(crate) fn fault(&self, fault: &str) {
+        self.request("POST", &format!("/lab/faults/{fault}"));
+    }
+
+    /// Takes every fault away.
+    pub(crate) fn mend(&self) {
+        self.request("DELETE", "/lab/faults");
+    }
+
+    /// Returns the state of the world.
+    pub(crate) fn state(&self) -> Value {
+        serde_json::from_str(&self.request("GET", "/lab/state")).unwrap()
+    }
+
+    /// How often each node's disk was written, by node.
+    pub(crate) fn installs(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let nodes = state["nodes"].as_array().unwrap();
+        nodes
+            .iter()
+            .map(|node| {
+                (
+                    node["name"].as_str().unwrap().to_owned(),
+                    node["installs"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn request(&self, method: &str, path: &str) -> String {
+        use std::io::{Read, Write};
+        let control = self.text("control");
+        let address = control
+            .trim_start_matches("http://")
+            .split('/')
+            .next()
+            .unwrap()
+            .to_owned();
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.0 2") || head.starts_with("HTTP/1.1 2"),
+            "{method} {path}: {answer}"
+        );
+        body.to_owned()
+    }
+
+    /// Returns a text without what differs from world to world: addresses, ports, ids, digests, times.
+    pub(crate) fn filtered(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for node in self.world["nodes"].as_array().unwrap() {
+            let name = node["name"].as_str().unwrap().to_uppercase();
+            text = text.replace(node["ip"].as_str().unwrap(), &format!("[IP {name}]"));
+            text = text.replace(&node["server_id"].to_string(), &format!("[ID {name}]"));
         }
+        text.replace(&self.text("factory_url"), "[FACTORY]")
+            .replace(
+                self.text("factory_url").trim_start_matches("http://"),
+                "[FACTORY]",
+            )
+            .replace(&self.text("endpoint"), "[API]")
     }
 }
 

@@ -14,12 +14,19 @@ fn watch_arguments(environment: &TestEnv, world_bin: &str) {
     let log = environment.root().join("arguments.log");
     let cluster_tools = ["talosctl", "kubectl"].map(|tool| (tool, format!("{world_bin}/{tool}")));
     let tools = TOOLS.iter().filter_map(|tool| {
-        let found = ["/usr/local/bin", "/usr/bin", "/bin"].map(|directory| format!("{directory}/{tool}"));
-        Some((*tool, found.into_iter().find(|path| Path::new(path).exists())?))
+        let found =
+            ["/usr/local/bin", "/usr/bin", "/bin"].map(|directory| format!("{directory}/{tool}"));
+        Some((
+            *tool,
+            found.into_iter().find(|path| Path::new(path).exists())?,
+        ))
     });
     for (tool, path) in tools.chain(cluster_tools) {
         let log = log.display();
-        environment.tool(tool, &format!("#!/bin/sh\nprintf '%s\\n' \"{tool} $*\" >> '{log}'\nexec '{path}' \"$@\"\n"));
+        environment.tool(
+            tool,
+            &format!("#!/bin/sh\nprintf '%s\\n' \"{tool} $*\" >> '{log}'\nexec '{path}' \"$@\"\n"),
+        );
     }
 }
 
@@ -29,7 +36,9 @@ fn secrets(environment: &TestEnv, token: &str) -> BTreeMap<String, String> {
     for bundle in ["talos", "talos-admin"] {
         let text = environment.read(&format!("secrets/{bundle}.yaml"));
         for line in text.lines() {
-            let Some((key, value)) = line.trim().split_once(": ") else { continue };
+            let Some((key, value)) = line.trim().split_once(": ") else {
+                continue;
+            };
             let value = value.trim_matches(['"', '\'']);
             // Certificates are public; everything else that is long enough to be a secret is one.
             if key != "crt" && key != "ca" && value.len() >= 16 {
@@ -37,7 +46,11 @@ fn secrets(environment: &TestEnv, token: &str) -> BTreeMap<String, String> {
             }
         }
     }
-    assert!(values.len() > 8, "the bundles hold fewer secrets than expected: {:?}", values.keys());
+    assert!(
+        values.len() > 8,
+        "the bundles hold fewer secrets than expected: {:?}",
+        values.keys()
+    );
     values
 }
 
@@ -66,7 +79,12 @@ fn no_secret_reaches_a_file_a_stream_or_an_argument_list() {
     let mut run = |arguments: &[&str], code: i32| {
         let output = environment.command(arguments).output().unwrap();
         let text = [output.stdout, b"\n".to_vec(), output.stderr].concat();
-        assert_eq!(output.status.code(), Some(code), "ztc {arguments:?}\n{}", String::from_utf8_lossy(&text));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "ztc {arguments:?}\n{}",
+            String::from_utf8_lossy(&text)
+        );
         streams.insert(format!("output of ztc {}", arguments.join(" ")), text);
     };
     run(&["-vv", "init", "--answers", &lab.answers()], 0);
@@ -74,9 +92,9 @@ fn no_secret_reaches_a_file_a_stream_or_an_argument_list() {
     run(&["-vv", "render"], 0);
     run(&["-vv", "validate"], 0);
     run(&["-vv", "plan"], 0);
-    lab.fault("bad-gateway-always");
+    lab.fault("image-missing");
     run(&["-vv", "bootstrap", "--confirm", "lab"], 1);
-    lab.fault("none");
+    lab.mend();
     run(&["-vv", "bootstrap", "--confirm", "lab", "--json"], 0);
     run(&["-vv", "status", "--json"], 0);
     run(&["-vv", "eject", "--output", "ejected"], 0);

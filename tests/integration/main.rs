@@ -4,6 +4,9 @@
     reason = "the tests start the programs under test themselves"
 )]
 
+mod bootstrap;
 mod environment;
 mod input;
+mod leaks;
+mod render;
 mod tidy;

@@ -38,7 +38,10 @@ fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
     insta::assert_snapshot!(lab.filtered(&run.to_string()), @"");
     let names: Vec<String> = owned(&environment).into_keys().collect();
     insta::assert_snapshot!(names.join("\n"), @"");
-    insta::assert_snapshot!("pipeline", lab.filtered(&environment.read("bootstrap/pipeline/lab.yaml")));
+    insta::assert_snapshot!(
+        "pipeline",
+        lab.filtered(&environment.read("bootstrap/pipeline/lab.yaml"))
+    );
 }
 
 #[test]
@@ -63,14 +66,20 @@ fn a_second_render_writes_nothing() {
 fn check_shows_the_differences_and_writes_nothing() {
     let (environment, lab) = rendered();
     insta::assert_snapshot!(environment.ztc(&["render", "--check"]), @"");
-    let platform = environment.read("platform.yaml").replace("bgp_enabled: false", "bgp_enabled: false\n    mtu: 1400");
+    let platform = environment
+        .read("platform.yaml")
+        .replace("bgp_enabled: false", "bgp_enabled: false\n    mtu: 1400");
     let platform = platform.replace("cluster_name: lab", "cluster_name: other");
     environment.write("platform.yaml", platform);
     let before = owned(&environment);
     let run = environment.ztc(&["render", "--check"]);
     assert_eq!(run.code, Some(3), "{run}");
     assert!(owned(&environment) == before, "--check wrote something");
-    assert!(run.stdout.contains("-context: lab\n+context: other\n"), "{}", lab.filtered(&run.to_string()));
+    assert!(
+        run.stdout.contains("-context: lab\n+context: other\n"),
+        "{}",
+        lab.filtered(&run.to_string())
+    );
 }
 
 #[test]
@@ -82,14 +91,24 @@ fn adapters_as_programs_of_their_own_render_the_same_bytes() {
         let path = programs().join(format!("ztc-adapter-{name}"));
         plugins.push_str(&format!("  {name}: {{path: {}}}\n", path.display()));
     }
-    environment.write("platform.yaml", format!("{}{plugins}", environment.read("platform.yaml")));
+    environment.write(
+        "platform.yaml",
+        format!("{}{plugins}", environment.read("platform.yaml")),
+    );
     environment.ztc_ok(&["render"]);
     let mut external = owned(&environment);
     let sources = external.remove("platform/lock.json").unwrap();
-    assert!(String::from_utf8(sources).unwrap().contains("\"source\": \"path\""));
+    assert!(
+        String::from_utf8(sources)
+            .unwrap()
+            .contains("\"source\": \"path\"")
+    );
     let mut expected = built_in;
     expected.remove("platform/lock.json");
-    assert!(external == expected, "the programs render other bytes than the built-ins");
+    assert!(
+        external == expected,
+        "the programs render other bytes than the built-ins"
+    );
 }
 
 #[test]
@@ -98,9 +117,17 @@ fn every_difference_from_the_lock_is_named() {
     let generated = environment.repo().join("platform/generated");
     let node = lab.nodes()[0].clone();
     let changed = generated.join(format!("os/talos/nodes/{node}/config.yaml"));
-    fs::write(&changed, format!("{}# edited\n", fs::read_to_string(&changed).unwrap())).unwrap();
+    fs::write(
+        &changed,
+        format!("{}# edited\n", fs::read_to_string(&changed).unwrap()),
+    )
+    .unwrap();
     fs::write(generated.join("os/talos/extra.yaml"), "a: 1\n").unwrap();
-    fs::rename(generated.join("network/cilium/manifests.yaml"), generated.join("network/cilium/renamed.yaml")).unwrap();
+    fs::rename(
+        generated.join("network/cilium/manifests.yaml"),
+        generated.join("network/cilium/renamed.yaml"),
+    )
+    .unwrap();
     fs::remove_file(generated.join("os/talos/talosconfig")).unwrap();
     insta::assert_snapshot!(lab.filtered(&environment.ztc(&["validate"]).to_string()), @"");
     insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "lab"]).to_string()), @"");
@@ -112,7 +139,10 @@ fn a_platform_edited_after_the_render_is_refused() {
     let platform = environment.read("platform.yaml");
     environment.write("platform.yaml", format!("# only a comment\n{platform}"));
     environment.ztc_ok(&["validate"]);
-    environment.write("platform.yaml", platform.replace("cluster_name: lab", "cluster_name: other"));
+    environment.write(
+        "platform.yaml",
+        platform.replace("cluster_name: lab", "cluster_name: other"),
+    );
     insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "other"]), @"");
 }
 
@@ -120,7 +150,10 @@ fn a_platform_edited_after_the_render_is_refused() {
 fn a_pipeline_edited_by_hand_is_refused() {
     let (environment, _lab) = rendered();
     let pipeline = environment.read("bootstrap/pipeline/lab.yaml");
-    environment.write("bootstrap/pipeline/lab.yaml", pipeline.replace("required: true", "required: false"));
+    environment.write(
+        "bootstrap/pipeline/lab.yaml",
+        pipeline.replace("required: true", "required: false"),
+    );
     insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "lab"]), @"");
 }
 
@@ -128,7 +161,10 @@ fn a_pipeline_edited_by_hand_is_refused() {
 fn a_lock_that_is_not_ours_is_refused() {
     let (environment, _lab) = rendered();
     let lock = environment.read("platform/lock.json");
-    environment.write("platform/lock.json", lock.replace("\"format\": 1", "\"format\": 2"));
+    environment.write(
+        "platform/lock.json",
+        lock.replace("\"format\": 1", "\"format\": 2"),
+    );
     insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
     insta::assert_snapshot!(environment.ztc(&["render"]), @"");
     environment.write("platform/lock.json", &lock[..lock.len() / 2]);
@@ -146,7 +182,11 @@ fn another_environment_than_the_lock_s_is_refused() {
 #[test]
 fn a_missing_bundle_is_an_error_and_never_remade() {
     let (environment, _lab) = rendered();
-    fs::rename(environment.repo().join("secrets/talos.yaml"), environment.repo().join("secrets/talos.yml")).unwrap();
+    fs::rename(
+        environment.repo().join("secrets/talos.yaml"),
+        environment.repo().join("secrets/talos.yml"),
+    )
+    .unwrap();
     let before = environment.files();
     insta::assert_snapshot!(environment.ztc(&["render"]), @"");
     insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"");
@@ -160,36 +200,58 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
 fn secrets_that_git_tracks_are_refused() {
     let (environment, _lab) = rendered();
     for arguments in [&["init", "-q"][..], &["add", "-f", "secrets"]] {
-        assert!(Command::new("git").args(arguments).current_dir(environment.repo()).status().unwrap().success());
+        assert!(
+            Command::new("git")
+                .args(arguments)
+                .current_dir(environment.repo())
+                .status()
+                .unwrap()
+                .success()
+        );
     }
     insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
 }
 
 /// Runs a shell script in a mount namespace of its own, where `$REPO` is the repository and `$ZTC` the program.
 fn in_namespace(environment: &TestEnv, script: &str) -> Option<String> {
-    let probe = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+    let probe = Command::new("unshare")
+        .args(["-rm", "true"])
+        .stderr(Stdio::null())
+        .status();
     if !probe.is_ok_and(|status| status.success()) {
         return None;
     }
     let ztc = environment.command(&[]);
     let mut command = Command::new("unshare");
-    command.args(["-rm", "bash", "-c", script]).env_clear().current_dir(environment.root());
+    command
+        .args(["-rm", "bash", "-c", script])
+        .env_clear()
+        .current_dir(environment.root());
     for (name, value) in ztc.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    command.env("REPO", environment.repo()).env("ZTC", programs().join("ztc"));
+    command
+        .env("REPO", environment.repo())
+        .env("ZTC", programs().join("ztc"));
     let output = command.output().unwrap();
-    Some(environment.filtered(&String::from_utf8_lossy(&output.stderr)) + &String::from_utf8_lossy(&output.stdout))
+    Some(
+        environment.filtered(&String::from_utf8_lossy(&output.stderr))
+            + &String::from_utf8_lossy(&output.stdout),
+    )
 }
 
 #[test]
 fn a_read_only_repository_keeps_its_files() {
     let (environment, lab) = rendered();
-    let platform = environment.read("platform.yaml").replace("cluster_name: lab", "cluster_name: other");
+    let platform = environment
+        .read("platform.yaml")
+        .replace("cluster_name: lab", "cluster_name: other");
     environment.write("platform.yaml", platform);
     let before = owned(&environment);
     let script = r#"mount --bind "$REPO" "$REPO" && mount -o remount,bind,ro "$REPO" && cd "$REPO" && "$ZTC" render; echo "exit: $?""#;
-    let Some(output) = in_namespace(&environment, script) else { return };
+    let Some(output) = in_namespace(&environment, script) else {
+        return;
+    };
     insta::assert_snapshot!(lab.filtered(&output), @"");
     assert!(owned(&environment) == before, "a file changed");
 }
@@ -209,7 +271,9 @@ fn a_full_disk_keeps_the_files() {
         "$ZTC" render --quiet; echo "exit: $?"
         "$ZTC" validate --quiet; echo "exit: $?""#;
     fs::create_dir(environment.root().join("repo.full")).unwrap();
-    let Some(output) = in_namespace(&environment, script) else { return };
+    let Some(output) = in_namespace(&environment, script) else {
+        return;
+    };
     insta::assert_snapshot!(lab.filtered(&output), @"");
 }
 
@@ -229,9 +293,17 @@ fn a_killed_render_leaves_the_old_files_or_the_new_ones() {
 
     // The moment of the kill moves over the whole render; whatever it hits, the outcome must hold.
     for step in 0..20 {
-        let (platform, wanted) = if step % 2 == 0 { (&new, &files_new) } else { (&old, &files_old) };
+        let (platform, wanted) = if step % 2 == 0 {
+            (&new, &files_new)
+        } else {
+            (&old, &files_old)
+        };
         environment.write("platform.yaml", platform);
-        let mut child = environment.command(&["render", "--quiet"]).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = environment
+            .command(&["render", "--quiet"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let kill_at = Instant::now() + whole * step / 20;
         while Instant::now() < kill_at && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
@@ -241,10 +313,18 @@ fn a_killed_render_leaves_the_old_files_or_the_new_ones() {
         // The next command repairs what was left half-done; only the timestamp tells one render from another.
         let check = environment.ztc(&["validate", "--quiet"]);
         let state = without_timestamp(owned(&environment));
-        let is_old_or_new = [&files_old, &files_new].into_iter().any(|files| state == without_timestamp(files.clone()));
-        assert!(is_old_or_new, "step {step}: neither the old files nor the new ones\n{check}");
+        let is_old_or_new = [&files_old, &files_new]
+            .into_iter()
+            .any(|files| state == without_timestamp(files.clone()));
+        assert!(
+            is_old_or_new,
+            "step {step}: neither the old files nor the new ones\n{check}"
+        );
         environment.ztc_ok(&["render", "--quiet"]);
-        assert!(without_timestamp(owned(&environment)) == without_timestamp(wanted.clone()), "step {step}");
+        assert!(
+            without_timestamp(owned(&environment)) == without_timestamp(wanted.clone()),
+            "step {step}"
+        );
     }
     assert!(started.elapsed() < Duration::from_secs(120));
 }
@@ -252,7 +332,11 @@ fn a_killed_render_leaves_the_old_files_or_the_new_ones() {
 fn without_timestamp(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     if let Some(lock) = files.get_mut("platform/lock.json") {
         let text = String::from_utf8(lock.clone()).unwrap();
-        *lock = text.lines().filter(|line| !line.contains("\"timestamp\"")).collect::<String>().into_bytes();
+        *lock = text
+            .lines()
+            .filter(|line| !line.contains("\"timestamp\""))
+            .collect::<String>()
+            .into_bytes();
     }
     files
 }

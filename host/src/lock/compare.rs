@@ -30,7 +30,9 @@ impl fmt::Display for Difference {
         match self {
             Self::Added(path) => write!(f, "added: {path}"),
             Self::Changed(path) => write!(f, "changed: {path}"),
-            Self::Mode(path, locked, found) => write!(f, "mode changed from {locked} to {found}: {path}"),
+            Self::Mode(path, locked, found) => {
+                write!(f, "mode changed from {locked} to {found}: {path}")
+            }
             Self::Removed(path) => write!(f, "removed: {path}"),
             Self::Renamed(from, to) => write!(f, "renamed: {from} to {to}"),
         }
@@ -38,21 +40,37 @@ impl fmt::Display for Difference {
 }
 
 /// Compares what the lock says with what was found.
-pub fn compare(locked: &BTreeMap<String, LockedFile>, found: &BTreeMap<String, LockedFile>) -> Vec<Difference> {
+pub fn compare(
+    locked: &BTreeMap<String, LockedFile>,
+    found: &BTreeMap<String, LockedFile>,
+) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut added: Vec<&String> =
-        found.keys().filter(|path| !locked.contains_key(*path) && !is_litter(path)).collect();
+    let mut added: Vec<&String> = found
+        .keys()
+        .filter(|path| !locked.contains_key(*path) && !is_litter(path))
+        .collect();
     for (path, file) in locked {
         match found.get(path) {
             Some(now) if now == file => {}
             Some(now) if now.sha256 == file.sha256 => {
-                differences.push(Difference::Mode(path.clone(), file.mode.clone(), now.mode.clone()));
+                differences.push(Difference::Mode(
+                    path.clone(),
+                    file.mode.clone(),
+                    now.mode.clone(),
+                ));
             }
             Some(_) => differences.push(Difference::Changed(path.clone())),
-            None => differences.push(match added.iter().position(|added| found[*added].sha256 == file.sha256) {
-                Some(position) => Difference::Renamed(path.clone(), added.remove(position).clone()),
-                None => Difference::Removed(path.clone()),
-            }),
+            None => differences.push(
+                match added
+                    .iter()
+                    .position(|added| found[*added].sha256 == file.sha256)
+                {
+                    Some(position) => {
+                        Difference::Renamed(path.clone(), added.remove(position).clone())
+                    }
+                    None => Difference::Removed(path.clone()),
+                },
+            ),
         }
     }
     differences.extend(added.into_iter().cloned().map(Difference::Added));
@@ -76,21 +94,40 @@ pub fn scan(directory: &Path) -> Result<BTreeMap<String, LockedFile>, Failure> {
     Ok(found)
 }
 
-fn walk(directory: &Path, prefix: &str, found: &mut BTreeMap<String, LockedFile>) -> Result<(), Failure> {
-    let entries = fs::read_dir(directory).map_err(|error| Failure::io("read", directory, &error))?;
+fn walk(
+    directory: &Path,
+    prefix: &str,
+    found: &mut BTreeMap<String, LockedFile>,
+) -> Result<(), Failure> {
+    let entries =
+        fs::read_dir(directory).map_err(|error| Failure::io("read", directory, &error))?;
     for entry in entries {
         let entry = entry.map_err(|error| Failure::io("read", directory, &error))?;
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let metadata = entry.metadata().map_err(|error| Failure::io("read", &path, &error))?;
+        let metadata = entry
+            .metadata()
+            .map_err(|error| Failure::io("read", &path, &error))?;
         if metadata.is_dir() {
             walk(&path, &format!("{name}/"), found)?;
         } else if metadata.is_file() {
             let sha256 = digest::file(&path).map_err(|error| Failure::io("read", &path, &error))?;
             let executable = metadata.permissions().mode() & 0o111 != 0;
-            found.insert(name, LockedFile { sha256, mode: mode(executable).to_owned() });
+            found.insert(
+                name,
+                LockedFile {
+                    sha256,
+                    mode: mode(executable).to_owned(),
+                },
+            );
         } else {
-            found.insert(name, LockedFile { sha256: String::new(), mode: "link".to_owned() });
+            found.insert(
+                name,
+                LockedFile {
+                    sha256: String::new(),
+                    mode: "link".to_owned(),
+                },
+            );
         }
     }
     Ok(())
@@ -101,7 +138,10 @@ mod tests {
     use super::*;
 
     fn file(content: &str, mode: &str) -> LockedFile {
-        LockedFile { sha256: digest::sha256_hex(content.as_bytes()), mode: mode.to_owned() }
+        LockedFile {
+            sha256: digest::sha256_hex(content.as_bytes()),
+            mode: mode.to_owned(),
+        }
     }
 
     #[test]
@@ -129,7 +169,10 @@ mod tests {
         ]);
         let differences = compare(&locked, &scan(directory.path()).unwrap());
         assert_eq!(
-            differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            differences
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
             [
                 "added: b/added",
                 "changed: a/changed",

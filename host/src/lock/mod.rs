@@ -94,7 +94,9 @@ impl Lock {
     pub fn load(repository: &Repository) -> Result<Option<Self>, Failure> {
         let path = repository.lock();
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map(Some).map_err(|failure| failure.at(Location::file(repository.display(&path)))),
+            Ok(text) => Self::parse(&text)
+                .map(Some)
+                .map_err(|failure| failure.at(Location::file(repository.display(&path)))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::io("read", repository.display(&path), &error)),
         }
@@ -116,20 +118,25 @@ impl Lock {
 
     /// Writes the text of the lock.
     pub fn text(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a lock has nothing that JSON cannot hold");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a lock has nothing that JSON cannot hold");
         text.push('\n');
         text
     }
 
     /// Whether two locks say the same; the timestamp does not count.
     pub fn same_content(&self, other: &Self) -> bool {
-        let timeless = |lock: &Self| Self { timestamp: String::new(), ..lock.clone() };
+        let timeless = |lock: &Self| Self {
+            timestamp: String::new(),
+            ..lock.clone()
+        };
         timeless(self) == timeless(other)
     }
 }
 
 /// What to do about a lock that cannot be read.
-const RESTORE: &str = "put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`";
+const RESTORE: &str =
+    "put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`";
 
 fn not_json(text: &str, error: &serde_json::Error) -> Failure {
     match text.lines().any(|line| line.starts_with("<<<<<<< ")) {
@@ -141,8 +148,10 @@ fn not_json(text: &str, error: &serde_json::Error) -> Failure {
 
 /// Returns the digest over all artifacts: path, mode and content of each.
 pub fn artifacts_hash(artifacts: &BTreeMap<String, LockedFile>) -> String {
-    let lines: String =
-        artifacts.iter().map(|(path, file)| format!("{path}\0{}\0{}\n", file.mode, file.sha256)).collect();
+    let lines: String = artifacts
+        .iter()
+        .map(|(path, file)| format!("{path}\0{}\0{}\n", file.mode, file.sha256))
+        .collect();
     sha256_hex(lines.as_bytes())
 }
 
@@ -163,22 +172,40 @@ mod tests {
     #[track_caller]
     fn refused(text: &str, message: &str, help: &str) {
         let failure = Lock::parse(text).unwrap_err();
-        assert_eq!((failure.message.as_str(), failure.help.as_deref()), (message, Some(help)));
+        assert_eq!(
+            (failure.message.as_str(), failure.help.as_deref()),
+            (message, Some(help))
+        );
     }
 
     #[test]
     fn a_lock_goes_both_ways_and_its_timestamp_does_not_count() {
-        let lock = Lock { format: FORMAT, environment: "production".into(), timestamp: "then".into(), ..Lock::default() };
+        let lock = Lock {
+            format: FORMAT,
+            environment: "production".into(),
+            timestamp: "then".into(),
+            ..Lock::default()
+        };
         let read = Lock::parse(&lock.text()).unwrap();
         assert_eq!(read, lock);
-        assert!(read.same_content(&Lock { timestamp: "now".into(), ..lock.clone() }));
-        assert!(!read.same_content(&Lock { environment: "staging".into(), ..lock }));
+        assert!(read.same_content(&Lock {
+            timestamp: "now".into(),
+            ..lock.clone()
+        }));
+        assert!(!read.same_content(&Lock {
+            environment: "staging".into(),
+            ..lock
+        }));
     }
 
     #[test]
     fn a_lock_that_cannot_be_read_says_what_to_do() {
         refused("{", "the lock is not JSON", RESTORE);
-        refused(r#"{"format": 1}"#, "the lock was edited: it does not have its form", RESTORE);
+        refused(
+            r#"{"format": 1}"#,
+            "the lock was edited: it does not have its form",
+            RESTORE,
+        );
         refused(
             "{\n<<<<<<< HEAD\n",
             "the lock holds the marks of a merge conflict",

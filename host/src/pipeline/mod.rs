@@ -8,6 +8,7 @@ pub mod cache;
 mod compose;
 pub mod context;
 pub mod event;
+pub mod eject;
 pub mod file;
 mod files;
 pub mod fingerprint;

@@ -32,8 +32,12 @@ fn refuse_name(name: &str) -> Option<String> {
     match name {
         "" => Some("it has an empty name between two slashes".to_owned()),
         "." | ".." => Some(format!("it has `{name}`")),
-        _ if name.eq_ignore_ascii_case(".git") => Some("git would take `.git` for a repository".to_owned()),
-        _ if name.len() > LONGEST_NAME => Some(format!("a name in it is longer than {LONGEST_NAME} bytes")),
+        _ if name.eq_ignore_ascii_case(".git") => {
+            Some("git would take `.git` for a repository".to_owned())
+        }
+        _ if name.len() > LONGEST_NAME => {
+            Some(format!("a name in it is longer than {LONGEST_NAME} bytes"))
+        }
         _ => None,
     }
 }
@@ -49,8 +53,10 @@ impl Names {
     /// Takes a path for an owner.
     pub fn take(&mut self, owner: &str, path: &str) -> Result<(), Failure> {
         if let Some(why) = refuse(path) {
-            return Err(Failure::failed(format!("adapter `{owner}` rendered an artifact with the path `{path}`: {why}"))
-                .help("this is a bug of the adapter; tell its author"));
+            return Err(Failure::failed(format!(
+                "adapter `{owner}` rendered an artifact with the path `{path}`: {why}"
+            ))
+            .help("this is a bug of the adapter; tell its author"));
         }
         let ends = path.match_indices('/').map(|(end, _)| end);
         for end in ends {
@@ -62,7 +68,8 @@ impl Names {
     fn enter(&mut self, owner: &str, path: &str, is_file: bool) -> Result<(), Failure> {
         let key = path.to_lowercase();
         let Some((known, other, known_is_file)) = self.taken.get(&key) else {
-            self.taken.insert(key, (path.to_owned(), owner.to_owned(), is_file));
+            self.taken
+                .insert(key, (path.to_owned(), owner.to_owned(), is_file));
             return Ok(());
         };
         let why = if known != path {
@@ -74,9 +81,15 @@ impl Names {
         } else {
             return Ok(());
         };
-        let who = if owner == other { format!("adapter `{owner}`") } else { format!("adapters `{other}` and `{owner}`") };
-        Err(Failure::failed(format!("artifacts of {who} get into each other's way: {why}"))
-            .help("this is a bug of the adapter; tell its author"))
+        let who = if owner == other {
+            format!("adapter `{owner}`")
+        } else {
+            format!("adapters `{other}` and `{owner}`")
+        };
+        Err(Failure::failed(format!(
+            "artifacts of {who} get into each other's way: {why}"
+        ))
+        .help("this is a bug of the adapter; tell its author"))
     }
 }
 
@@ -108,7 +121,10 @@ mod tests {
     #[track_caller]
     fn clash(paths: &[(&str, &str)], message: &str) {
         let mut names = Names::default();
-        let results: Vec<_> = paths.iter().map(|(owner, path)| names.take(owner, path)).collect();
+        let results: Vec<_> = paths
+            .iter()
+            .map(|(owner, path)| names.take(owner, path))
+            .collect();
         let (last, before) = results.split_last().unwrap();
         assert!(before.iter().all(Result::is_ok));
         assert_eq!(last.as_ref().unwrap_err().message, message);
@@ -117,10 +133,29 @@ mod tests {
     #[test]
     fn artifacts_do_not_get_into_each_others_way() {
         let way = "get into each other's way:";
-        clash(&[("a", "x/y"), ("b", "x/y")], &format!("artifacts of adapters `a` and `b` {way} both have the artifact `x/y`"));
-        clash(&[("a", "x/y"), ("a", "x/Y")], &format!("artifacts of adapter `a` {way} `x/Y` and `x/y` differ only in upper and lower case"));
-        clash(&[("a", "X/y"), ("b", "x/z")], &format!("artifacts of adapters `a` and `b` {way} `x` and `X` differ only in upper and lower case"));
-        clash(&[("a", "x/y"), ("b", "x/y/z")], &format!("artifacts of adapters `a` and `b` {way} `x/y` is a file and a directory"));
-        clash(&[("a", "x/y/z"), ("b", "x/y")], &format!("artifacts of adapters `a` and `b` {way} `x/y` is a file and a directory"));
+        clash(
+            &[("a", "x/y"), ("b", "x/y")],
+            &format!("artifacts of adapters `a` and `b` {way} both have the artifact `x/y`"),
+        );
+        clash(
+            &[("a", "x/y"), ("a", "x/Y")],
+            &format!(
+                "artifacts of adapter `a` {way} `x/Y` and `x/y` differ only in upper and lower case"
+            ),
+        );
+        clash(
+            &[("a", "X/y"), ("b", "x/z")],
+            &format!(
+                "artifacts of adapters `a` and `b` {way} `x` and `X` differ only in upper and lower case"
+            ),
+        );
+        clash(
+            &[("a", "x/y"), ("b", "x/y/z")],
+            &format!("artifacts of adapters `a` and `b` {way} `x/y` is a file and a directory"),
+        );
+        clash(
+            &[("a", "x/y/z"), ("b", "x/y")],
+            &format!("artifacts of adapters `a` and `b` {way} `x/y` is a file and a directory"),
+        );
     }
 }

@@ -22,12 +22,18 @@ pub struct Output {
 impl Output {
     /// A text that is not executable.
     pub fn text(content: impl Into<String>) -> Self {
-        Self { content: content.into().into_bytes(), executable: false }
+        Self {
+            content: content.into().into_bytes(),
+            executable: false,
+        }
     }
 
     /// What the lock says about it.
     pub fn locked(&self) -> LockedFile {
-        LockedFile { sha256: sha256_hex(&self.content), mode: mode(self.executable).to_owned() }
+        LockedFile {
+            sha256: sha256_hex(&self.content),
+            mode: mode(self.executable).to_owned(),
+        }
     }
 }
 

@@ -37,26 +37,56 @@ fn cilium() -> Manifest {
 }
 
 fn talos() -> Manifest {
-    let requires = [("cloud-infrastructure", "^1.0", false), ("cni", "^1.0", false), ("gateway-api", "^1.0", true)];
+    let requires = [
+        ("cloud-infrastructure", "^1.0", false),
+        ("cni", "^1.0", false),
+        ("gateway-api", "^1.0", true),
+    ];
     manifest(&[("kubernetes-api", "1.0")], &requires)
 }
 
 fn run(sections: &[(&str, &Manifest)]) -> Result<Resolution, Vec<ResolveError>> {
-    let participants: Vec<_> = sections.iter().map(|(section, manifest)| Participant { section, manifest }).collect();
+    let participants: Vec<_> = sections
+        .iter()
+        .map(|(section, manifest)| Participant { section, manifest })
+        .collect();
     resolve(&participants)
 }
 
-fn failed(sections: &[(&str, &Manifest)], others: &BTreeMap<String, Manifest>) -> (String, String, String) {
-    let locate = |section: &str| Some(Location { file: format!("platform.yaml#{section}"), line: 2, column: 3 });
+fn failed(
+    sections: &[(&str, &Manifest)],
+    others: &BTreeMap<String, Manifest>,
+) -> (String, String, String) {
+    let locate = |section: &str| {
+        Some(Location {
+            file: format!("platform.yaml#{section}"),
+            line: 2,
+            column: 3,
+        })
+    };
     let failure = failure(&run(sections).unwrap_err(), locate, others);
     assert_eq!(failure.exit, Exit::Invalid);
-    (failure.message, failure.location.unwrap().file, failure.help.unwrap())
+    (
+        failure.message,
+        failure.location.unwrap().file,
+        failure.help.unwrap(),
+    )
 }
 
 #[track_caller]
 fn refused(sections: &[(&str, &Manifest)], message: &str, section: &str, help: &str) {
-    let expected = (message.to_owned(), format!("platform.yaml#{section}"), help.to_owned());
-    assert_eq!(failed(sections, &BTreeMap::from([("calico".to_owned(), manifest(&[("cni", "1.0")], &[]))])), expected);
+    let expected = (
+        message.to_owned(),
+        format!("platform.yaml#{section}"),
+        help.to_owned(),
+    );
+    assert_eq!(
+        failed(
+            sections,
+            &BTreeMap::from([("calico".to_owned(), manifest(&[("cni", "1.0")], &[]))])
+        ),
+        expected
+    );
 }
 
 #[test]
@@ -68,14 +98,29 @@ fn the_built_in_adapters_render_in_two_waves() {
         version: "1.0".to_owned(),
         optional,
     };
-    let resolution = run(&[("talos", &talos()), ("hetzner", &hetzner()), ("cilium", &cilium())]).unwrap();
-    let providers =
-        [("cloud-infrastructure", "hetzner"), ("cni", "cilium"), ("gateway-api", "cilium"), ("kubernetes-api", "talos")];
+    let resolution = run(&[
+        ("talos", &talos()),
+        ("hetzner", &hetzner()),
+        ("cilium", &cilium()),
+    ])
+    .unwrap();
+    let providers = [
+        ("cloud-infrastructure", "hetzner"),
+        ("cni", "cilium"),
+        ("gateway-api", "cilium"),
+        ("kubernetes-api", "talos"),
+    ];
     assert_eq!(
         resolution,
         Resolution {
-            providers: providers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
-            waves: vec![vec!["cilium".to_owned(), "hetzner".to_owned()], vec!["talos".to_owned()]],
+            providers: providers
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect(),
+            waves: vec![
+                vec!["cilium".to_owned(), "hetzner".to_owned()],
+                vec!["talos".to_owned()]
+            ],
             edges: vec![
                 edge("cilium", "cni", false),
                 edge("cilium", "gateway-api", true),
@@ -84,13 +129,21 @@ fn the_built_in_adapters_render_in_two_waves() {
         }
     );
     let hetzner = BTreeSet::from(["hetzner".to_owned()]);
-    assert_eq!(resolution.with_dependents(&hetzner), BTreeSet::from(["hetzner".to_owned(), "talos".to_owned()]));
+    assert_eq!(
+        resolution.with_dependents(&hetzner),
+        BTreeSet::from(["hetzner".to_owned(), "talos".to_owned()])
+    );
 }
 
 #[test]
 fn an_optional_capability_may_be_missing() {
     let plain = manifest(&[("cni", "1.2")], &[]);
-    let resolution = run(&[("talos", &talos()), ("hetzner", &hetzner()), ("plain", &plain)]).unwrap();
+    let resolution = run(&[
+        ("talos", &talos()),
+        ("hetzner", &hetzner()),
+        ("plain", &plain),
+    ])
+    .unwrap();
     assert_eq!(resolution.received("talos").count(), 2);
 }
 
@@ -143,12 +196,19 @@ fn unknown_capabilities_are_refused() {
 fn versions_must_match() {
     let new = manifest(&[("cni", "2.1")], &[]);
     refused(
-        &[("talos", &manifest(&[], &[("cni", "^1.0", true)])), ("new", &new)],
+        &[
+            ("talos", &manifest(&[], &[("cni", "^1.0", true)])),
+            ("new", &new),
+        ],
         "adapter `talos` requires `cni` ^1.0, but adapter `new` provides 2.1: 2.1 is not in ^1.0",
         "talos",
         "use versions of `new` and `talos` that go together; `ztc plugins list` shows what is installed",
     );
-    let wrong = run(&[("a", &manifest(&[], &[("cni", "one", false)])), ("new", &new)]).unwrap_err();
+    let wrong = run(&[
+        ("a", &manifest(&[], &[("cni", "one", false)])),
+        ("new", &new),
+    ])
+    .unwrap_err();
     assert_eq!(
         wrong[0].to_string(),
         "adapter `a` requires `cni` one, but adapter `new` provides 2.1: `one` is not a range of versions such as `^1.0`"
@@ -171,7 +231,10 @@ fn a_cycle_is_shown_with_its_capabilities() {
 fn everything_that_is_wrong_is_said_at_once() {
     let errors = run(&[("talos", &talos())]).unwrap_err();
     let failure = failure(&errors, |_| None, &BTreeMap::new());
-    assert_eq!(failure.message, "the adapters in platform.yaml do not fit together");
+    assert_eq!(
+        failure.message,
+        "the adapters in platform.yaml do not fit together"
+    );
     assert_eq!(failure.findings.len(), 2);
 }
 
@@ -180,10 +243,18 @@ fn sections() -> impl Strategy<Value = Vec<(String, Manifest)>> {
     prop::collection::vec(prop::collection::vec(0..7_usize, 0..3), 1..6).prop_map(|requires| {
         let one = |(index, requires): (usize, Vec<usize>)| {
             let name = |index: usize| format!("acme/c{index}");
-            let requires: Vec<(String, &str, bool)> =
-                requires.iter().map(|index| (name(*index), "^1.0", index % 2 == 0)).collect();
-            let requires: Vec<(&str, &str, bool)> = requires.iter().map(|(a, b, c)| (a.as_str(), *b, *c)).collect();
-            (format!("s{index}"), manifest(&[(&name(index), "1.0")], &requires))
+            let requires: Vec<(String, &str, bool)> = requires
+                .iter()
+                .map(|index| (name(*index), "^1.0", index % 2 == 0))
+                .collect();
+            let requires: Vec<(&str, &str, bool)> = requires
+                .iter()
+                .map(|(a, b, c)| (a.as_str(), *b, *c))
+                .collect();
+            (
+                format!("s{index}"),
+                manifest(&[(&name(index), "1.0")], &requires),
+            )
         };
         requires.into_iter().enumerate().map(one).collect()
     })

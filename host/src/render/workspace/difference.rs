@@ -15,7 +15,12 @@ use crate::lock::compare::is_litter;
 use crate::render::output::{GENERATED, Output, Tree};
 
 /// Directories that belong to the operator: what lies in their place is never moved away.
-const SHARED: [&str; 4] = ["platform", "bootstrap", "bootstrap/pipeline", ".zerotouch-cache"];
+const SHARED: [&str; 4] = [
+    "platform",
+    "bootstrap",
+    "bootstrap/pipeline",
+    ".zerotouch-cache",
+];
 
 /// What a commit will do. Paths are relative to the repository.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -39,9 +44,13 @@ impl Changes {
         let mut changes = Self::default();
         let mut directories = HashSet::new();
         for (path, output) in tree {
-            changes.compare(root, path, output, &mut directories).map_err(|error| Failure::io("read", path, &error))?;
+            changes
+                .compare(root, path, output, &mut directories)
+                .map_err(|error| Failure::io("read", path, &error))?;
         }
-        changes.sweep(root, GENERATED, tree).map_err(|error| Failure::io("read", GENERATED, &error))?;
+        changes
+            .sweep(root, GENERATED, tree)
+            .map_err(|error| Failure::io("read", GENERATED, &error))?;
         Ok(changes)
     }
 
@@ -55,7 +64,13 @@ impl Changes {
         self.added.iter().chain(&self.changed).chain(&self.removed)
     }
 
-    fn compare(&mut self, root: &Path, path: &str, output: &Output, directories: &mut HashSet<String>) -> io::Result<()> {
+    fn compare(
+        &mut self,
+        root: &Path,
+        path: &str,
+        output: &Output,
+        directories: &mut HashSet<String>,
+    ) -> io::Result<()> {
         if let Some(top) = missing_directory(root, path, directories) {
             // The whole directory comes in with one move; its files follow each other in the tree.
             let step = Move::Put(top);
@@ -66,7 +81,11 @@ impl Changes {
         } else if same(&root.join(path), output)? {
             self.unchanged += 1;
         } else {
-            let list = if exists(&root.join(path)) { &mut self.changed } else { &mut self.added };
+            let list = if exists(&root.join(path)) {
+                &mut self.changed
+            } else {
+                &mut self.added
+            };
             list.push(path.to_owned());
             self.moves.push(Move::Put(path.to_owned()));
         }
@@ -81,7 +100,10 @@ impl Changes {
         for entry in fs::read_dir(root.join(directory))? {
             let name = entry?.file_name();
             let Some(name) = name.to_str() else {
-                return Err(io::Error::other(format!("the name `{}` is not UTF-8", name.display())));
+                return Err(io::Error::other(format!(
+                    "the name `{}` is not UTF-8",
+                    name.display()
+                )));
             };
             let path = format!("{directory}/{name}");
             if tree.contains_key(&path) || is_litter(&path) {
@@ -102,7 +124,9 @@ impl Changes {
 /// Whether something that was rendered lies below.
 fn is_parent(path: &str, tree: &Tree) -> bool {
     let prefix = format!("{path}/");
-    tree.range(prefix.clone()..).next().is_some_and(|(next, _)| next.starts_with(&prefix))
+    tree.range(prefix.clone()..)
+        .next()
+        .is_some_and(|(next, _)| next.starts_with(&prefix))
 }
 
 /// Returns the uppermost directory of a path that is not there, or in whose place something else is.
@@ -131,7 +155,10 @@ fn same(path: &Path, output: &Output) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     let executable = metadata.permissions().mode() & 0o111 != 0;
-    if !metadata.is_file() || metadata.len() != output.content.len() as u64 || executable != output.executable {
+    if !metadata.is_file()
+        || metadata.len() != output.content.len() as u64
+        || executable != output.executable
+    {
         return Ok(false);
     }
     Ok(fs::read(path)? == output.content)
@@ -143,16 +170,28 @@ fn list_files(root: &Path, path: &str, files: &mut Vec<String>) -> io::Result<()
         return Ok(());
     }
     for entry in fs::read_dir(root.join(path))? {
-        list_files(root, &format!("{path}/{}", entry?.file_name().display()), files)?;
+        list_files(
+            root,
+            &format!("{path}/{}", entry?.file_name().display()),
+            files,
+        )?;
     }
     Ok(())
 }
 
 /// Refuses where a directory that is not ours alone is a link or a file.
 fn refuse_strangers(root: &Path) -> Result<(), Failure> {
-    match SHARED.iter().find(|path| exists(&root.join(path)) && !is_directory(&root.join(path))) {
+    match SHARED
+        .iter()
+        .find(|path| exists(&root.join(path)) && !is_directory(&root.join(path)))
+    {
         None => Ok(()),
-        Some(path) => Err(Failure::new(Exit::Refused, format!("`{path}` is not a directory, and ztc does not write through links"))
-            .help(format!("move `{path}` away, make a directory in its place, and run the command again"))),
+        Some(path) => Err(Failure::new(
+            Exit::Refused,
+            format!("`{path}` is not a directory, and ztc does not write through links"),
+        )
+        .help(format!(
+            "move `{path}` away, make a directory in its place, and run the command again"
+        ))),
     }
 }

@@ -32,10 +32,20 @@ impl Disk {
         fs::create_dir_all(path)
     }
 
-    pub(super) fn write(&self, path: &Path, content: &[u8], executable: bool, durable: bool) -> io::Result<()> {
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        content: &[u8],
+        executable: bool,
+        durable: bool,
+    ) -> io::Result<()> {
         self.step()?;
         let mode = if executable { 0o755 } else { 0o644 };
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
         file.write_all(content)?;
         if durable { file.sync_all() } else { Ok(()) }
     }
@@ -58,15 +68,29 @@ impl Disk {
 
     #[cfg(test)]
     fn step(&self) -> io::Result<()> {
-        let Some(fuse) = &self.fuse else { return Ok(()) };
+        let Some(fuse) = &self.fuse else {
+            return Ok(());
+        };
         let left = fuse.after.get();
         fuse.after.set(left.wrapping_sub(1));
-        let broken = if fuse.for_good { left == 0 || left > usize::MAX / 2 } else { left == 0 };
-        if broken { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        let broken = if fuse.for_good {
+            left == 0 || left > usize::MAX / 2
+        } else {
+            left == 0
+        };
+        if broken {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        } else {
+            Ok(())
+        }
     }
 
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature as in tests, where it can fail")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same signature as in tests, where it can fail"
+    )]
     fn step(&self) -> io::Result<()> {
         Ok(())
     }

@@ -60,20 +60,25 @@ impl Place<'_> {
     pub(super) fn decide(&self, journal: &Journal) -> io::Result<()> {
         self.disk.make_directory(&self.workspace.join("old"))?;
         let draft = self.workspace.join("journal.draft");
-        self.disk.write(&draft, &serde_json::to_vec(journal)?, false, true)?;
+        self.disk
+            .write(&draft, &serde_json::to_vec(journal)?, false, true)?;
         self.disk.rename(&draft, &self.journal())?;
         self.disk.sync_directory(self.workspace)
     }
 
     /// Does all moves that are not done yet.
     pub(super) fn forward(&self, journal: &Journal) -> io::Result<()> {
-        journal.moves.iter().enumerate().try_for_each(|(number, step)| {
-            let old = self.workspace.join("old").join(number.to_string());
-            match step {
-                Move::Put(path) => self.put(path, &old),
-                Move::Remove(path) => self.take_away(&self.root.join(path), &old),
-            }
-        })
+        journal
+            .moves
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, step)| {
+                let old = self.workspace.join("old").join(number.to_string());
+                match step {
+                    Move::Put(path) => self.put(path, &old),
+                    Move::Remove(path) => self.take_away(&self.root.join(path), &old),
+                }
+            })
     }
 
     fn put(&self, path: &str, old: &Path) -> io::Result<()> {
@@ -86,20 +91,33 @@ impl Place<'_> {
     }
 
     fn take_away(&self, target: &Path, old: &Path) -> io::Result<()> {
-        if exists(old) || !exists(target) { Ok(()) } else { self.disk.rename(target, old) }
+        if exists(old) || !exists(target) {
+            Ok(())
+        } else {
+            self.disk.rename(target, old)
+        }
     }
 
     /// Undoes all moves that are done, the last first.
     pub(super) fn backward(&self, journal: &Journal) -> io::Result<()> {
-        journal.moves.iter().enumerate().rev().try_for_each(|(number, step)| {
-            let old = self.workspace.join("old").join(number.to_string());
-            let (Move::Put(path) | Move::Remove(path)) = step;
-            let target = self.root.join(path);
-            if matches!(step, Move::Put(_)) && !exists(&self.staged(path)) && exists(&target) {
-                self.disk.rename(&target, &self.staged(path))?;
-            }
-            if exists(&old) { self.disk.rename(&old, &target) } else { Ok(()) }
-        })
+        journal
+            .moves
+            .iter()
+            .enumerate()
+            .rev()
+            .try_for_each(|(number, step)| {
+                let old = self.workspace.join("old").join(number.to_string());
+                let (Move::Put(path) | Move::Remove(path)) = step;
+                let target = self.root.join(path);
+                if matches!(step, Move::Put(_)) && !exists(&self.staged(path)) && exists(&target) {
+                    self.disk.rename(&target, &self.staged(path))?;
+                }
+                if exists(&old) {
+                    self.disk.rename(&old, &target)
+                } else {
+                    Ok(())
+                }
+            })
     }
 
     /// Ends the commit, however it went: first the journal goes, then everything else.

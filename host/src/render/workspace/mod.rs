@@ -45,8 +45,12 @@ impl Repaired {
     pub fn message(self) -> Option<&'static str> {
         match self {
             Self::Nothing | Self::Cleared => None,
-            Self::Completed => Some("a render that was interrupted while it wrote files has been completed"),
-            Self::RolledBack => Some("a render that was interrupted while it wrote files has been rolled back"),
+            Self::Completed => {
+                Some("a render that was interrupted while it wrote files has been completed")
+            }
+            Self::RolledBack => {
+                Some("a render that was interrupted while it wrote files has been rolled back")
+            }
         }
     }
 }
@@ -64,7 +68,12 @@ impl RenderLock {
         let shown = repository.display(&path);
         let fail = |error: io::Error| Failure::io("lock", &shown, &error);
         fs::create_dir_all(repository.cache()).map_err(fail)?;
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(fail)?;
         let start = std::time::Instant::now();
         loop {
             match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -73,8 +82,10 @@ impl RenderLock {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(Failure::failed("another `ztc` is rendering in this repository")
-                        .help("wait until it has ended and run the same command again"));
+                    return Err(
+                        Failure::failed("another `ztc` is rendering in this repository")
+                            .help("wait until it has ended and run the same command again"),
+                    );
                 }
                 Err(error) => return Err(fail(error.into())),
             }
@@ -87,7 +98,10 @@ pub fn repair(repository: &Repository) -> Result<Repaired, Failure> {
     match leftovers(repository)?.is_empty() {
         true => Ok(Repaired::Nothing),
         // A render that is just moving its files is done soon; then nothing is left.
-        false => repair_locked(repository, &RenderLock::take(repository, Duration::from_secs(10))?),
+        false => repair_locked(
+            repository,
+            &RenderLock::take(repository, Duration::from_secs(10))?,
+        ),
     }
 }
 
@@ -99,7 +113,11 @@ pub fn repair_locked(repository: &Repository, _lock: &RenderLock) -> Result<Repa
 fn repair_with(repository: &Repository, disk: &Disk) -> Result<Repaired, Failure> {
     let mut repaired = Repaired::Nothing;
     for workspace in leftovers(repository)? {
-        let place = Place { root: repository.root(), workspace: &workspace, disk };
+        let place = Place {
+            root: repository.root(),
+            workspace: &workspace,
+            disk,
+        };
         repaired = end(&place).map_err(|error| {
             Failure::io("repair", repository.display(&workspace), &error)
                 .detail("an interrupted render is half-done: some files are old and some are new")
@@ -125,7 +143,14 @@ fn leftovers(repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
     let fail = |error: io::Error| Failure::io("read", repository.display(&directory), &error);
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(fail(error)),
     };
     let mut found = Vec::new();
@@ -140,25 +165,49 @@ fn leftovers(repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Makes the repository hold what was rendered. Where it fails, nothing has changed.
-pub fn commit(repository: &Repository, tree: &Tree, changes: &Changes, _lock: &RenderLock) -> Result<(), Failure> {
+pub fn commit(
+    repository: &Repository,
+    tree: &Tree,
+    changes: &Changes,
+    _lock: &RenderLock,
+) -> Result<(), Failure> {
     commit_with(repository, tree, changes, &Disk::default())
 }
 
-fn commit_with(repository: &Repository, tree: &Tree, changes: &Changes, disk: &Disk) -> Result<(), Failure> {
+fn commit_with(
+    repository: &Repository,
+    tree: &Tree,
+    changes: &Changes,
+    disk: &Disk,
+) -> Result<(), Failure> {
     if changes.is_empty() {
         return Ok(());
     }
-    let workspace = repository.workspace().join(ulid::Ulid::generate().to_string());
-    let place = Place { root: repository.root(), workspace: &workspace, disk };
-    let journal = Journal { moves: changes.moves.clone() };
-    let intact = |error: io::Error| Failure::io("write", "the rendered files", &error).detail("nothing was changed");
+    let workspace = repository
+        .workspace()
+        .join(ulid::Ulid::generate().to_string());
+    let place = Place {
+        root: repository.root(),
+        workspace: &workspace,
+        disk,
+    };
+    let journal = Journal {
+        moves: changes.moves.clone(),
+    };
+    let intact = |error: io::Error| {
+        Failure::io("write", "the rendered files", &error).detail("nothing was changed")
+    };
     if let Err(error) = stage(&place, tree, changes).and_then(|()| place.decide(&journal)) {
         // The journal may have been written and only its directory not synced: without it nothing has been decided.
         let _ = place.close();
         return Err(intact(error));
     }
     let moved = place.forward(&journal);
-    let undone = if moved.is_err() { place.backward(&journal) } else { Ok(()) };
+    let undone = if moved.is_err() {
+        place.backward(&journal)
+    } else {
+        Ok(())
+    };
     match (moved, undone) {
         (Ok(()), _) => {
             // What cannot be cleared away now is cleared away by the next command.
@@ -171,16 +220,19 @@ fn commit_with(repository: &Repository, tree: &Tree, changes: &Changes, disk: &D
         }
         (Err(error), Err(undo)) => Err(Failure::io("write", "the rendered files", &error)
             .detail(format!("and putting the old ones back failed too: {undo}"))
-            .detail(format!("everything is kept in `{}`", repository.display(&workspace)))
+            .detail(format!(
+                "everything is kept in `{}`",
+                repository.display(&workspace)
+            ))
             .help("remove the cause and run any ztc command: it ends what was begun")),
     }
 }
 
 fn across(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::CrossesDevices => {
-            io::Error::other("`.zerotouch-cache` is not on the same file system as `platform` and `bootstrap`")
-        }
+        io::ErrorKind::CrossesDevices => io::Error::other(
+            "`.zerotouch-cache` is not on the same file system as `platform` and `bootstrap`",
+        ),
         _ => error,
     }
 }
@@ -199,13 +251,18 @@ fn stage(place: &Place<'_>, tree: &Tree, changes: &Changes) -> io::Result<()> {
             parent = directory.to_owned();
         }
         let output = &tree[path];
-        place.disk.write(&staged, &output.content, output.executable, durable)?;
+        place
+            .disk
+            .write(&staged, &output.content, output.executable, durable)?;
     }
     Ok(())
 }
 
 /// Keeps files of a failed render for reading, in place of those kept before. Returns the directory.
-pub fn keep(repository: &Repository, files: &std::collections::BTreeMap<String, Vec<u8>>) -> Result<PathBuf, Failure> {
+pub fn keep(
+    repository: &Repository,
+    files: &std::collections::BTreeMap<String, Vec<u8>>,
+) -> Result<PathBuf, Failure> {
     let parent = repository.workspace();
     let directory = parent.join(format!("{KEPT}{}", ulid::Ulid::generate()));
     let fail = |error: io::Error| Failure::io("write", repository.display(&directory), &error);
@@ -217,7 +274,9 @@ pub fn keep(repository: &Repository, files: &std::collections::BTreeMap<String, 
     }
     for (path, content) in files {
         let path = directory.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(&directory)).and_then(|()| fs::write(&path, content)).map_err(fail)?;
+        fs::create_dir_all(path.parent().unwrap_or(&directory))
+            .and_then(|()| fs::write(&path, content))
+            .map_err(fail)?;
     }
     Ok(directory)
 }

@@ -20,14 +20,24 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let repository = Repository::at(directory.path());
-        Self { directory, repository }
+        Self {
+            directory,
+            repository,
+        }
     }
 
     /// A repository with an older render and things that do not belong there.
     fn with_old_render() -> Self {
         let world = Self::new();
         world.put("platform.yaml", "x");
-        for path in ["same", "changed", "dir-to-file/a", "file-to-dir", "old/deep/er/gone", "nodes/n1/config.yaml"] {
+        for path in [
+            "same",
+            "changed",
+            "dir-to-file/a",
+            "file-to-dir",
+            "old/deep/er/gone",
+            "nodes/n1/config.yaml",
+        ] {
             world.put(&format!("platform/generated/{path}"), path);
         }
         world.put("platform/lock.json", "old lock");
@@ -60,7 +70,10 @@ impl World {
                     walk(root, &path, found);
                 } else if metadata.is_file() {
                     let executable = metadata.permissions().mode() & 0o100 != 0;
-                    found.insert(name, format!("{} {executable}", fs::read_to_string(&path).unwrap()));
+                    found.insert(
+                        name,
+                        format!("{} {executable}", fs::read_to_string(&path).unwrap()),
+                    );
                 } else {
                     found.insert(name, "link".into());
                 }
@@ -82,12 +95,21 @@ impl World {
 }
 
 fn disk(after: usize, for_good: bool) -> Disk {
-    Disk { fuse: Some(Fuse { after: Cell::new(after), for_good }) }
+    Disk {
+        fuse: Some(Fuse {
+            after: Cell::new(after),
+            for_good,
+        }),
+    }
 }
 
 fn tree() -> Tree {
-    let script = Output { content: b"#!".to_vec(), executable: true };
-    let generated = |path: &str, content: &str| (format!("platform/generated/{path}"), Output::text(content));
+    let script = Output {
+        content: b"#!".to_vec(),
+        executable: true,
+    };
+    let generated =
+        |path: &str, content: &str| (format!("platform/generated/{path}"), Output::text(content));
     Tree::from([
         generated("same", "same"),
         generated("changed", "new"),
@@ -99,40 +121,85 @@ fn tree() -> Tree {
         generated("nodes/n2/more.yaml", "n2"),
         ("platform/generated/debug/run.sh".to_owned(), script),
         ("platform/lock.json".to_owned(), Output::text("new lock")),
-        ("bootstrap/pipeline/production.yaml".to_owned(), Output::text("stages: []\n")),
+        (
+            "bootstrap/pipeline/production.yaml".to_owned(),
+            Output::text("stages: []\n"),
+        ),
     ])
 }
 
 #[test]
 fn a_commit_changes_what_differs_and_nothing_else() {
     let world = World::with_old_render();
-    let inode = |path: &str| fs::metadata(world.path(path)).map(|metadata| (metadata.ino(), metadata.mtime_nsec())).unwrap();
-    let before = (inode("platform/generated/same"), inode("platform/generated/nodes/n1/config.yaml"));
+    let inode = |path: &str| {
+        fs::metadata(world.path(path))
+            .map(|metadata| (metadata.ino(), metadata.mtime_nsec()))
+            .unwrap()
+    };
+    let before = (
+        inode("platform/generated/same"),
+        inode("platform/generated/nodes/n1/config.yaml"),
+    );
     let changes = Changes::find(world.directory.path(), &tree()).unwrap();
-    let generated = |paths: &[&str]| paths.iter().map(|path| format!("platform/generated/{path}")).collect::<Vec<_>>();
+    let generated = |paths: &[&str]| {
+        paths
+            .iter()
+            .map(|path| format!("platform/generated/{path}"))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         changes.added,
         [
             vec!["bootstrap/pipeline/production.yaml".to_owned()],
-            generated(&["debug/run.sh", "file-to-dir/b", "link/c", "nodes/n2/config.yaml", "nodes/n2/more.yaml"]),
+            generated(&[
+                "debug/run.sh",
+                "file-to-dir/b",
+                "link/c",
+                "nodes/n2/config.yaml",
+                "nodes/n2/more.yaml"
+            ]),
         ]
         .concat()
     );
-    assert_eq!(changes.changed, [generated(&["changed", "dir-to-file"]), vec!["platform/lock.json".to_owned()]].concat());
+    assert_eq!(
+        changes.changed,
+        [
+            generated(&["changed", "dir-to-file"]),
+            vec!["platform/lock.json".to_owned()]
+        ]
+        .concat()
+    );
     assert_eq!(changes.removed, generated(&["old/deep/er/gone"]));
     assert_eq!(changes.unchanged, 2);
 
     world.commit(&tree(), &Disk::default()).unwrap();
-    assert_eq!((inode("platform/generated/same"), inode("platform/generated/nodes/n1/config.yaml")), before);
+    assert_eq!(
+        (
+            inode("platform/generated/same"),
+            inode("platform/generated/nodes/n1/config.yaml")
+        ),
+        before
+    );
     let snapshot = world.snapshot();
     for (path, output) in tree() {
-        assert_eq!(snapshot[&path], format!("{} {}", String::from_utf8(output.content).unwrap(), output.executable));
+        assert_eq!(
+            snapshot[&path],
+            format!(
+                "{} {}",
+                String::from_utf8(output.content).unwrap(),
+                output.executable
+            )
+        );
     }
     assert_eq!(snapshot["outside/target"], "not ours false");
     assert_eq!(snapshot["platform/mine.txt"], "the operator's false");
     assert!(!snapshot.contains_key("platform/generated/old"));
     assert!(world.is_clean());
-    assert!(Changes::find(world.directory.path(), &tree()).unwrap().is_empty());
+    assert!(
+        Changes::find(world.directory.path(), &tree())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// Returns the state before, the state after and the number of operations of a whole commit.
@@ -155,7 +222,10 @@ fn a_commit_that_is_killed_anywhere_is_repaired_to_old_or_new() {
         let _ = world.commit(&tree(), &disk(cut, true));
         repair(&world.repository).unwrap();
         let found = world.snapshot();
-        assert!(found == old || found == new, "mixed after {cut} operations: {found:#?}");
+        assert!(
+            found == old || found == new,
+            "mixed after {cut} operations: {found:#?}"
+        );
         assert!(world.is_clean(), "left over after {cut} operations");
         if found == old { olds += 1 } else { news += 1 }
     }
@@ -172,7 +242,10 @@ fn a_repair_that_is_killed_anywhere_is_repaired_too() {
             let _ = repair_with(&world.repository, &disk(second, true));
             repair(&world.repository).unwrap();
             let found = world.snapshot();
-            assert!(found == old || found == new, "mixed after {cut} and {second} operations: {found:#?}");
+            assert!(
+                found == old || found == new,
+                "mixed after {cut} and {second} operations: {found:#?}"
+            );
         }
     }
 }
@@ -204,7 +277,10 @@ fn a_directory_that_cannot_be_written_leaves_the_old_state() {
     fs::set_permissions(&nodes, fs::Permissions::from_mode(0o755)).unwrap();
     // The administrator may write everywhere.
     if !rustix::process::geteuid().is_root() {
-        assert_eq!(result.unwrap_err().message, "failed to write `the rendered files`");
+        assert_eq!(
+            result.unwrap_err().message,
+            "failed to write `the rendered files`"
+        );
         assert_eq!(world.snapshot(), old);
     }
 }
@@ -213,7 +289,11 @@ fn a_directory_that_cannot_be_written_leaves_the_old_state() {
 fn a_first_render_makes_everything() {
     let world = World::new();
     world.commit(&tree(), &Disk::default()).unwrap();
-    let files = world.snapshot().into_iter().filter(|(_, kind)| kind != "directory").count();
+    let files = world
+        .snapshot()
+        .into_iter()
+        .filter(|(_, kind)| kind != "directory")
+        .count();
     assert_eq!(files, tree().len());
 }
 
@@ -223,7 +303,10 @@ fn directories_of_the_operator_are_not_written_through_links() {
     fs::create_dir(world.path("elsewhere")).unwrap();
     std::os::unix::fs::symlink("elsewhere", world.path("platform")).unwrap();
     let failure = Changes::find(world.directory.path(), &tree()).unwrap_err();
-    assert_eq!(failure.message, "`platform` is not a directory, and ztc does not write through links");
+    assert_eq!(
+        failure.message,
+        "`platform` is not a directory, and ztc does not write through links"
+    );
     assert_eq!(failure.exit, crate::error::Exit::Refused);
 }
 
@@ -232,7 +315,10 @@ fn one_render_at_a_time() {
     let world = World::new();
     let held = RenderLock::take(&world.repository, Duration::ZERO).unwrap();
     let failure = RenderLock::take(&world.repository, Duration::ZERO).unwrap_err();
-    assert_eq!(failure.message, "another `ztc` is rendering in this repository");
+    assert_eq!(
+        failure.message,
+        "another `ztc` is rendering in this repository"
+    );
     drop(held);
     RenderLock::take(&world.repository, Duration::ZERO).unwrap();
 }
@@ -240,8 +326,16 @@ fn one_render_at_a_time() {
 #[test]
 fn kept_files_replace_those_kept_before_and_survive_a_repair() {
     let world = World::new();
-    let first = keep(&world.repository, &BTreeMap::from([("talos/params.json".to_owned(), b"{}".to_vec())])).unwrap();
-    let second = keep(&world.repository, &BTreeMap::from([("talos/params.json".to_owned(), b"[]".to_vec())])).unwrap();
+    let first = keep(
+        &world.repository,
+        &BTreeMap::from([("talos/params.json".to_owned(), b"{}".to_vec())]),
+    )
+    .unwrap();
+    let second = keep(
+        &world.repository,
+        &BTreeMap::from([("talos/params.json".to_owned(), b"[]".to_vec())]),
+    )
+    .unwrap();
     assert_eq!(repair(&world.repository).unwrap(), Repaired::Nothing);
     assert!(!first.exists());
     assert_eq!(fs::read(second.join("talos/params.json")).unwrap(), b"[]");
