@@ -7,6 +7,7 @@ mod cli;
 pub mod commands;
 pub mod platform;
 pub mod adapter;
+pub mod wizard;
 pub mod graph;
 pub mod resolve;
 pub mod render;

@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod git;
+pub mod private;
 pub mod reference;
 pub mod vault;
 
