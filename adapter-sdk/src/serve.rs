@@ -1,10 +1,117 @@
-//! The adapter's end of the connection: reads lines, answers, notifies, ends with its host.
+//! What an adapter's `main` calls: decides between serving a host, describing the adapter, and running it as an ordinary program.
 
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use crate::Adapter;
+use ztc_protocol::message::InitializeResult;
+use ztc_protocol::{ADAPTER_ARGUMENT, DESCRIBE_ARGUMENT, Manifest, PROTOCOL};
+
+use crate::{Adapter, say, session, stdio};
+
+/// The exit code for wrong usage.
+const USAGE: u8 = 2;
 
 /// Runs an adapter: `fn main() -> ExitCode { ztc_adapter_sdk::serve(MyAdapter) }`.
-pub fn serve(_adapter: impl Adapter) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn serve(adapter: impl Adapter) -> ExitCode {
+    serve_with(adapter, std::env::args_os().skip(1))
+}
+
+/// Runs an adapter with these arguments (without the program's name) instead of the process's own.
+pub fn serve_with(
+    adapter: impl Adapter,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    match arguments.first().map(String::as_str) {
+        Some(ADAPTER_ARGUMENT) if !std::io::stdin().is_terminal() => speak(adapter),
+        Some(DESCRIBE_ARGUMENT) => describe(&adapter),
+        _ => match adapter.command(&arguments) {
+            Some(code) => ExitCode::from(code),
+            None => explain(&adapter.manifest()),
+        },
+    }
+}
+
+fn speak(adapter: impl Adapter) -> ExitCode {
+    match stdio::take().and_then(|streams| session::run(adapter, streams)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::err(&format!(
+                "error: failed to speak with the host on stdin and stdout: {error}"
+            ));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn describe(adapter: &impl Adapter) -> ExitCode {
+    let result = InitializeResult {
+        protocol: PROTOCOL,
+        manifest: adapter.manifest(),
+    };
+    match serde_json::to_string(&result) {
+        Ok(line) => {
+            say::out(&line);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say::err(&format!(
+                "error: failed to write the manifest as JSON: {error}"
+            ));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(manifest: &Manifest) -> ExitCode {
+    say::err(&explanation(manifest));
+    ExitCode::from(USAGE)
+}
+
+/// What somebody reads who starts an adapter by hand.
+fn explanation(manifest: &Manifest) -> String {
+    let Manifest {
+        name,
+        version,
+        description,
+        ..
+    } = manifest;
+    format!(
+        "ztc-adapter-{name} {version}: {description}
+
+This program is an adapter of ztc, which starts it and speaks with it on stdin and stdout.
+Put it on PATH, or name it under `plugins` in platform.yaml; `ztc plugins info {name}` then says what it does.
+
+  {DESCRIBE_ARGUMENT}   print what it is as one line of JSON
+  {ADAPTER_ARGUMENT}    speak protocol {PROTOCOL} on stdin and stdout (not in a terminal)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_told_what_the_program_is() {
+        let manifest = Manifest {
+            name: "fake".into(),
+            version: "1.2.3".into(),
+            description: "does nothing".into(),
+            ..Manifest::default()
+        };
+        assert_eq!(
+            explanation(&manifest),
+            "ztc-adapter-fake 1.2.3: does nothing
+
+This program is an adapter of ztc, which starts it and speaks with it on stdin and stdout.
+Put it on PATH, or name it under `plugins` in platform.yaml; `ztc plugins info fake` then says what it does.
+
+  --ztc-describe   print what it is as one line of JSON
+  --ztc-adapter    speak protocol 1.0 on stdin and stdout (not in a terminal)"
+        );
+    }
 }

@@ -34,7 +34,9 @@ pub enum Frame {
 
 /// Returns the line without byte order mark and line end.
 pub fn trim(line: &[u8]) -> &[u8] {
-    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii()
+    line.strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(line)
+        .trim_ascii()
 }
 
 /// Says what a line is.
@@ -52,10 +54,13 @@ pub fn classify(line: &[u8]) -> Frame {
     let id = object.remove("id");
     match (object.remove("method"), id) {
         (Some(Value::String(method)), Some(id)) => Frame::Request { id, method },
-        (Some(Value::String(method)), None) => {
-            Frame::Notification { method, params: object.remove("params").unwrap_or(Value::Null) }
+        (Some(Value::String(method)), None) => Frame::Notification {
+            method,
+            params: object.remove("params").unwrap_or(Value::Null),
+        },
+        (None, Some(id)) if object.contains_key("result") || object.contains_key("error") => {
+            Frame::Response { id }
         }
-        (None, Some(id)) if object.contains_key("result") || object.contains_key("error") => Frame::Response { id },
         _ => Frame::Stray("neither a request, a notification nor a response"),
     }
 }
@@ -73,17 +78,35 @@ mod tests {
 
     #[test]
     fn every_line_is_something() {
-        check(br#"{"id":1,"method":"render"}"#, &Frame::Request { id: json!(1), method: "render".into() });
+        check(
+            br#"{"id":1,"method":"render"}"#,
+            &Frame::Request {
+                id: json!(1),
+                method: "render".into(),
+            },
+        );
         check(
             b"\xEF\xBB\xBF{\"method\":\"$/log\",\"params\":{\"level\":\"info\"}}\r\n",
-            &Frame::Notification { method: "$/log".into(), params: json!({"level": "info"}) },
+            &Frame::Notification {
+                method: "$/log".into(),
+                params: json!({"level": "info"}),
+            },
         );
-        check(br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#, &Frame::Response { id: Value::Null });
-        check(br#"{"id":"a","result":{}}"#, &Frame::Response { id: json!("a") });
+        check(
+            br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#,
+            &Frame::Response { id: Value::Null },
+        );
+        check(
+            br#"{"id":"a","result":{}}"#,
+            &Frame::Response { id: json!("a") },
+        );
         check(b"  \r\n", &Frame::Blank);
         check(b"Compiling foo", &Frame::Stray("not a JSON object"));
         check(b"[1,2]", &Frame::Stray("not a JSON object"));
-        check(b"{\"id\":7}", &Frame::Stray("neither a request, a notification nor a response"));
+        check(
+            b"{\"id\":7}",
+            &Frame::Stray("neither a request, a notification nor a response"),
+        );
         check(b"\xff\xfe", &Frame::Stray("not UTF-8"));
     }
 }

@@ -11,6 +11,7 @@
 pub mod capability;
 pub mod error;
 pub mod frame;
+pub mod lines;
 pub mod manifest;
 pub mod message;
 pub mod schema;
@@ -28,11 +29,21 @@ pub const PROTOCOL: ProtocolVersion = ProtocolVersion { major: 1, minor: 0 };
 /// The argument with which the host starts an adapter; without it an adapter is an ordinary program that says what it is.
 pub const ADAPTER_ARGUMENT: &str = "--ztc-adapter";
 
+/// The argument with which an adapter prints its answer to `initialize` as one line and ends.
+pub const DESCRIBE_ARGUMENT: &str = "--ztc-describe";
+
+/// The variable that the host sets to `1` for an adapter that leads a process group of its own: the adapter then takes its group with it
+/// when stdin ends without a `shutdown`, because that means that the host is gone.
+pub const GROUP_VARIABLE: &str = "ZTC_ADAPTER_GROUP";
+
 /// The longest line, in bytes, that either side accepts. Larger content goes by file in the scratch directory.
 pub const MAX_LINE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Returns the lower-case hexadecimal SHA-256 of the bytes, the form of every digest on the wire and in files.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -9,7 +9,20 @@ use serde_json::{Map, Value};
 use crate::manifest::Tool;
 
 /// When a stage runs: all `pre_work` of the pipeline comes before all `post_work`, and that before all `validation`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// Installs and configures.
@@ -114,7 +127,11 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { max_attempts: 1, backoff_seconds: 1, exit_codes: Vec::new() }
+        Self {
+            max_attempts: 1,
+            backoff_seconds: 1,
+            exit_codes: Vec::new(),
+        }
     }
 }
 

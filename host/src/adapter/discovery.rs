@@ -1,29 +1,326 @@
-//! Which adapters there are and which one a name means.
+//! Which adapters there are and which one a name means. Looks at directories, starts nothing.
+//!
+//! The strongest place wins: a path in `platform.yaml`, this program itself, the user's plugin directory, PATH.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crate::adapter::Candidate;
-use crate::error::Failure;
+use semver::Version;
+use ztc_protocol::ADAPTER_ARGUMENT;
+
+use crate::adapter::{Candidate, Source, builtin};
+use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::paths::{Machine, Repository};
 use crate::platform::Plugin;
 
+/// What the file name of every adapter starts with.
+pub const PREFIX: &str = "ztc-adapter-";
+
 /// Finds adapters.
 #[derive(Clone, Debug)]
-pub struct Discovery {}
+pub struct Discovery {
+    /// Names with paths, from `platform.yaml`.
+    explicit: BTreeMap<String, PathBuf>,
+    /// The user's plugin directory.
+    plugins: PathBuf,
+    /// The directories of PATH.
+    path: Vec<PathBuf>,
+}
 
 impl Discovery {
-    /// Looks where adapters can be. `plugins` is that of `platform.yaml`.
-    pub fn new(_machine: &Machine, _repository: &Repository, _plugins: &BTreeMap<String, Plugin>) -> Self {
-        Self {}
+    /// Says where to look. `plugins` is that of `platform.yaml`.
+    pub fn new(
+        machine: &Machine,
+        repository: &Repository,
+        plugins: &BTreeMap<String, Plugin>,
+    ) -> Self {
+        let explicit = plugins
+            .iter()
+            .filter_map(|(name, plugin)| {
+                Some((name.clone(), repository.root().join(plugin.path.as_ref()?)))
+            })
+            .collect();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::split_paths(&path)
+            .filter_map(|directory| std::path::absolute(directory).ok());
+        Self {
+            explicit,
+            plugins: machine.plugins.clone(),
+            path: path.collect(),
+        }
     }
 
     /// Returns the adapter that each name means, by name.
     pub fn all(&self) -> Vec<Candidate> {
-        Vec::new()
+        let mut found = BTreeMap::new();
+        let explicit = self
+            .explicit
+            .iter()
+            .map(|(name, path)| program(name, Source::Explicit, path.clone()));
+        let built_in = builtin::ALL.iter().map(|adapter| built_in(adapter.name));
+        let path = self.path.iter().flat_map(|directory| on_path(directory));
+        for candidate in explicit
+            .chain(built_in)
+            .chain(newest(&self.plugins))
+            .chain(path)
+        {
+            found.entry(candidate.name.clone()).or_insert(candidate);
+        }
+        found.into_values().collect()
     }
 
     /// Returns the adapter that a name means.
     pub fn find(&self, name: &str) -> Result<Candidate, Failure> {
-        Err(Failure::failed(format!("no adapter `{name}`")))
+        if let Some(path) = self.explicit.get(name) {
+            return self
+                .check_explicit(name, path)
+                .map(|()| program(name, Source::Explicit, path.clone()));
+        }
+        if builtin::find(name).is_some() {
+            return Ok(built_in(name));
+        }
+        let all = self.all();
+        all.iter()
+            .find(|candidate| candidate.name == name)
+            .cloned()
+            .ok_or_else(|| self.unknown(name, &all))
+    }
+
+    fn check_explicit(&self, name: &str, path: &Path) -> Result<(), Failure> {
+        if path.exists() {
+            return Ok(());
+        }
+        let message = format!(
+            "there is no file `{}`, which `plugins.{name}.path` names",
+            path.display()
+        );
+        Err(Failure::new(Exit::Missing, message)
+            .help("correct the path in platform.yaml; it is relative to that file"))
+    }
+
+    fn unknown(&self, name: &str, all: &[Candidate]) -> Failure {
+        let names = || all.iter().map(|candidate| candidate.name.as_str());
+        let failure =
+            Failure::new(Exit::Missing, format!("there is no adapter `{name}`")).detail(format!(
+                "known are {}",
+                listed(names())
+                    .replace(", or ", ", and ")
+                    .replace(" or ", " and ")
+            ));
+        match did_you_mean(name, names()) {
+            Some(help) => failure.help(help),
+            None => failure.help(format!(
+                "put `{PREFIX}{name}` into `{}` or on PATH, or set `plugins.{name}.path` in platform.yaml",
+                self.plugins.display()
+            )),
+        }
+    }
+}
+
+fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
+    Candidate {
+        name: name.to_owned(),
+        source,
+        program,
+        arguments: vec![ADAPTER_ARGUMENT.to_owned()],
+    }
+}
+
+fn built_in(name: &str) -> Candidate {
+    // An upgrade may have replaced the file of the running program; Linux still knows what runs.
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    Candidate {
+        name: name.to_owned(),
+        source: Source::BuiltIn,
+        program,
+        arguments: builtin::arguments(name),
+    }
+}
+
+/// Returns the newest file of each name in the plugin directory; one without a version counts as the newest.
+fn newest(directory: &Path) -> Vec<Candidate> {
+    let mut best: BTreeMap<String, (Option<Version>, PathBuf)> = BTreeMap::new();
+    for (file, path) in adapters_in(directory) {
+        let (name, version) = split_version(&file);
+        let newer = best
+            .get(name)
+            .is_none_or(|(known, _)| match (known, &version) {
+                (Some(known), Some(version)) => version > known,
+                (known, _) => known.is_some(),
+            });
+        if newer {
+            best.insert(name.to_owned(), (version, path));
+        }
+    }
+    best.into_iter()
+        .map(|(name, (_, path))| program(&name, Source::PluginDirectory, path))
+        .collect()
+}
+
+fn on_path(directory: &Path) -> Vec<Candidate> {
+    adapters_in(directory)
+        .into_iter()
+        .map(|(name, path)| program(&name, Source::Path, path))
+        .collect()
+}
+
+/// Returns what follows the prefix in the name of each adapter's file, and the file, in order.
+fn adapters_in(directory: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut found: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let adapter = name.strip_prefix(PREFIX)?;
+            // What lies beside an adapter (a README, a signature) has a suffix that is not part of a version.
+            let plain = |text: &str| {
+                text.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            };
+            let (bare, _) = split_version(adapter);
+            (!bare.is_empty() && plain(bare)).then(|| (adapter.to_owned(), directory.join(&name)))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Splits `bgp-check-1.2.0` into its name and its version.
+fn split_version(file: &str) -> (&str, Option<Version>) {
+    let splits = file
+        .match_indices('-')
+        .map(|(at, _)| (&file[..at], &file[at + 1..]));
+    let found = splits
+        .filter_map(|(name, rest)| Some((name, Version::parse(rest).ok()?)))
+        .next();
+    found.map_or((file, None), |(name, version)| (name, Some(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discovery(root: &Path) -> Discovery {
+        let plugin = Plugin {
+            path: Some("tools/mine".into()),
+            ..Plugin::default()
+        };
+        Discovery {
+            path: vec![root.join("bin"), root.join("bin2")],
+            ..Discovery::new(
+                &Machine {
+                    plugins: root.join("plugins"),
+                    cache: root.into(),
+                    config: root.into(),
+                },
+                &Repository::at(root),
+                &[("mine".to_owned(), plugin)].into(),
+            )
+        }
+    }
+
+    fn touch(root: &Path, files: &[&str]) {
+        for file in files {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+    }
+
+    #[test]
+    fn the_strongest_place_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        touch(
+            root,
+            &[
+                "tools/mine",
+                "bin/ztc-adapter-mine",
+                "bin/ztc-adapter-talos",
+                "bin/ztc-adapter-first",
+                "bin/ztc-adapter-first.minisig",
+                "bin/other",
+                "bin2/ztc-adapter-first",
+                "bin2/ztc-adapter-bgp",
+                "plugins/ztc-adapter-bgp-1.9.0",
+                "plugins/ztc-adapter-bgp-1.10.0",
+                "plugins/ztc-adapter-bgp-1.10.0-rc.1",
+            ],
+        );
+        let found: Vec<String> = discovery(root)
+            .all()
+            .into_iter()
+            .map(|candidate| {
+                let place = candidate
+                    .program
+                    .strip_prefix(root)
+                    .unwrap_or(Path::new("ztc"))
+                    .display()
+                    .to_string();
+                format!("{} {} {place}", candidate.name, candidate.source.word())
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "bgp plugin-directory plugins/ztc-adapter-bgp-1.10.0",
+                "cilium built-in ztc",
+                "first PATH bin/ztc-adapter-first",
+                "hetzner built-in ztc",
+                "mine path tools/mine",
+                "talos built-in ztc",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_explained() {
+        let directory = tempfile::tempdir().unwrap();
+        let discovery = discovery(directory.path());
+        let failure = discovery.find("talso").unwrap_err();
+        assert_eq!(
+            (
+                failure.exit,
+                failure.message.as_str(),
+                failure.details,
+                failure.help.as_deref()
+            ),
+            (
+                Exit::Missing,
+                "there is no adapter `talso`",
+                vec!["known are `cilium`, `hetzner`, `mine`, and `talos`".to_owned()],
+                Some("did you mean `talos`?")
+            )
+        );
+        let failure = discovery.find("mine").unwrap_err();
+        let file = directory.path().join("tools/mine");
+        assert_eq!(
+            failure.message,
+            format!(
+                "there is no file `{}`, which `plugins.mine.path` names",
+                file.display()
+            )
+        );
+    }
+
+    #[test]
+    fn versions_are_told_from_names() {
+        for (file, name, version) in [
+            ("bgp", "bgp", None),
+            ("bgp-check-1.2.0", "bgp-check", Some("1.2.0")),
+            ("k8s-2", "k8s-2", None),
+            ("a-1.0.0-rc.1", "a", Some("1.0.0-rc.1")),
+        ] {
+            let (found, found_version) = split_version(file);
+            assert_eq!(
+                (
+                    found,
+                    found_version.map(|version| version.to_string()).as_deref()
+                ),
+                (name, version)
+            );
+        }
     }
 }

@@ -48,7 +48,13 @@ impl Source {
     }
 }
 
+pub(crate) mod builtin;
+mod connection;
 pub mod discovery;
+mod ear;
+mod limits;
+pub(crate) mod process;
+mod report;
 pub mod supervisor;
 
 pub use discovery::Discovery;

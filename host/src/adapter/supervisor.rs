@@ -1,43 +1,140 @@
 //! Starts adapters, keeps them, and ends them all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use ztc_protocol::{Manifest, Method};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use ztc_protocol::message::{
+    Initialize, InitializeParams, InitializeResult, Peer, Shutdown, ShutdownParams,
+};
+use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
-use crate::adapter::{Candidate, Discovery};
+use crate::adapter::connection::{CallError, Connection, Listener};
+use crate::adapter::ear::Ear;
+use crate::adapter::limits::Limits;
+use crate::adapter::process::{self, Process};
+use crate::adapter::report::{self, Scene};
+use crate::adapter::{Candidate, Discovery, Source, builtin};
 use crate::error::Failure;
+use crate::process::ALLOWED_VARIABLES;
 use crate::ui::Ui;
 
-/// All adapters of one command.
+/// How long an adapter may take to end after each step: the end of stdin, TERM, KILL.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the end of a process is waited for after its stdout has ended.
+const LAST_MOMENT: Duration = Duration::from_millis(1000);
+
+/// All adapters of one command; clones share them.
+#[derive(Clone)]
 pub struct Supervisor {
-    _discovery: Discovery,
-    _ui: Ui,
+    discovery: Arc<Discovery>,
+    ui: Ui,
+    running: Arc<Mutex<BTreeMap<String, Cell>>>,
 }
+
+type Cell = Arc<OnceCell<Arc<Adapter>>>;
 
 impl Supervisor {
     /// Starts nothing yet.
     pub fn new(discovery: Discovery, ui: Ui) -> Self {
-        Self { _discovery: discovery, _ui: ui }
+        Self {
+            discovery: Arc::new(discovery),
+            ui,
+            running: Arc::default(),
+        }
     }
 
     /// Where adapters come from.
     pub fn discovery(&self) -> &Discovery {
-        &self._discovery
+        &self.discovery
     }
 
     /// Starts an adapter and shakes hands; the second time returns the running one.
     pub async fn start(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
-        Err(Failure::failed(format!("no adapter `{name}`")))
+        let cell = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(running.entry(name.to_owned()).or_default())
+        };
+        cell.get_or_try_init(|| self.launch(name)).await.cloned()
     }
 
     /// Starts several at the same time; the first failure wins.
-    pub async fn start_all(&self, _names: &[String]) -> Result<BTreeMap<String, Arc<Adapter>>, Failure> {
-        Ok(BTreeMap::new())
+    pub async fn start_all(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Arc<Adapter>>, Failure> {
+        let started = self.start_each(names).await;
+        started
+            .into_iter()
+            .map(|(name, result)| Ok((name, result?)))
+            .collect()
+    }
+
+    /// Starts several at the same time, and says of each how it went.
+    pub async fn start_each(
+        &self,
+        names: &[String],
+    ) -> BTreeMap<String, Result<Arc<Adapter>, Failure>> {
+        let mut tasks = JoinSet::new();
+        for name in names {
+            let (supervisor, name) = (self.clone(), name.clone());
+            tasks.spawn(async move {
+                let result = supervisor.start(&name).await;
+                (name, result)
+            });
+        }
+        tasks.join_all().await.into_iter().collect()
     }
 
     /// Ends all adapters: request, end of stdin, TERM, KILL, each with a limit.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        let running =
+            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        let adapters: Vec<_> = running
+            .into_values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect();
+        let mut tasks = JoinSet::new();
+        for adapter in adapters {
+            tasks.spawn(async move { adapter.end().await });
+        }
+        tasks.join_all().await;
+    }
+
+    async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
+        let candidate = self.discovery.find(name)?;
+        // What a built-in wants to see is known before it runs.
+        let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
+        let variables = known
+            .map(|adapter| granted(&(adapter.manifest)()))
+            .unwrap_or_default();
+        let adapter = Adapter::start(&candidate, &variables, &self.ui).await?;
+        let wanted = granted(&adapter.manifest);
+        if wanted == variables {
+            return Ok(Arc::new(adapter));
+        }
+        // What another adapter wants to see is known only now; where the operator has set some of it, the adapter starts anew with that.
+        adapter.end().await;
+        Ok(Arc::new(
+            Adapter::start(&candidate, &wanted, &self.ui).await?,
+        ))
+    }
+}
+
+/// The operator's variables that an adapter declares, where they are set and not everybody's anyway.
+fn granted(manifest: &Manifest) -> Vec<(String, String)> {
+    let names = manifest
+        .environment
+        .iter()
+        .map(|variable| variable.name.as_str());
+    let own = names.filter(|name| !ALLOWED_VARIABLES.contains(name) && !name.starts_with("LC_"));
+    own.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .collect()
 }
 
 /// A running adapter.
@@ -46,21 +143,194 @@ pub struct Adapter {
     pub candidate: Candidate,
     /// What it said about itself.
     pub manifest: Manifest,
+    /// The protocol that both speak.
+    pub protocol: ProtocolVersion,
+    link: Link,
 }
 
 impl Adapter {
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
-    pub async fn call<M: Method>(&self, _params: M::Params) -> Result<M::Result, Failure> {
-        Err(Failure::failed(format!("`{}` is down", self.manifest.name)))
+    pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, Failure> {
+        if self.link.reported.load(Ordering::Relaxed) {
+            return Err(report::gone(&self.candidate, M::NAME));
+        }
+        match self
+            .link
+            .connection
+            .request::<M>(params, Limits::of(M::NAME))
+            .await
+        {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self
+                .link
+                .failure(M::NAME, error, Some(&self.manifest))
+                .await),
+        }
     }
 
     /// Returns the SHA-256 of the executable; nothing for a built-in.
     pub fn digest(&self) -> Result<Option<String>, Failure> {
-        Ok(None)
+        if self.candidate.source == Source::BuiltIn {
+            return Ok(None);
+        }
+        let program = &self.candidate.program;
+        crate::digest::file(program)
+            .map(Some)
+            .map_err(|error| Failure::io("read", program, &error))
     }
 
     /// The directory where the adapter puts large content.
-    pub fn scratch(&self) -> &std::path::Path {
-        std::path::Path::new("")
+    pub fn scratch(&self) -> &Path {
+        self.link.process.scratch()
+    }
+
+    /// Starts a program and shakes hands with it.
+    async fn start(
+        candidate: &Candidate,
+        variables: &[(String, String)],
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let link = Link::open(candidate, variables, ui)?;
+        let params = InitializeParams {
+            protocols: vec![PROTOCOL],
+            host: Peer {
+                name: "ztc".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            scratch_dir: link.process.scratch().display().to_string(),
+            ..InitializeParams::default()
+        };
+        let answer = link
+            .connection
+            .request::<Initialize>(params, Limits::of(Initialize::NAME))
+            .await;
+        let result = match answer {
+            Ok(InitializeResult { protocol, manifest }) => {
+                check(candidate, protocol, &manifest).map(|()| (protocol, manifest))
+            }
+            Err(error) => Err(link.failure(Initialize::NAME, error, None).await),
+        };
+        match result {
+            Ok((protocol, manifest)) => Ok(Self {
+                candidate: candidate.clone(),
+                manifest,
+                protocol,
+                link,
+            }),
+            Err(failure) => {
+                link.end(false).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn end(&self) {
+        self.link.end(true).await;
+    }
+}
+
+/// Checks what an adapter says about itself.
+fn check(
+    candidate: &Candidate,
+    protocol: ProtocolVersion,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    if ProtocolVersion::agree(&[PROTOCOL], &[protocol]) != Some(protocol) {
+        return Err(report::mismatch(candidate, &[protocol]));
+    }
+    if manifest.name != candidate.name {
+        return Err(report::wrong_name(candidate, &manifest.name));
+    }
+    Ok(())
+}
+
+/// A process and the connection to it.
+struct Link {
+    candidate: Candidate,
+    process: Process,
+    connection: Connection,
+    ear: Arc<Ear>,
+    started: Instant,
+    /// Whether its end has been reported; it is reported once.
+    reported: AtomicBool,
+}
+
+impl Link {
+    fn open(
+        candidate: &Candidate,
+        variables: &[(String, String)],
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let process::Started {
+            process,
+            stdin,
+            stdout,
+        } = process::start(candidate, variables)?;
+        let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
+        let connection = Connection::open(stdout, stdin, Arc::clone(&ear) as Arc<dyn Listener>);
+        Ok(Self {
+            candidate: candidate.clone(),
+            process,
+            connection,
+            ear,
+            started,
+            reported: AtomicBool::new(false),
+        })
+    }
+
+    /// Says why a call failed. Where the adapter has broken, the first call that notices tells the whole story.
+    async fn failure(
+        &self,
+        method: &'static str,
+        error: CallError,
+        manifest: Option<&Manifest>,
+    ) -> Failure {
+        let mut lasted = self.started.elapsed();
+        let mut status = None;
+        if matches!(error, CallError::Gone) {
+            if self.reported.swap(true, Ordering::Relaxed) {
+                return report::gone(&self.candidate, method);
+            }
+            let ended = self.process.end_within(LAST_MOMENT).await;
+            lasted = ended.map_or(lasted, |ended| ended.after);
+            status = ended.map(|ended| ended.status);
+            self.process.kill();
+        }
+        let scene = Scene {
+            candidate: self.candidate.clone(),
+            version: manifest
+                .map(|manifest| manifest.version.clone())
+                .unwrap_or_default(),
+            homepage: manifest.and_then(|manifest| manifest.homepage.clone()),
+            method,
+            lasted,
+            status,
+            stderr: self.ear.masked(&self.process.stderr()),
+            offenses: self.ear.masked(&self.ear.offenses()),
+        };
+        scene.failure(error)
+    }
+
+    /// Ends the process: asked where it is still on speaking terms, then left without stdin, then made to.
+    async fn end(&self, ask: bool) {
+        if ask && self.process.ended().is_none() {
+            let limits = Limits::of(Shutdown::NAME);
+            let _ = self
+                .connection
+                .request::<Shutdown>(ShutdownParams::default(), limits)
+                .await;
+        }
+        self.connection.close();
+        if self.process.end_within(PATIENCE).await.is_none() {
+            tracing::warn!(adapter = self.candidate.name, "does not end with its stdin");
+            self.process.terminate();
+        }
+        if self.process.end_within(PATIENCE).await.is_none() {
+            tracing::warn!(adapter = self.candidate.name, "does not end when asked to");
+            self.process.kill();
+        }
+        self.process.end_within(PATIENCE).await;
+        self.process.clean();
     }
 }

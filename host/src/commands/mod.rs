@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::adapter::builtin;
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Exit, Failure};
 use crate::mask::Mask;
@@ -36,6 +37,9 @@ pub(crate) struct Context {
 
 /// Runs the program: an adapter or helper of its own where it was started as one, else the command line.
 pub fn main() -> ExitCode {
+    if let Some(code) = builtin::run(std::env::args_os().skip(1)) {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -51,13 +55,21 @@ pub fn main() -> ExitCode {
 }
 
 fn voice(global: &Global) -> Ui {
-    let loudness = if global.quiet { Loudness::Quiet } else { Loudness::Normal };
+    let loudness = if global.quiet {
+        Loudness::Quiet
+    } else {
+        Loudness::Normal
+    };
     Ui::new(loudness, !global.no_color, global.json, Mask::default())
 }
 
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
     let repository = Repository::find(global.directory.as_deref())?;
-    Ok(Context { repository, machine: Machine::find(), ui })
+    Ok(Context {
+        repository,
+        machine: Machine::find(),
+        ui,
+    })
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {

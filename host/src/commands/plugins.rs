@@ -1,16 +1,127 @@
-//! `ztc plugins`.
+//! `ztc plugins`: which adapters there are, and what each one is and may touch.
 
-use crate::commands::Context;
+mod info;
+mod list;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use ztc_protocol::{Manifest, PROTOCOL, ProtocolVersion};
+
+use crate::adapter::{Candidate, Discovery, Source, Supervisor, builtin, process};
+use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
+use crate::platform::Platform;
 
 /// Subcommands of `ztc plugins`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
-    /// List what there is
+    /// List all adapters: built in, installed, on PATH, named in platform.yaml
     List,
+    /// Show what an adapter provides, requires and may touch
+    Info {
+        /// The adapter
+        name: String,
+    },
+    /// Run an adapter's own commands
+    #[command(hide = true)]
+    Run {
+        /// The adapter
+        name: String,
+        /// What it is given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc plugins` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    match arguments {
+        Arguments::List => list::run(context),
+        Arguments::Info { name } => info::run(context, name),
+        Arguments::Run { name, arguments } => own_command(context, name, arguments),
+    }
+}
+
+/// What an adapter has said about itself.
+struct Introduction {
+    manifest: Manifest,
+    protocol: ProtocolVersion,
+}
+
+/// Looks for adapters everywhere. A platform.yaml that cannot be read leaves the paths in it out, and is said.
+fn discovery(context: &Context) -> Discovery {
+    let mut plugins = BTreeMap::new();
+    if context.repository.platform().exists() {
+        match Platform::load(&context.repository, None) {
+            Ok(platform) => plugins = platform.plugins,
+            Err(failure) => {
+                context.ui.warning(format!(
+                    "the paths in platform.yaml are left out: {}",
+                    failure.message
+                ));
+            }
+        }
+    }
+    Discovery::new(&context.machine, &context.repository, &plugins)
+}
+
+/// Asks adapters who they are: those of this program directly, all others by starting them.
+fn introduce(
+    context: &Context,
+    discovery: Discovery,
+    candidates: &[Candidate],
+) -> Result<BTreeMap<String, Result<Introduction, Failure>>, Failure> {
+    let own = |candidate: &&Candidate| candidate.source == Source::BuiltIn;
+    let mut found: BTreeMap<_, _> = candidates
+        .iter()
+        .filter(own)
+        .filter_map(|candidate| {
+            let manifest = (builtin::find(&candidate.name)?.manifest)();
+            Some((
+                candidate.name.clone(),
+                Ok(Introduction {
+                    manifest,
+                    protocol: PROTOCOL,
+                }),
+            ))
+        })
+        .collect();
+    let others: Vec<String> = candidates
+        .iter()
+        .filter(|candidate| !own(candidate))
+        .map(|candidate| candidate.name.clone())
+        .collect();
+    if !others.is_empty() {
+        found.extend(wait_for(ask(
+            Supervisor::new(discovery, context.ui.clone()),
+            others,
+        ))?);
+    }
+    Ok(found)
+}
+
+async fn ask(
+    supervisor: Supervisor,
+    names: Vec<String>,
+) -> Result<BTreeMap<String, Result<Introduction, Failure>>, Failure> {
+    let started = supervisor.start_each(&names).await;
+    supervisor.shutdown().await;
+    let introduced = started.into_iter().map(|(name, result)| {
+        let introduction = result.map(|adapter| Introduction {
+            manifest: adapter.manifest.clone(),
+            protocol: adapter.protocol,
+        });
+        (name, introduction)
+    });
+    Ok(introduced.collect())
+}
+
+fn own_command(context: &Context, name: &str, arguments: &[String]) -> Result<Exit, Failure> {
+    let candidate = discovery(context).find(name)?;
+    let done = match builtin::find(name).filter(|_| candidate.source == Source::BuiltIn) {
+        Some(adapter) => builtin::command(adapter, arguments) == ExitCode::SUCCESS,
+        None => process::run_in_terminal(&candidate, arguments)?.success(),
+    };
+    Ok(if done { Exit::Done } else { Exit::Failed })
 }

@@ -185,6 +185,13 @@ impl Platform {
         key.cloned().or_else(|| self.locate(section, pointer))
     }
 
+    /// Returns what the operator calls the cluster: the `cluster_name` of the first section that has one.
+    pub fn cluster_name(&self) -> Option<&str> {
+        self.sections
+            .iter()
+            .find_map(|section| section.config.get("cluster_name")?.as_str())
+    }
+
     /// Returns the section with this name.
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)

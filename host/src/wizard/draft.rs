@@ -28,7 +28,7 @@ pub struct Draft {
 
 impl Draft {
     /// Takes what a file says.
-    pub fn of(partial: &Partial, finished: bool) -> Self {
+    pub(crate) fn of(partial: &Partial, finished: bool) -> Self {
         Self {
             environment: partial.environment.clone(),
             sections: partial.sections.clone(),

@@ -1,0 +1,67 @@
+//! The adapters that are linked into this program. They run like all others, as processes that speak the protocol: `ztc` starts itself
+//! as `ztc __adapter <name> --ztc-adapter`. Only what never changes while the program runs, their manifests, is asked without a process.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use ztc_adapter_sdk::{Adapter, serve_with};
+use ztc_protocol::{ADAPTER_ARGUMENT, Manifest};
+
+/// The hidden first argument with which `ztc` is one of its adapters; the second is the adapter's name.
+pub(crate) const ARGUMENT: &str = "__adapter";
+
+/// An adapter of this program's own.
+pub(crate) struct BuiltIn {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it says about itself.
+    pub(crate) manifest: fn() -> Manifest,
+    serve: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// All of them, in the order in which people expect them.
+pub(crate) const ALL: [BuiltIn; 3] = [
+    BuiltIn {
+        name: "hetzner",
+        manifest: || ztc_adapter_hetzner::Hetzner.manifest(),
+        serve: |arguments| serve_with(ztc_adapter_hetzner::Hetzner, arguments),
+    },
+    BuiltIn {
+        name: "cilium",
+        manifest: || ztc_adapter_cilium::Cilium.manifest(),
+        serve: |arguments| serve_with(ztc_adapter_cilium::Cilium, arguments),
+    },
+    BuiltIn {
+        name: "talos",
+        manifest: || ztc_adapter_talos::TalosAdapter.manifest(),
+        serve: |arguments| serve_with(ztc_adapter_talos::TalosAdapter, arguments),
+    },
+];
+
+/// Returns the one with this name.
+pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {
+    const { &ALL }.iter().find(|adapter| adapter.name == name)
+}
+
+/// Returns the arguments with which this program is the adapter and serves.
+pub(crate) fn arguments(name: &str) -> Vec<String> {
+    vec![
+        ARGUMENT.to_owned(),
+        name.to_owned(),
+        ADAPTER_ARGUMENT.to_owned(),
+    ]
+}
+
+/// Runs this program as one of its adapters where it was started as one. `arguments` are those after the program's name.
+pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    if arguments.next()? != ARGUMENT {
+        return None;
+    }
+    let adapter = find(arguments.next()?.to_str()?)?;
+    Some((adapter.serve)(arguments.collect()))
+}
+
+/// Runs a built-in's own commands in this process.
+pub(crate) fn command(adapter: &BuiltIn, arguments: &[String]) -> ExitCode {
+    (adapter.serve)(arguments.iter().map(OsString::from).collect())
+}

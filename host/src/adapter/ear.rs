@@ -1,0 +1,81 @@
+//! Hears what an adapter says beside its answers and passes it on, masked: its log, its progress, and what it should not have said.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::adapter::connection::Listener;
+use crate::error::Finding;
+use crate::ui::Ui;
+
+/// Hears what an adapter says beside its answers.
+pub(crate) struct Ear {
+    name: String,
+    ui: Ui,
+    /// The last things that it should not have written to stdout.
+    offenses: Mutex<VecDeque<String>>,
+}
+
+/// How many of them are kept.
+const OFFENSES: usize = 5;
+
+impl Ear {
+    pub(crate) fn new(name: String, ui: Ui) -> Self {
+        Self {
+            name,
+            ui,
+            offenses: Mutex::default(),
+        }
+    }
+
+    /// Takes the values of secrets out.
+    pub(crate) fn masked(&self, lines: &[String]) -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| self.ui.mask().apply(line))
+            .collect()
+    }
+
+    /// The last things that it should not have written to stdout.
+    pub(crate) fn offenses(&self) -> Vec<String> {
+        self.offenses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
+    }
+}
+
+impl Listener for Ear {
+    fn log(&self, level: &str, message: &str) {
+        let (name, message) = (&self.name, self.ui.mask().apply(message));
+        match level {
+            "error" => tracing::error!(target: "ztc::adapter", "{name}: {message}"),
+            "warn" => tracing::warn!(target: "ztc::adapter", "{name}: {message}"),
+            "info" => tracing::info!(target: "ztc::adapter", "{name}: {message}"),
+            "debug" => tracing::debug!(target: "ztc::adapter", "{name}: {message}"),
+            _ => tracing::trace!(target: "ztc::adapter", "{name}: {message}"),
+        }
+    }
+
+    fn progress(&self, message: &str) {
+        self.ui.say(format!("  {}: {message}", self.name));
+    }
+
+    fn offense(&self, what: &str, excerpt: &str) {
+        let mut offenses = self.offenses.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first one is worth a warning; a flood of them is not worth a flood.
+        if offenses.is_empty() {
+            let message = format!(
+                "adapter `{}` wrote {what} to stdout; ignored: `{excerpt}`",
+                self.name
+            );
+            self.ui
+                .finding(&Finding::warning(message).help("it should print to stderr"));
+        }
+        if offenses.len() == OFFENSES {
+            offenses.pop_front();
+        }
+        offenses.push_back(format!("{what}: {excerpt}"));
+    }
+}

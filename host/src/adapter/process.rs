@@ -1,0 +1,231 @@
+//! An adapter as a process: started with a process group, an environment and a scratch directory of its own, watched, and ended with
+//! everything that it has started.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use ztc_protocol::GROUP_VARIABLE;
+use ztc_protocol::lines::LineBuffer;
+
+use crate::adapter::{Candidate, report};
+use crate::error::Failure;
+use crate::process;
+
+/// How many lines of stderr are kept, and how many bytes of each.
+const LINES: usize = 40;
+const LINE_BYTES: usize = 2000;
+
+/// How long stderr is read after the end of the adapter: a process that it left behind may hold it open for ever.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// How an adapter ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// How long it had run.
+    pub(crate) after: Duration,
+}
+
+/// A running adapter and its end.
+pub(crate) struct Process {
+    group: Option<Pid>,
+    ended: watch::Receiver<Option<Ended>>,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+    scratch: PathBuf,
+    scratch_directory: Mutex<Option<TempDir>>,
+}
+
+/// A process that was just started.
+pub(crate) struct Started {
+    pub(crate) process: Process,
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+}
+
+/// Starts an adapter. `variables` are those of the operator's that it may see beside the ones that every program may. Needs a runtime.
+pub(crate) fn start(
+    candidate: &Candidate,
+    variables: &[(String, String)],
+) -> Result<Started, Failure> {
+    let scratch = tempfile::Builder::new().prefix("ztc-adapter-").tempdir();
+    let scratch = scratch
+        .map_err(|error| Failure::io("make a directory in", std::env::temp_dir(), &error))?;
+    let mut command = process::program(&candidate.program);
+    command
+        .args(&candidate.arguments)
+        .current_dir(scratch.path())
+        .env_clear()
+        .envs(process::allowed_environment())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .env(GROUP_VARIABLE, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| report::cannot_start(candidate, &error))?;
+    let missing = || report::cannot_start(candidate, &io::Error::other("a stream is missing"));
+    let stdin = child.stdin.take().ok_or_else(missing)?;
+    let stdout = child.stdout.take().ok_or_else(missing)?;
+    Ok(Started {
+        process: Process::watch(child, scratch),
+        stdin,
+        stdout,
+    })
+}
+
+/// Runs an adapter's own command in the terminal, as if the operator had started it, and waits for its end.
+pub(crate) fn run_in_terminal(
+    candidate: &Candidate,
+    arguments: &[String],
+) -> Result<ExitStatus, Failure> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one program that shares the operator's terminal"
+    )]
+    let mut command = std::process::Command::new(&candidate.program);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(process::allowed_environment());
+    command
+        .status()
+        .map_err(|error| report::cannot_start(candidate, &error))
+}
+
+impl Process {
+    fn watch(mut child: Child, scratch: TempDir) -> Self {
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let stderr = Arc::new(Mutex::default());
+        let reader = child
+            .stderr
+            .take()
+            .map(|pipe| tokio::spawn(keep(pipe, Arc::clone(&stderr))));
+        let (sender, ended) = watch::channel(None);
+        let started = Instant::now();
+        tokio::spawn(async move {
+            let Ok(status) = child.wait().await else {
+                return;
+            };
+            let after = started.elapsed();
+            // At once: the group's number can serve somebody else when all its members are gone.
+            signal(group, Signal::KILL);
+            if let Some(mut reader) = reader
+                && timeout(DRAIN, &mut reader).await.is_err()
+            {
+                reader.abort();
+            }
+            sender.send_replace(Some(Ended { status, after }));
+        });
+        Self {
+            group,
+            ended,
+            stderr,
+            scratch: scratch.path().to_owned(),
+            scratch_directory: Mutex::new(Some(scratch)),
+        }
+    }
+
+    /// How it ended, where it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        *self.ended.borrow()
+    }
+
+    /// Waits for its end, for a while.
+    pub(crate) async fn end_within(&self, limit: Duration) -> Option<Ended> {
+        let mut ended = self.ended.clone();
+        timeout(limit, ended.wait_for(Option::is_some))
+            .await
+            .ok()?
+            .ok()
+            .and_then(|ended| *ended)
+    }
+
+    /// Asks the adapter and all that it has started to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends the adapter and all that it has started.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, number: Signal) {
+        if self.ended().is_none() {
+            signal(self.group, number);
+        }
+    }
+
+    /// The last lines of its stderr.
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.stderr
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    /// Where it puts large content.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Removes the scratch directory.
+    pub(crate) fn clean(&self) {
+        drop(
+            self.scratch_directory
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+}
+
+impl Drop for Process {
+    /// No adapter outlives the program, however the program comes to its end.
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn signal(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        // It fails where nobody is left, which is what is wanted.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// Reads stderr to its end and keeps the last lines.
+async fn keep(mut pipe: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = LineBuffer::new(LINE_BYTES);
+    let mut chunk = vec![0; 16 * 1024];
+    let add = |bytes: &[u8]| {
+        let line = String::from_utf8_lossy(bytes).trim_end().to_owned();
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    };
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        lines.push(&chunk[..count]);
+        while let Some(line) = lines.next_line() {
+            add(&line.bytes);
+        }
+    }
+    if let Some(line) = lines.rest() {
+        add(&line.bytes);
+    }
+}

@@ -1,0 +1,287 @@
+//! What the operator reads when an adapter cannot be started, breaks, is silent or refuses. Makes texts, starts nothing.
+
+mod start;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use jsonrpsee::types::ErrorObjectOwned;
+use ztc_protocol::message::Diagnostic;
+use ztc_protocol::{ErrorCode, ErrorData, PROTOCOL, ProtocolVersion};
+
+use crate::adapter::connection::CallError;
+use crate::adapter::{Candidate, Source, limits};
+use crate::error::{Exit, Failure, Finding};
+
+pub(crate) use start::cannot_start;
+
+/// What is known about an adapter whose call failed.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) candidate: Candidate,
+    /// The adapter's version; empty before the handshake.
+    pub(crate) version: String,
+    /// Where its author can be told.
+    pub(crate) homepage: Option<String>,
+    /// What was called and when it failed, counted from its start.
+    pub(crate) method: &'static str,
+    pub(crate) lasted: Duration,
+    /// How the process ended, where it has.
+    pub(crate) status: Option<ExitStatus>,
+    /// The last lines of its stderr.
+    pub(crate) stderr: Vec<String>,
+    /// What it wrote to stdout that is no message.
+    pub(crate) offenses: Vec<String>,
+}
+
+impl Scene {
+    /// Says why a call failed.
+    pub(crate) fn failure(&self, error: CallError) -> Failure {
+        let (name, method) = (&self.candidate.name, self.method);
+        let message = match error {
+            CallError::Refused(error) => return self.refused(&error),
+            CallError::Gone => return self.crash(),
+            CallError::Form(error) => {
+                return self.bug(format!(
+                    "adapter `{name}` answered `{method}` in a form that it does not have: {error}"
+                ));
+            }
+            CallError::TooLong(bytes) => {
+                let message = format!(
+                    "the request `{method}` to adapter `{name}` would be {bytes} bytes long"
+                );
+                return Failure::failed(message)
+                    .detail("a line of the protocol holds at most 32 MiB");
+            }
+            CallError::Idle(limit) => format!(
+                "adapter `{name}` has been silent in `{method}` for {}",
+                seconds(limit)
+            ),
+            CallError::Total(limit) => format!(
+                "adapter `{name}` has not answered `{method}` within {}",
+                seconds(limit)
+            ),
+        };
+        let help = format!(
+            "if it only needs longer, set `{}=<seconds>`",
+            limits::VARIABLE
+        );
+        self.details(Failure::failed(message)).help(help)
+    }
+
+    fn crash(&self) -> Failure {
+        let how = self
+            .status
+            .map_or_else(|| "closed its stdout".to_owned(), ended);
+        let message = format!(
+            "adapter `{}` {how} during `{}`",
+            self.candidate.name, self.method
+        );
+        let help = match self.status.and_then(|status| status.signal()) {
+            Some(9) => "the system may have run out of memory (see `dmesg`), or somebody ended it"
+                .to_owned(),
+            _ => self.whose_fault(),
+        };
+        self.details(Failure::failed(message)).help(help)
+    }
+
+    fn refused(&self, error: &ErrorObjectOwned) -> Failure {
+        let data: ErrorData = error
+            .data()
+            .and_then(|data| serde_json::from_str(data.get()).ok())
+            .unwrap_or_default();
+        let name = &self.candidate.name;
+        let message = format!("adapter `{name}`: {}", error.message());
+        let failure = match ErrorCode::from(error.code()) {
+            ErrorCode::ProtocolUnsupported => return mismatch(&self.candidate, &data.supported),
+            ErrorCode::Internal => return self.bug(message),
+            ErrorCode::ParseError
+            | ErrorCode::InvalidRequest
+            | ErrorCode::MethodNotFound
+            | ErrorCode::InvalidParams
+            | ErrorCode::NotInitialized => {
+                return self.bug(format!("{message} (in `{}`)", self.method));
+            }
+            ErrorCode::InvalidInputs => Failure::invalid(message),
+            ErrorCode::Cancelled => Failure::new(Exit::Interrupted, message),
+            _ => Failure::failed(message),
+        };
+        let failure = Failure {
+            findings: data.diagnostics.into_iter().map(finding).collect(),
+            ..failure
+        };
+        match data.help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+
+    /// The adapter has a bug.
+    fn bug(&self, message: String) -> Failure {
+        let help = self.whose_fault();
+        self.details(Failure::failed(message)).help(help)
+    }
+
+    fn whose_fault(&self) -> String {
+        let name = &self.candidate.name;
+        match (&self.homepage, self.candidate.source) {
+            (_, Source::BuiltIn) => "this is a bug of ztc; report it with these lines".to_owned(),
+            (Some(homepage), _) => {
+                format!("this is a bug of the adapter; report it with these lines: {homepage}")
+            }
+            (None, _) => format!(
+                "this is a bug of the adapter; report it with these lines to whoever made `{name}`"
+            ),
+        }
+    }
+
+    fn details(&self, failure: Failure) -> Failure {
+        let Candidate {
+            name,
+            source,
+            program,
+            ..
+        } = &self.candidate;
+        let version = if self.version.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.version)
+        };
+        let mut failure = failure
+            .detail(format!(
+                "adapter: {name}{version}, {}, `{}`",
+                source.word(),
+                program.display()
+            ))
+            .detail(format!("after: {}", short(self.lasted)));
+        for (title, lines) in [
+            ("on stdout, where only messages may be:", &self.offenses),
+            ("last lines of its stderr:", &self.stderr),
+        ] {
+            if !lines.is_empty() {
+                failure = failure.detail(title);
+                failure = lines
+                    .iter()
+                    .fold(failure, |failure, line| failure.detail(format!("  {line}")));
+            }
+        }
+        failure
+    }
+}
+
+fn finding(diagnostic: Diagnostic) -> Finding {
+    let Diagnostic {
+        pointer,
+        severity,
+        message,
+        help,
+    } = diagnostic;
+    let message = if pointer.is_empty() {
+        message
+    } else {
+        format!("`{pointer}`: {message}")
+    };
+    Finding {
+        severity,
+        message,
+        location: None,
+        help,
+    }
+}
+
+/// Neither side's versions of the protocol are among the other's.
+pub(crate) fn mismatch(candidate: &Candidate, theirs: &[ProtocolVersion]) -> Failure {
+    let name = &candidate.name;
+    let listed: Vec<String> = theirs.iter().map(ToString::to_string).collect();
+    let speaks = if listed.is_empty() {
+        "another version".to_owned()
+    } else {
+        listed.join(" and ")
+    };
+    let message = format!("adapter `{name}` speaks protocol {speaks}, this ztc speaks {PROTOCOL}");
+    let newer = theirs
+        .iter()
+        .max()
+        .is_some_and(|theirs| theirs.major > PROTOCOL.major);
+    let help = match newer {
+        true => format!(
+            "upgrade ztc ({}) to a release that speaks protocol {speaks}",
+            env!("CARGO_PKG_VERSION")
+        ),
+        false => format!(
+            "upgrade adapter `{name}` to a release that speaks protocol {}.x",
+            PROTOCOL.major
+        ),
+    };
+    Failure::new(Exit::Missing, message)
+        .detail(place(candidate))
+        .help(help)
+}
+
+/// The adapter says that it is another one.
+pub(crate) fn wrong_name(candidate: &Candidate, says: &str) -> Failure {
+    Failure::failed(format!(
+        "the program that should be adapter `{}` says that it is `{says}`",
+        candidate.name
+    ))
+    .detail(place(candidate))
+    .help(format!(
+        "rename the file to `ztc-adapter-{says}`, or use the name `{says}` in platform.yaml"
+    ))
+}
+
+/// A call to an adapter whose end was reported before.
+pub(crate) fn gone(candidate: &Candidate, method: &str) -> Failure {
+    Failure::failed(format!(
+        "adapter `{}` cannot answer `{method}`: it has ended, as reported before",
+        candidate.name
+    ))
+}
+
+fn place(candidate: &Candidate) -> String {
+    format!(
+        "{}: `{}`",
+        candidate.source.word(),
+        candidate.program.display()
+    )
+}
+
+/// Writes how a process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL)`.
+pub(crate) fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}{}", signal_name(signal)),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+fn signal_name(number: i32) -> &'static str {
+    match number {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+fn short(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+    }
+}
+
+#[cfg(test)]
+mod tests;

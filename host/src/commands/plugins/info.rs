@@ -1,0 +1,240 @@
+//! `ztc plugins info`: who an adapter is, what it provides and requires, and everything that it may touch.
+
+use serde_json::json;
+use ztc_protocol::Manifest;
+
+use crate::adapter::{Candidate, Source};
+use crate::commands::Context;
+use crate::commands::plugins::{Introduction, discovery, introduce};
+use crate::digest;
+use crate::error::{Exit, Failure};
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
+    let discovery = discovery(context);
+    let candidate = discovery.find(name)?;
+    let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
+    let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
+    let introduction = introductions.remove(name).ok_or_else(missing)??;
+    let sha256 = match candidate.source {
+        Source::BuiltIn => None,
+        _ => Some(
+            digest::file(&candidate.program)
+                .map_err(|error| Failure::io("read", &candidate.program, &error))?,
+        ),
+    };
+    if context.ui.is_json() {
+        context.ui.json(&json!({
+            "source": candidate.source,
+            "program": candidate.program,
+            "sha256": sha256,
+            "protocol": introduction.protocol,
+            "manifest": introduction.manifest,
+        }));
+    } else {
+        context
+            .ui
+            .data(&text(&candidate, &introduction, sha256.as_deref()));
+    }
+    Ok(Exit::Done)
+}
+
+fn text(candidate: &Candidate, introduction: &Introduction, sha256: Option<&str>) -> String {
+    let manifest = &introduction.manifest;
+    let Manifest {
+        name,
+        version,
+        description,
+        ..
+    } = manifest;
+    let program = match candidate.source {
+        Source::BuiltIn => "built into ztc".to_owned(),
+        source => format!("{} ({})", candidate.program.display(), source.word()),
+    };
+    let mut page = Page(vec![format!("{name} {version}: {description}")]);
+    page.section("program", [program]);
+    page.section("sha256", sha256.map(str::to_owned));
+    page.section("protocol", [introduction.protocol.to_string()]);
+    page.section("homepage", manifest.homepage.clone());
+    page.section("license", manifest.license.clone());
+    page.section("versions", versions(manifest));
+    page.section(
+        "artifacts",
+        [format!("platform/generated/{}", output_directory(manifest))],
+    );
+    relations(&mut page, manifest);
+    touches(&mut page, manifest);
+    page.0.join("\n")
+}
+
+/// Lines with a title in front of the first.
+struct Page(Vec<String>);
+
+impl Page {
+    fn section(&mut self, title: &str, lines: impl IntoIterator<Item = String>) {
+        for (number, line) in lines.into_iter().enumerate() {
+            let title = if number == 0 { title } else { "" };
+            self.0.push(format!("  {title:<12} {line}"));
+        }
+    }
+
+    /// A section that says `nothing` where it is empty: that an adapter touches nothing is worth knowing.
+    fn always(&mut self, title: &str, lines: Vec<String>) {
+        let lines = if lines.is_empty() {
+            vec!["nothing".to_owned()]
+        } else {
+            lines
+        };
+        self.section(title, lines);
+    }
+}
+
+fn versions(manifest: &Manifest) -> Option<String> {
+    let word = |version: &String| {
+        let default = *version == manifest.default_version;
+        if default {
+            format!("{version} (default)")
+        } else {
+            version.clone()
+        }
+    };
+    let versions: Vec<String> = manifest.supported_versions.iter().map(word).collect();
+    (!versions.is_empty()).then(|| versions.join(", "))
+}
+
+fn output_directory(manifest: &Manifest) -> String {
+    match manifest.output_dir.as_str() {
+        "" => format!("{}/{}", manifest.phase, manifest.name),
+        directory => directory.to_owned(),
+    }
+}
+
+fn relations(page: &mut Page, manifest: &Manifest) {
+    let provides = manifest.provides.iter();
+    page.always(
+        "provides",
+        provides
+            .map(|item| format!("{} {}", item.capability, item.version))
+            .collect(),
+    );
+    let requires = manifest.requires.iter().map(|item| {
+        let optional = if item.optional { " (optional)" } else { "" };
+        format!("{} {}{optional}", item.capability, item.version)
+    });
+    page.always("requires", requires.collect());
+}
+
+fn touches(page: &mut Page, manifest: &Manifest) {
+    let environment = manifest.environment.iter();
+    page.always(
+        "environment",
+        environment
+            .map(|item| format!("{}: {}", item.name, item.why))
+            .collect(),
+    );
+    let secrets = manifest.secrets.iter().map(|item| {
+        let also = if item.discover {
+            "; also handed to the adapter itself"
+        } else {
+            ""
+        };
+        format!("{} ({}): {}{also}", item.input, item.variable, item.why)
+    });
+    let bundles = manifest.bundles.iter();
+    let bundles = bundles.map(|item| format!("secrets/{}.yaml: {}", item.name, item.description));
+    page.always("secrets", secrets.chain(bundles).collect());
+    let network = manifest.network.iter();
+    page.always(
+        "network",
+        network
+            .map(|item| format!("{}:{}: {}", item.host, item.port, item.why))
+            .collect(),
+    );
+    let tools = manifest
+        .tools
+        .iter()
+        .map(|tool| match tool.minimum_version.as_str() {
+            "" => tool.name.clone(),
+            version => format!("{} {version} or later", tool.name),
+        });
+    page.always("tools", tools.collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use ztc_protocol::PROTOCOL;
+    use ztc_protocol::manifest::*;
+
+    use super::*;
+
+    #[test]
+    fn everything_that_it_may_touch_is_shown() {
+        let manifest = Manifest {
+            name: "bgp".into(),
+            version: "1.2.0".into(),
+            description: "announces addresses".into(),
+            license: Some("MIT".into()),
+            phase: "networking".into(),
+            provides: vec![Provision {
+                capability: "example.com/bgp".into(),
+                version: "1.0".into(),
+                schema: None,
+            }],
+            supported_versions: vec!["v2".into(), "v1".into()],
+            default_version: "v2".into(),
+            secrets: vec![SecretInput {
+                input: "password".into(),
+                variable: "BGP_PASSWORD".into(),
+                why: "peers ask for it".into(),
+                discover: true,
+            }],
+            network: vec![NetworkEndpoint {
+                host: "router".into(),
+                port: 179,
+                why: "asks for peers".into(),
+            }],
+            tools: vec![
+                Tool {
+                    name: "curl".into(),
+                    ..Tool::default()
+                },
+                Tool {
+                    name: "jq".into(),
+                    minimum_version: "1.6".into(),
+                    ..Tool::default()
+                },
+            ],
+            ..Manifest::default()
+        };
+        let candidate = Candidate {
+            name: "bgp".into(),
+            source: Source::Path,
+            program: "/opt/ztc-adapter-bgp".into(),
+            arguments: Vec::new(),
+        };
+        assert_eq!(
+            text(
+                &candidate,
+                &Introduction {
+                    manifest,
+                    protocol: PROTOCOL
+                },
+                Some("abcd")
+            ),
+            "bgp 1.2.0: announces addresses
+  program      /opt/ztc-adapter-bgp (PATH)
+  sha256       abcd
+  protocol     1.0
+  license      MIT
+  versions     v2 (default), v1
+  artifacts    platform/generated/networking/bgp
+  provides     example.com/bgp 1.0
+  requires     nothing
+  environment  nothing
+  secrets      password (BGP_PASSWORD): peers ask for it; also handed to the adapter itself
+  network      router:179: asks for peers
+  tools        curl
+               jq 1.6 or later"
+        );
+    }
+}
