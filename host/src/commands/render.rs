@@ -176,7 +176,10 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
     );
     if write {
         ui.done(format!("rendered `{environment}`: {size} ({count})"));
-        ui.next("ztc plan", "shows what a bootstrap would do");
+        match rendered.unmade.is_empty() {
+            true => ui.next("ztc plan", "shows what a bootstrap would do"),
+            false => ui.next("ztc secrets generate", "makes the secrets that the artifacts refer to"),
+        }
     } else {
         ui.say(format!("a render of `{environment}` would change files: {count}"));
         ui.next("ztc render", "writes them");

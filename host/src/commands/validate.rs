@@ -111,7 +111,10 @@ fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
     let pipeline = found.pipeline()?;
     let manifests = session.adapters.values().map(|adapter| &adapter.manifest);
     let bundles = Bundles::load(repository, context.ui.mask(), manifests, &lock.secrets, Missing::Refused)?;
+    bundles.refuse_unmade()?;
     let mut warnings = found.warnings(&lock);
-    warnings.extend(bundles.warnings);
+    warnings.extend(bundles.fingerprints.keys().filter(|name| !lock.secrets.contains_key(*name)).map(|name| {
+        Finding::warning(format!("the lock does not know the secret bundle `{name}` yet")).help("`ztc render` records it")
+    }));
     Ok((lock, pipeline, bundles.loaded, warnings))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Rendered {
     pub(crate) pipeline: Pipeline,
     pub(crate) lock: Lock,
     pub(crate) warnings: Vec<Finding>,
+    /// Secret bundles that have to be made before anything can run.
+    pub(crate) unmade: Vec<String>,
 }
 
 /// What the lock says about an adapter beside its answers.
@@ -83,7 +85,7 @@ impl Assembly<'_> {
         tree.insert(path, text);
         tree.insert(LOCK.to_owned(), self.lock_file(&lock));
         self.refuse_leaks(&tree, &owners)?;
-        Ok(Rendered { tree, owners, pipeline, lock, warnings })
+        Ok(Rendered { tree, owners, pipeline, lock, warnings, unmade: self.bundles.unmade.clone() })
     }
 
     fn pipeline_path(&self) -> String {

@@ -16,8 +16,10 @@ pub(crate) struct Bundles {
     pub(crate) loaded: BTreeMap<String, Bundle>,
     /// What the next lock says.
     pub(crate) fingerprints: BTreeMap<String, String>,
-    /// About those that do not exist yet.
+    /// About those that do not exist.
     pub(crate) warnings: Vec<Finding>,
+    /// The names of those that have to be made.
+    pub(crate) unmade: Vec<String>,
 }
 
 /// What a missing bundle that the lock knows means.
@@ -44,10 +46,11 @@ impl Bundles {
             let bundle = Bundle::load(repository, mask, name)?;
             let path = repository.display(&Bundle::path(repository, name));
             match (locked.get(name), bundle) {
-                (None, None) => bundles.warnings.push(
-                    Finding::warning(format!("the secret bundle `{name}` ({}) does not exist yet", declared.description))
-                        .help(format!("`ztc secrets generate {name}` makes it; then render again")),
-                ),
+                (None, None) => {
+                    let message = format!("the secret bundle `{name}` ({}) does not exist yet", declared.description);
+                    bundles.warnings.push(Finding::warning(message).help(format!("`ztc secrets generate {name}` makes it")));
+                    bundles.unmade.push(name.clone());
+                }
                 (Some(known), None) if missing == Missing::Warning => {
                     bundles.fingerprints.insert(name.clone(), known.clone());
                     bundles.warnings.push(Finding::warning(format!("`{path}` is not here; the lock knows it as {known}")));
@@ -63,6 +66,18 @@ impl Bundles {
             }
         }
         Ok(bundles)
+    }
+}
+
+impl Bundles {
+    /// Refuses where bundles have to be made first: nothing could stand for their placeholders.
+    pub(crate) fn refuse_unmade(&self) -> Result<(), Failure> {
+        if self.unmade.is_empty() {
+            return Ok(());
+        }
+        let names = self.unmade.join("`, `");
+        Err(Failure::new(Exit::Refused, format!("secret bundles that the artifacts refer to do not exist: `{names}`"))
+            .help("make them with `ztc secrets generate`, or restore them from their backup"))
     }
 }
 
@@ -125,5 +140,6 @@ mod tests {
         let none = load(None, None, Missing::Refused).unwrap();
         assert_eq!(none.warnings[0].message, "the secret bundle `talos` (keys) does not exist yet");
         assert!(none.fingerprints.is_empty());
+        refused(none.refuse_unmade().map(|()| none), "secret bundles that the artifacts refer to do not exist: `talos`");
     }
 }

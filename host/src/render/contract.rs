@@ -145,7 +145,7 @@ mod tests {
         refused(
             &result(json!({"provider": 7, "manifests": "secret text"}), json!({"height": 3})),
             "adapter `mine` rendered the capability `cni` with data that break its contract",
-            &["`/provider`: value is not of type \"string\"", "the whole value: \"replaces_kube_proxy\" is a required property"],
+            &["the whole value: \"replaces_kube_proxy\" is a required property", "`/provider`: value is not of type \"string\""],
         );
         refused(
             &result(good().capabilities["cni"].clone(), json!({"height": "tall"})),

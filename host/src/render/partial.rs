@@ -46,7 +46,8 @@ pub(crate) fn refuse_others(
     if others.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::new(Exit::Differences, format!("more would change than `--partial` allows: {}", listed(others.keys().copied())))
+    let names = others.keys().copied().collect::<Vec<_>>().join("`, `");
+    let mut failure = Failure::new(Exit::Differences, format!("more would change than `--partial` allows: `{names}`"))
         .help("run `ztc render` without `--partial`, or name those adapters too");
     for (owner, paths) in others {
         let more = paths.len().saturating_sub(NAMED);
