@@ -81,7 +81,7 @@ impl Sin {
             "exit-3" => return Ok(Outcome::End(3)),
             "half-line" => write!(out, "{}", &answer[..answer.len() / 2])?,
             "stray-between" => {
-                writeln!(out, "warning: unused variable\n\n{answer}\ntrailing words")?
+                writeln!(out, "warning: unused variable\n\n{answer}\ntrailing words")?;
             }
             "null-id" => {
                 let error = json!({ "code": -32700, "message": "parse error" });
@@ -115,12 +115,12 @@ impl Sin {
                 writeln!(out, "\n{answer}")?;
             }
             "floods-stderr" => {
-                (0..1_000_000).for_each(|n| {
+                for n in 0..1_000_000 {
                     complain(&format!(
-                        "line {n} of a flood that is about a hundred bytes wide {:40}",
+                        "line {n} of a flood, a hundred bytes wide {:60}",
                         ""
-                    ))
-                });
+                    ));
+                }
                 writeln!(out, "{answer}")?;
             }
             "floods-progress" => {
