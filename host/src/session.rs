@@ -57,6 +57,10 @@ impl Session {
 type Checked = (BTreeMap<String, Arc<Adapter>>, Resolution, Vec<Finding>);
 
 async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked, Failure> {
+    for section in &platform.sections {
+        let found = supervisor.discovery().find(&section.adapter);
+        found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
+    }
     let names: BTreeSet<String> = platform.sections.iter().map(|section| section.adapter.clone()).collect();
     let running = supervisor.start_all(&names.into_iter().collect::<Vec<_>>()).await?;
     let adapters: BTreeMap<String, Arc<Adapter>> = platform
@@ -93,7 +97,7 @@ async fn sections(platform: &Platform, adapters: &BTreeMap<String, Arc<Adapter>>
     );
     let findings = together::all(checks).await?.concat();
     match findings.iter().any(|finding| finding.severity == Severity::Error) {
-        true => Err(Failure::findings("platform.yaml is not valid", findings)),
+        true => Err(Failure::findings("`platform.yaml` is not valid", findings)),
         false => Ok(findings),
     }
 }
