@@ -17,19 +17,39 @@ pub trait Adapter: Send + Sync + 'static {
     fn manifest(&self) -> Manifest;
 
     /// Lists the wizard's questions, given the answers so far.
-    fn get_inputs(&self, params: GetInputsParams, call: &CallContext) -> Result<GetInputsResult, AdapterError>;
+    fn get_inputs(
+        &self,
+        params: GetInputsParams,
+        call: &CallContext,
+    ) -> Result<GetInputsResult, AdapterError>;
 
     /// Checks a configuration beyond what its schema can say.
-    fn validate(&self, params: ValidateParams, call: &CallContext) -> Result<ValidateResult, AdapterError>;
+    fn validate(
+        &self,
+        params: ValidateParams,
+        call: &CallContext,
+    ) -> Result<ValidateResult, AdapterError>;
 
     /// Makes artifacts, stages and capabilities.
-    fn render(&self, params: RenderParams, call: &CallContext) -> Result<RenderResult, AdapterError>;
+    fn render(
+        &self,
+        params: RenderParams,
+        call: &CallContext,
+    ) -> Result<RenderResult, AdapterError>;
 
     /// Gives the scripts that the stages name.
-    fn scripts(&self, params: ScriptsParams, call: &CallContext) -> Result<ScriptsResult, AdapterError>;
+    fn scripts(
+        &self,
+        params: ScriptsParams,
+        call: &CallContext,
+    ) -> Result<ScriptsResult, AdapterError>;
 
     /// Looks facts up outside; only called when the manifest says `discovers`.
-    fn discover(&self, _params: DiscoverParams, _call: &CallContext) -> Result<DiscoverResult, AdapterError> {
+    fn discover(
+        &self,
+        _params: DiscoverParams,
+        _call: &CallContext,
+    ) -> Result<DiscoverResult, AdapterError> {
         Err(AdapterError::not_offered("discover"))
     }
 
@@ -73,7 +93,11 @@ pub struct AdapterError {
 impl AdapterError {
     /// Makes an error.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: ErrorData::default() }
+        Self {
+            code,
+            message: message.into(),
+            data: ErrorData::default(),
+        }
     }
 
     /// Adds what to do next.
@@ -92,7 +116,10 @@ impl AdapterError {
 
     /// Says that the adapter has no such method.
     pub fn not_offered(method: &str) -> Self {
-        Self::new(ErrorCode::MethodNotOffered, format!("this adapter does not offer `{method}`"))
+        Self::new(
+            ErrorCode::MethodNotOffered,
+            format!("this adapter does not offer `{method}`"),
+        )
     }
 
     /// Says that the adapter has a bug.
@@ -115,18 +142,30 @@ type Notify = Arc<dyn Fn(&str, Value) + Send + Sync>;
 impl CallContext {
     /// Makes a context whose notifications go nowhere, for an adapter's own tests.
     pub fn detached() -> Self {
-        Self { call: Call::default(), cancelled: Arc::default(), notify: Arc::new(|_, _| {}) }
+        Self {
+            call: Call::default(),
+            cancelled: Arc::default(),
+            notify: Arc::new(|_, _| {}),
+        }
     }
 
     /// Tells the host what is being done; a long call says something at least every ten seconds.
     pub fn progress(&self, message: impl Into<String>, fraction: Option<f64>) {
-        let params = ProgressParams { call_id: self.call.id.clone(), message: message.into(), fraction };
+        let params = ProgressParams {
+            call_id: self.call.id.clone(),
+            message: message.into(),
+            fraction,
+        };
         self.send(PROGRESS, &params);
     }
 
     /// Writes a line to the host's log. Levels: `error`, `warn`, `info`, `debug`, `trace`.
     pub fn log(&self, level: &str, message: impl Into<String>) {
-        let params = LogParams { call_id: self.call.id.clone(), level: level.to_owned(), message: message.into() };
+        let params = LogParams {
+            call_id: self.call.id.clone(),
+            level: level.to_owned(),
+            message: message.into(),
+        };
         self.send(LOG, &params);
     }
 

@@ -26,7 +26,13 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Directory that holds platform.yaml [default: the current one]
-    #[arg(short = 'C', long, global = true, value_name = "DIR", help_heading = "Global options")]
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
     pub(crate) directory: Option<PathBuf>,
     /// Write the result as JSON to stdout
     #[arg(long, global = true, help_heading = "Global options")]

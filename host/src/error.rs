@@ -64,7 +64,11 @@ pub struct Location {
 impl Location {
     /// Points at a whole file.
     pub fn file(file: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0 }
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+        }
     }
 }
 
@@ -95,12 +99,20 @@ pub struct Finding {
 impl Finding {
     /// Makes an error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), location: None, help: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            location: None,
+            help: None,
+        }
     }
 
     /// Makes a warning.
     pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(message)
+        }
     }
 
     /// Adds the place.
@@ -142,7 +154,14 @@ pub struct Failure {
 impl Failure {
     /// Makes a failure.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), location: None, details: Vec::new(), findings: Vec::new(), help: None }
+        Self {
+            exit,
+            message: message.into(),
+            location: None,
+            details: Vec::new(),
+            findings: Vec::new(),
+            help: None,
+        }
     }
 
     /// Something failed while doing what was asked.
@@ -157,9 +176,15 @@ impl Failure {
 
     /// A file could not be read, written, made or removed: `operation` is the verb.
     pub fn io(operation: &str, path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
-        let failure = Self::failed(format!("failed to {operation} `{}`", path.as_ref().display())).detail(error);
+        let failure = Self::failed(format!(
+            "failed to {operation} `{}`",
+            path.as_ref().display()
+        ))
+        .detail(error);
         match error.kind() {
-            std::io::ErrorKind::StorageFull => failure.help("free some space on the device and run the same command again"),
+            std::io::ErrorKind::StorageFull => {
+                failure.help("free some space on the device and run the same command again")
+            }
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 failure.help("make the place writable for this user and run the same command again")
             }
@@ -169,7 +194,10 @@ impl Failure {
 
     /// Several things are wrong with the input. `message` says what was checked.
     pub fn findings(message: impl Into<String>, findings: Vec<Finding>) -> Self {
-        Self { findings, ..Self::invalid(message) }
+        Self {
+            findings,
+            ..Self::invalid(message)
+        }
     }
 
     /// Adds the place.
@@ -203,11 +231,16 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Returns "did you mean" for the nearest of the candidates, or nothing where none is near.
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1.max(candidate.chars().count().min(word.chars().count()) / 3))
+        .filter(|(distance, candidate)| {
+            *distance <= 1.max(candidate.chars().count().min(word.chars().count()) / 3)
+        })
         .min()
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }
@@ -230,8 +263,14 @@ mod tests {
     #[test]
     fn near_words_are_suggested_and_far_ones_are_not() {
         let names = ["hetzner", "cilium", "talos"];
-        assert_eq!(did_you_mean("hetzer", names).as_deref(), Some("did you mean `hetzner`?"));
-        assert_eq!(did_you_mean("tlaos", names).as_deref(), Some("did you mean `talos`?"));
+        assert_eq!(
+            did_you_mean("hetzer", names).as_deref(),
+            Some("did you mean `hetzner`?")
+        );
+        assert_eq!(
+            did_you_mean("tlaos", names).as_deref(),
+            Some("did you mean `talos`?")
+        );
         assert_eq!(did_you_mean("calico", names), None);
         assert_eq!(did_you_mean("", names), None);
     }

@@ -19,8 +19,14 @@ pub struct Mask {
 impl Mask {
     /// Adds a secret: a name that may be shown and the value that may not. Each line of a value of several lines counts too.
     pub fn add(&self, name: &str, value: &str) {
-        let mut values = self.values.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let lines = value.lines().map(str::trim).filter(|line| *line != value && line.len() >= 16 && !line.starts_with("-----"));
+        let mut values = self
+            .values
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lines = value
+            .lines()
+            .map(str::trim)
+            .filter(|line| *line != value && line.len() >= 16 && !line.starts_with("-----"));
         for text in std::iter::once(value.trim()).chain(lines) {
             if text.len() >= SHORTEST && !values.iter().any(|(_, known)| known == text) {
                 values.push((name.to_owned(), text.to_owned()));
@@ -32,7 +38,10 @@ impl Mask {
 
     /// Returns the text without the values.
     pub fn apply(&self, text: &str) -> String {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let values = self
+            .values
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut text = std::borrow::Cow::Borrowed(text);
         for (_, value) in values.iter() {
             if text.contains(value.as_str()) {
@@ -44,7 +53,10 @@ impl Mask {
 
     /// Returns the bytes without the values.
     pub fn apply_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let values = self
+            .values
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut bytes = bytes.to_vec();
         for (_, value) in values.iter() {
             while let Some(start) = find(&bytes, value.as_bytes()) {
@@ -56,13 +68,22 @@ impl Mask {
 
     /// Returns the name of a secret whose value is in the bytes.
     pub fn leak(&self, bytes: &[u8]) -> Option<String> {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        values.iter().find(|(_, value)| find(bytes, value.as_bytes()).is_some()).map(|(name, _)| name.clone())
+        let values = self
+            .values
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        values
+            .iter()
+            .find(|(_, value)| find(bytes, value.as_bytes()).is_some())
+            .map(|(name, _)| name.clone())
     }
 
     /// Returns the length in bytes of the longest value, so that a stream can hold back enough to see a value that two reads split.
     pub fn longest(&self) -> usize {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let values = self
+            .values
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         values.first().map_or(0, |(_, value)| value.len())
     }
 }
@@ -89,20 +110,35 @@ mod tests {
         mask.add("token", "s3cret-value");
         mask.add("longer", "s3cret-value-and-more");
         mask.add("short", "abc");
-        mask.add("key", "-----BEGIN KEY-----\nAAAABBBBCCCCDDDDEEEE\n-----END KEY-----\n");
+        mask.add(
+            "key",
+            "-----BEGIN KEY-----\nAAAABBBBCCCCDDDDEEEE\n-----END KEY-----\n",
+        );
         mask
     }
 
     #[test]
     fn values_are_replaced_the_longest_first_and_short_ones_left() {
-        assert_eq!(mask().apply("a s3cret-value-and-more b s3cret-value c abc"), "a ******** b ******** c abc");
-        assert_eq!(mask().apply_bytes(b"\xff s3cret-value\n"), b"\xff ********\n");
+        assert_eq!(
+            mask().apply("a s3cret-value-and-more b s3cret-value c abc"),
+            "a ******** b ******** c abc"
+        );
+        assert_eq!(
+            mask().apply_bytes(b"\xff s3cret-value\n"),
+            b"\xff ********\n"
+        );
     }
 
     #[test]
     fn one_line_of_a_key_is_a_leak() {
-        assert_eq!(mask().leak(b"x AAAABBBBCCCCDDDDEEEE y").as_deref(), Some("key"));
+        assert_eq!(
+            mask().leak(b"x AAAABBBBCCCCDDDDEEEE y").as_deref(),
+            Some("key")
+        );
         assert_eq!(mask().leak(b"-----BEGIN KEY-----"), None);
-        assert_eq!(mask().longest(), "-----BEGIN KEY-----\nAAAABBBBCCCCDDDDEEEE\n-----END KEY-----".len());
+        assert_eq!(
+            mask().longest(),
+            "-----BEGIN KEY-----\nAAAABBBBCCCCDDDDEEEE\n-----END KEY-----".len()
+        );
     }
 }

@@ -20,10 +20,12 @@ impl Repository {
     pub fn find(directory: Option<&Path>) -> Result<Self, Failure> {
         let root = match directory {
             Some(directory) => std::fs::canonicalize(directory).map_err(|error| {
-                Failure::io("open", directory, &error).help("give `--directory` a directory that exists")
+                Failure::io("open", directory, &error)
+                    .help("give `--directory` a directory that exists")
             })?,
-            None => std::env::current_dir()
-                .map_err(|error| Failure::new(Exit::Failed, "failed to find the current directory").detail(error))?,
+            None => std::env::current_dir().map_err(|error| {
+                Failure::new(Exit::Failed, "failed to find the current directory").detail(error)
+            })?,
         };
         Ok(Self { root })
     }
@@ -55,7 +57,8 @@ impl Repository {
 
     /// `bootstrap/pipeline/<environment>.yaml`.
     pub fn pipeline(&self, environment: &str) -> PathBuf {
-        self.root.join(format!("bootstrap/pipeline/{environment}.yaml"))
+        self.root
+            .join(format!("bootstrap/pipeline/{environment}.yaml"))
     }
 
     /// `secrets`.
@@ -85,7 +88,10 @@ impl Repository {
 
     /// Returns a path as people should read it: relative to the repository where it is inside.
     pub fn display(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 }
 

@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The names of the standard capabilities with the version of their contract.
-pub const STANDARD: [(&str, &str); 4] =
-    [(CLOUD_INFRASTRUCTURE, "1.0"), (CNI, "1.0"), (GATEWAY_API, "1.0"), (KUBERNETES_API, "1.0")];
+pub const STANDARD: [(&str, &str); 4] = [
+    (CLOUD_INFRASTRUCTURE, "1.0"),
+    (CNI, "1.0"),
+    (GATEWAY_API, "1.0"),
+    (KUBERNETES_API, "1.0"),
+];
 
 /// Machines to install on; data: [`CloudInfrastructure`].
 pub const CLOUD_INFRASTRUCTURE: &str = "cloud-infrastructure";
@@ -76,7 +80,11 @@ pub struct SshAccess {
 
 impl Default for SshAccess {
     fn default() -> Self {
-        Self { user: "root".into(), identity_file: String::new(), config_file: String::new() }
+        Self {
+            user: "root".into(),
+            identity_file: String::new(),
+            config_file: String::new(),
+        }
     }
 }
 

@@ -65,14 +65,20 @@ impl From<ErrorCode> for i32 {
     fn from(code: ErrorCode) -> Self {
         match code {
             ErrorCode::Other(number) => number,
-            known => CODES.iter().find(|(code, _)| *code == known).map_or(-32603, |(_, number)| *number),
+            known => CODES
+                .iter()
+                .find(|(code, _)| *code == known)
+                .map_or(-32603, |(_, number)| *number),
         }
     }
 }
 
 impl From<i32> for ErrorCode {
     fn from(number: i32) -> Self {
-        CODES.iter().find(|(_, known)| *known == number).map_or(Self::Other(number), |(code, _)| *code)
+        CODES
+            .iter()
+            .find(|(_, known)| *known == number)
+            .map_or(Self::Other(number), |(code, _)| *code)
     }
 }
 

@@ -42,5 +42,8 @@ pub const MAX_LINE_BYTES: usize = 32 * 1024 * 1024;
 /// Returns the lower-case hexadecimal SHA-256 of the bytes, the form of every digest on the wire and in files.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

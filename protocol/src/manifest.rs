@@ -133,7 +133,9 @@ pub struct NetworkEndpoint {
 }
 
 /// A program that must be on the operator's machine before the first stage runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Tool {
     /// The program's name on PATH.
     pub name: String,

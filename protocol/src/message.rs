@@ -199,7 +199,7 @@ pub struct InputPrompt {
     /// Whether an empty answer is refused.
     pub required: bool,
     /// For `list` of objects: the questions for one item, asked one by one. Empty: items are strings, comma-separated.
-    pub items: Vec<InputPrompt>,
+    pub items: Vec<Self>,
 }
 
 /// The type of an answer.
@@ -261,7 +261,9 @@ pub struct Diagnostic {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing goes on.

@@ -22,7 +22,12 @@ pub fn document() -> Value {
     add::<Shutdown>(&mut methods);
     let capabilities: Map<String, Value> = crate::capability::STANDARD
         .iter()
-        .filter_map(|(name, _)| Some(((*name).to_owned(), crate::capability::standard_schema(name)?)))
+        .filter_map(|(name, _)| {
+            Some((
+                (*name).to_owned(),
+                crate::capability::standard_schema(name)?,
+            ))
+        })
         .collect();
     json!({
         "protocol": PROTOCOL.to_string(),
@@ -43,11 +48,17 @@ where
     M::Params: JsonSchema,
     M::Result: JsonSchema,
 {
-    methods.insert(M::NAME.to_owned(), json!({ "params": schema::<M::Params>(), "result": schema::<M::Result>() }));
+    methods.insert(
+        M::NAME.to_owned(),
+        json!({ "params": schema::<M::Params>(), "result": schema::<M::Result>() }),
+    );
 }
 
 fn schema<T: JsonSchema>() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 #[cfg(test)]
@@ -58,7 +69,10 @@ mod tests {
     fn every_method_has_its_schemas() {
         let document = document();
         let methods = document["methods"].as_object().unwrap();
-        assert_eq!(methods.keys().map(String::as_str).collect::<Vec<_>>(), METHODS);
+        assert_eq!(
+            methods.keys().map(String::as_str).collect::<Vec<_>>(),
+            METHODS
+        );
         for (name, method) in methods {
             assert_eq!(method["params"]["type"], "object", "{name}");
             assert_eq!(method["result"]["type"], "object", "{name}");

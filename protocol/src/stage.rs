@@ -9,7 +9,20 @@ use serde_json::{Map, Value};
 use crate::manifest::Tool;
 
 /// When a stage runs: all `pre_work` of the pipeline comes before all `post_work`, and that before all `validation`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// Installs and configures.
@@ -95,8 +108,10 @@ pub struct Item {
     /// What people call it; unique in the stage.
     pub name: String,
     /// Merged over the script's context data.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub context: Map<String, Value>,
     /// Files for this item, see [`Script::files`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
 
@@ -114,7 +129,11 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { max_attempts: 1, backoff_seconds: 1, exit_codes: Vec::new() }
+        Self {
+            max_attempts: 1,
+            backoff_seconds: 1,
+            exit_codes: Vec::new(),
+        }
     }
 }
 

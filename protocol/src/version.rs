@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A protocol version, written `major.minor` on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct ProtocolVersion {
@@ -21,7 +23,12 @@ impl ProtocolVersion {
     /// Returns the version both sides speak: the lower minor of the highest major that both offer.
     pub fn agree(ours: &[Self], theirs: &[Self]) -> Option<Self> {
         ours.iter()
-            .flat_map(|a| theirs.iter().filter(move |b| a.major == b.major).map(move |b| (*a).min(*b)))
+            .flat_map(|a| {
+                theirs
+                    .iter()
+                    .filter(move |b| a.major == b.major)
+                    .map(move |b| (*a).min(*b))
+            })
             .max()
     }
 }
@@ -43,7 +50,10 @@ impl FromStr for ProtocolVersion {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = || ProtocolVersionError(text.to_owned());
         let (major, minor) = text.split_once('.').ok_or_else(fail)?;
-        Ok(Self { major: major.parse().map_err(|_| fail())?, minor: minor.parse().map_err(|_| fail())? })
+        Ok(Self {
+            major: major.parse().map_err(|_| fail())?,
+            minor: minor.parse().map_err(|_| fail())?,
+        })
     }
 }
 
@@ -72,7 +82,9 @@ mod tests {
     #[track_caller]
     fn check(ours: &[&str], theirs: &[&str], agreed: Option<&str>) {
         assert_eq!(
-            ProtocolVersion::agree(&versions(ours), &versions(theirs)).map(|v| v.to_string()).as_deref(),
+            ProtocolVersion::agree(&versions(ours), &versions(theirs))
+                .map(|v| v.to_string())
+                .as_deref(),
             agreed
         );
     }

@@ -1,5 +1,8 @@
-//! `ztc completions`: shell completion.
+//! `ztc completions`: a script that completes commands and options in a shell.
 
+use clap::CommandFactory;
+
+use crate::cli::Cli;
 use crate::commands::Context;
 use crate::error::{Exit, Failure};
 
@@ -12,6 +15,9 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc completions` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "ztc", &mut script);
+    context.ui.data(&String::from_utf8_lossy(&script));
+    Ok(Exit::Done)
 }

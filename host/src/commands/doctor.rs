@@ -1,7 +1,16 @@
-//! `ztc doctor`: this machine, checked.
+//! `ztc doctor`: this machine, checked: tools, directories, adapters, the repository.
 
-use crate::commands::Context;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use ztc_protocol::manifest::Tool;
+
+use crate::adapter::{Discovery, Supervisor};
+use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
+use crate::platform::Platform;
+use crate::tools;
+use crate::ui::table::table;
 
 /// Options of `ztc doctor`.
 #[derive(Debug, clap::Args)]
@@ -11,7 +20,179 @@ pub(crate) struct Arguments {
     pub(crate) env: Option<String>,
 }
 
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Check {
+    what: String,
+    state: State,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+    Missing,
+    Failed,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Missing => "MISSING",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    fn exit(self) -> Exit {
+        match self {
+            Self::Ok | Self::Warning => Exit::Done,
+            Self::Missing => Exit::Missing,
+            Self::Failed => Exit::Failed,
+        }
+    }
+}
+
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc doctor` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let checks = wait_for(async { Ok(all(context, arguments).await) })?;
+    let worst = checks
+        .iter()
+        .map(|check| check.state)
+        .max()
+        .unwrap_or(State::Ok);
+    if context.ui.is_json() {
+        context.ui.json(&checks);
+    } else {
+        let rows: Vec<Vec<String>> = checks
+            .iter()
+            .map(|check| {
+                vec![
+                    check.state.word().to_owned(),
+                    check.what.clone(),
+                    check.detail.clone(),
+                ]
+            })
+            .collect();
+        context.ui.data(&table(&["STATE", "WHAT", "DETAIL"], &rows));
+        for check in &checks {
+            if let Some(help) = &check.help {
+                context.ui.say(format!("  {}: {help}", check.what));
+            }
+        }
+    }
+    Ok(worst.exit())
+}
+
+async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
+    let mut checks = directories(context);
+    let platform = Platform::load(&context.repository, arguments.env.as_deref());
+    let plugins = platform
+        .as_ref()
+        .map(|platform| platform.plugins.clone())
+        .unwrap_or_default();
+    let discovery = Discovery::new(&context.machine, &context.repository, &plugins);
+    let wanted: Vec<String> = match &platform {
+        Ok(platform) => platform
+            .sections
+            .iter()
+            .map(|section| section.adapter.clone())
+            .collect(),
+        Err(_) => discovery
+            .all()
+            .into_iter()
+            .map(|candidate| candidate.name)
+            .collect(),
+    };
+    checks.push(repository(platform));
+    let supervisor = Supervisor::new(discovery, context.ui.clone());
+    let mut needed: BTreeMap<String, Tool> = BTreeMap::from([("bash".to_owned(), tools::bash())]);
+    for name in &wanted {
+        checks.push(match supervisor.start(name).await {
+            Ok(adapter) => {
+                tools::merge(&mut needed, &adapter.manifest.tools);
+                let manifest = &adapter.manifest;
+                ok(
+                    format!("adapter {name}"),
+                    format!("{} ({})", manifest.version, adapter.candidate.source.word()),
+                )
+            }
+            Err(failure) => failed(format!("adapter {name}"), State::Failed, &failure),
+        });
+    }
+    supervisor.shutdown().await;
+    for tool in needed.values() {
+        checks.push(tool_check(tool).await);
+    }
+    checks
+}
+
+fn ok(what: impl Into<String>, detail: impl Into<String>) -> Check {
+    Check {
+        what: what.into(),
+        state: State::Ok,
+        detail: detail.into(),
+        help: None,
+    }
+}
+
+fn failed(what: impl Into<String>, state: State, failure: &Failure) -> Check {
+    let detail = match failure.details.first() {
+        Some(detail) => format!("{}: {detail}", failure.message),
+        None => failure.message.clone(),
+    };
+    Check {
+        what: what.into(),
+        state,
+        detail,
+        help: failure.help.clone(),
+    }
+}
+
+fn repository(platform: Result<Platform, Failure>) -> Check {
+    match platform {
+        Ok(platform) => {
+            let adapters: Vec<&str> = platform
+                .sections
+                .iter()
+                .map(|section| section.name.as_str())
+                .collect();
+            ok(
+                "platform.yaml",
+                format!("{}: {}", platform.environment, adapters.join(", ")),
+            )
+        }
+        Err(failure) => failed("platform.yaml", State::Warning, &failure),
+    }
+}
+
+async fn tool_check(tool: &Tool) -> Check {
+    let what = format!("tool {}", tool.name);
+    match tools::find(tool).await {
+        Ok(found) => ok(what, found.to_string()),
+        // The engine brings its own.
+        Err(_) if tool.name == "jq" => ok(what, "built in"),
+        Err(failure) => failed(what, State::Missing, &failure),
+    }
+}
+
+fn directories(context: &Context) -> Vec<Check> {
+    let temporary = std::env::temp_dir();
+    let writable = |what: &str, path: &std::path::Path| match tempfile::tempfile_in(path) {
+        Ok(_) => ok(what, path.display().to_string()),
+        Err(error) => failed(what, State::Failed, &Failure::io("write to", path, &error)),
+    };
+    vec![
+        writable("repository", context.repository.root()),
+        writable("temporary directory", &temporary),
+        ok(
+            "plugin directory",
+            context.machine.plugins.display().to_string(),
+        ),
+    ]
 }

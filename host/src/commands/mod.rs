@@ -55,13 +55,21 @@ pub fn main() -> ExitCode {
 }
 
 fn voice(global: &Global) -> Ui {
-    let loudness = if global.quiet { Loudness::Quiet } else { Loudness::Normal };
+    let loudness = if global.quiet {
+        Loudness::Quiet
+    } else {
+        Loudness::Normal
+    };
     Ui::new(loudness, !global.no_color, global.json, Mask::default())
 }
 
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
     let repository = Repository::find(global.directory.as_deref())?;
-    Ok(Context { repository, machine: Machine::find(), ui })
+    Ok(Context {
+        repository,
+        machine: Machine::find(),
+        ui,
+    })
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {

@@ -1,16 +1,427 @@
-//! `ztc secrets`.
+//! `ztc secrets`: generated bundles, made and replaced only here and only by the operator's explicit wish.
 
-use crate::commands::Context;
-use crate::error::{Exit, Failure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use ztc_protocol::manifest::SecretBundle;
+use ztc_protocol::message::{
+    CheckSecrets, CheckSecretsParams, CheckSecretsResult, GenerateSecrets, GenerateSecretsParams,
+};
+
+use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::commands::{Context, wait_for};
+use crate::error::{Exit, Failure, Finding, Location, Severity, did_you_mean, listed};
+use crate::lock::Lock;
+use crate::paths::Repository;
+use crate::platform::{Platform, Section};
+use crate::secrets::bundle::Bundle;
+use crate::secrets::git;
+use crate::secrets::private::{self, Existing};
+use crate::ui::table::table;
 
 /// Subcommands of `ztc secrets`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
-    /// List what there is
+    /// Make the bundles that do not exist yet; existing ones are never changed
+    Generate {
+        /// Bundles or adapters [default: everything that platform.yaml needs]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Take a bundle from a file, such as one made by `talosctl gen secrets`
+    Import {
+        /// The bundle
+        name: String,
+        /// The file
+        file: PathBuf,
+        /// Replace an existing bundle
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the bundles that platform.yaml needs
     List,
+    /// Check bundles and show fingerprints and expiry, never a value
+    Check {
+        /// Bundles or adapters [default: everything that platform.yaml needs]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc secrets` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    wait_for(async {
+        let keeper = Keeper::open(context).await?;
+        let result = match arguments {
+            Arguments::Generate { names } => keeper.generate(names).await,
+            Arguments::Import {
+                name,
+                file,
+                replace,
+            } => keeper.import(name, file, *replace).await,
+            Arguments::List => keeper.list(),
+            Arguments::Check { names } => keeper.check(names).await,
+        };
+        keeper.supervisor.shutdown().await;
+        result
+    })
+}
+
+/// A bundle with the adapter that makes it.
+struct Declared {
+    bundle: SecretBundle,
+    section: Section,
+    adapter: Arc<Adapter>,
+}
+
+struct Keeper<'a> {
+    context: &'a Context,
+    supervisor: Supervisor,
+    declared: Vec<Declared>,
+    lock: Option<Lock>,
+}
+
+/// One bundle, as `--json` shows it.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    adapter: String,
+    description: String,
+    path: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+}
+
+impl<'a> Keeper<'a> {
+    async fn open(context: &'a Context) -> Result<Self, Failure> {
+        let platform = Platform::load(&context.repository, None)?;
+        let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
+        let supervisor = Supervisor::new(discovery, context.ui.clone());
+        let names: BTreeSet<String> = platform
+            .sections
+            .iter()
+            .map(|section| section.adapter.clone())
+            .collect();
+        let adapters = supervisor
+            .start_all(&names.into_iter().collect::<Vec<_>>())
+            .await?;
+        let declared = platform
+            .sections
+            .iter()
+            .filter_map(|section| Some((section, adapters.get(&section.adapter)?)))
+            .flat_map(|(section, adapter)| {
+                adapter.manifest.bundles.iter().map(|bundle| Declared {
+                    bundle: bundle.clone(),
+                    section: section.clone(),
+                    adapter: adapter.clone(),
+                })
+            })
+            .collect();
+        let lock = Lock::load(&context.repository)?;
+        Ok(Self {
+            context,
+            supervisor,
+            declared,
+            lock,
+        })
+    }
+
+    fn repository(&self) -> &Repository {
+        &self.context.repository
+    }
+
+    fn load(&self, name: &str) -> Result<Option<Bundle>, Failure> {
+        Bundle::load(self.repository(), self.context.ui.mask(), name)
+    }
+
+    fn locked(&self, name: &str) -> Option<&str> {
+        self.lock.as_ref()?.secrets.get(name).map(String::as_str)
+    }
+
+    /// Returns the bundles that the names mean, those they are made from first.
+    fn select(&self, names: &[String]) -> Result<Vec<&Declared>, Failure> {
+        let mut selected: Vec<&Declared> = Vec::new();
+        for name in names {
+            let found: Vec<&Declared> = self
+                .declared
+                .iter()
+                .filter(|declared| declared.bundle.name == *name || declared.section.name == *name)
+                .collect();
+            if found.is_empty() {
+                return Err(self.unknown(name));
+            }
+            selected.extend(found);
+        }
+        if names.is_empty() {
+            selected.extend(&self.declared);
+        }
+        let mut seen = BTreeSet::new();
+        selected.retain(|declared| seen.insert(declared.bundle.name.clone()));
+        selected.sort_by_key(|declared| declared.bundle.from.len());
+        Ok(selected)
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let known: BTreeSet<&str> = self
+            .declared
+            .iter()
+            .flat_map(|declared| {
+                [
+                    declared.bundle.name.as_str(),
+                    declared.section.name.as_str(),
+                ]
+            })
+            .collect();
+        let failure = Failure::invalid(format!(
+            "no adapter of platform.yaml has a secret bundle `{name}`"
+        ));
+        match did_you_mean(name, known.iter().copied()) {
+            Some(hint) => failure.help(hint),
+            None if known.is_empty() => {
+                failure.help("no adapter of platform.yaml generates secrets")
+            }
+            None => failure.help(format!("there is {}", listed(known))),
+        }
+    }
+
+    async fn generate(&self, names: &[String]) -> Result<Exit, Failure> {
+        git::refuse_tracked(self.repository()).await?;
+        let mut made = 0;
+        for declared in self.select(names)? {
+            let name = &declared.bundle.name;
+            if self.load(name)?.is_some() {
+                self.context.ui.say(format!(
+                    "  secret bundle `{name}` exists and stays as it is"
+                ));
+                continue;
+            }
+            if self.locked(name).is_some() {
+                return Err(self.lost(name));
+            }
+            self.make(declared).await?;
+            made += 1;
+        }
+        if made == 0 {
+            self.context.ui.done("nothing to generate");
+        } else {
+            self.context.ui.say(
+                "  keep a copy in a safe place: whoever has these files controls the cluster, and without them nobody does",
+            );
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The lock knows the bundle but the file is gone: a new one would not fit the running cluster.
+    fn lost(&self, name: &str) -> Failure {
+        Failure::new(Exit::Refused, format!("secret bundle `{name}` is missing but platform/lock.json knows it"))
+            .at(Location::file(self.repository().display(&Bundle::path(self.repository(), name))))
+            .detail("a new one would not fit the cluster that was made with the old one")
+            .help(format!(
+                "restore the file from its backup; for a new cluster remove `{name}` from `secrets` in platform/lock.json first"
+            ))
+    }
+
+    async fn make(&self, declared: &Declared) -> Result<(), Failure> {
+        let name = &declared.bundle.name;
+        let mut from = BTreeMap::new();
+        for source in &declared.bundle.from {
+            let path = Bundle::path(self.repository(), source);
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                Failure::io("read", self.repository().display(&path), &error).help(format!(
+                    "make it first with `ztc secrets generate {source}`"
+                ))
+            })?;
+            from.insert(source.clone(), text);
+        }
+        self.context.ui.say(format!(
+            "  making secret bundle `{name}` ({})",
+            declared.bundle.description
+        ));
+        let params = GenerateSecretsParams {
+            bundle: name.clone(),
+            config: declared.section.config.clone(),
+            from,
+            ..GenerateSecretsParams::default()
+        };
+        let result = declared.adapter.call::<GenerateSecrets>(params).await?;
+        let path = Bundle::path(self.repository(), name);
+        private::write(&path, result.content.as_bytes(), Existing::Keep)?;
+        self.context
+            .ui
+            .done(format!("wrote {}", self.repository().display(&path)));
+        Ok(())
+    }
+
+    async fn import(
+        &self,
+        name: &str,
+        file: &std::path::Path,
+        replace: bool,
+    ) -> Result<Exit, Failure> {
+        git::refuse_tracked(self.repository()).await?;
+        let names = [name.to_owned()];
+        let selected = self.select(&names)?;
+        let Some(declared) = selected
+            .iter()
+            .find(|declared| declared.bundle.name == name)
+        else {
+            return Err(self.unknown(name));
+        };
+        let content =
+            std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
+        let result = check_bundle(declared, &content).await?;
+        refuse_errors(name, &file.display().to_string(), &result)?;
+        let existing = if replace {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let path = Bundle::path(self.repository(), name);
+        private::write(&path, content.as_bytes(), existing).map_err(|failure| {
+            match failure.exit {
+                Exit::Refused => {
+                    failure.help("give `--replace` where the cluster was made with the new file")
+                }
+                _ => failure,
+            }
+        })?;
+        self.context
+            .ui
+            .done(format!("wrote {}", self.repository().display(&path)));
+        Ok(Exit::Done)
+    }
+
+    fn list(&self) -> Result<Exit, Failure> {
+        let rows = self
+            .declared
+            .iter()
+            .map(|declared| self.row(declared))
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.context.ui.is_json() {
+            self.context.ui.json(&rows);
+            return Ok(Exit::Done);
+        }
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                vec![
+                    row.name.clone(),
+                    row.adapter.clone(),
+                    row.state.to_owned(),
+                    row.description.clone(),
+                ]
+            })
+            .collect();
+        self.context.ui.data(&table(
+            &["BUNDLE", "ADAPTER", "STATE", "DESCRIPTION"],
+            &cells,
+        ));
+        Ok(Exit::Done)
+    }
+
+    fn row(&self, declared: &Declared) -> Result<Row, Failure> {
+        let name = &declared.bundle.name;
+        let fingerprint = self.load(name)?.map(|bundle| bundle.fingerprint());
+        let state = match (&fingerprint, self.locked(name)) {
+            (None, None) => "not made",
+            (None, Some(_)) => "missing",
+            (Some(_), None) => "made",
+            (Some(now), Some(locked)) if now == locked => "locked",
+            (Some(_), Some(_)) => "different from the lock",
+        };
+        Ok(Row {
+            name: name.clone(),
+            adapter: declared.section.name.clone(),
+            description: declared.bundle.description.clone(),
+            path: self
+                .repository()
+                .display(&Bundle::path(self.repository(), name)),
+            state,
+            fingerprint,
+        })
+    }
+
+    async fn check(&self, names: &[String]) -> Result<Exit, Failure> {
+        let mut report = Vec::new();
+        for declared in self.select(names)? {
+            let name = &declared.bundle.name;
+            let path = Bundle::path(self.repository(), name);
+            let file = self.repository().display(&path);
+            let content = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound if self.locked(name).is_some() => self.lost(name),
+                std::io::ErrorKind::NotFound => {
+                    Failure::invalid(format!("secret bundle `{name}` does not exist"))
+                        .help(format!("make it with `ztc secrets generate {name}`"))
+                }
+                _ => Failure::io("read", &file, &error),
+            })?;
+            let result = check_bundle(declared, &content).await?;
+            refuse_errors(name, &file, &result)?;
+            report.push((name.clone(), file, result));
+        }
+        if self.context.ui.is_json() {
+            let facts: BTreeMap<&String, _> = report
+                .iter()
+                .map(|(name, _, result)| (name, result))
+                .collect();
+            self.context.ui.json(&facts);
+            return Ok(Exit::Done);
+        }
+        for (name, file, result) in &report {
+            self.context.ui.data(&format!("{name}  {file}  valid"));
+            let rows: Vec<Vec<String>> = result
+                .facts
+                .iter()
+                .map(|(fact, value)| vec![format!("  {fact}"), value.clone()])
+                .collect();
+            if !rows.is_empty() {
+                self.context.ui.data(&table(&["  FACT", "VALUE"], &rows));
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+async fn check_bundle(declared: &Declared, content: &str) -> Result<CheckSecretsResult, Failure> {
+    let params = CheckSecretsParams {
+        bundle: declared.bundle.name.clone(),
+        content: content.to_owned(),
+        ..CheckSecretsParams::default()
+    };
+    declared.adapter.call::<CheckSecrets>(params).await
+}
+
+fn refuse_errors(name: &str, file: &str, result: &CheckSecretsResult) -> Result<(), Failure> {
+    if !result
+        .diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error)
+    {
+        return Ok(());
+    }
+    let findings = result
+        .diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let place = diagnostic.pointer.trim_start_matches('/').replace('/', ".");
+            let message = if place.is_empty() {
+                diagnostic.message.clone()
+            } else {
+                format!("{place}: {}", diagnostic.message)
+            };
+            Finding {
+                severity: diagnostic.severity,
+                message,
+                location: None,
+                help: diagnostic.help.clone(),
+            }
+        })
+        .collect();
+    Err(
+        Failure::findings(format!("secret bundle `{name}` is not valid"), findings)
+            .at(Location::file(file)),
+    )
 }

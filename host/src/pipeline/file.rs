@@ -1,12 +1,14 @@
-//! The pipeline file, `bootstrap/pipeline/<environment>.yaml`: its form, and how the stages of all adapters become one.
+//! The pipeline file, `bootstrap/pipeline/<environment>.yaml`: its form.
 //!
-//! Everything here is pure. The form is the seed of every run: nothing that a run needs is anywhere else but in the artifacts it names.
+//! Pure; [`compose`] makes it. The form is the seed of every run: nothing that a run needs is anywhere else but in the artifacts it names.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use ztc_protocol::manifest::Tool;
 use ztc_protocol::stage::{ForEach, Retry, StageKind};
+
+pub use crate::pipeline::compose::{AdapterStages, compose, context_file};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ pub struct StageEntry {
     /// Skipped when this variable is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_if_empty: Option<String>,
-    /// The script's context data: an artifact below `debug/scripts/`.
+    /// The script's context data: `<section>/<script>.context.json` below `debug/scripts/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_file: Option<String>,
     /// The barrier that must be reached before.

@@ -4,4 +4,23 @@
 //! stages of all adapters ─► file::compose ─► bootstrap/pipeline/<env>.yaml ─► plan ─► scheduler ─► runner ─► journal, cache, events
 //! ```
 
+pub mod cache;
+mod compose;
+pub mod context;
+pub mod event;
+pub mod eject;
 pub mod file;
+mod files;
+pub mod fingerprint;
+pub mod inputs;
+pub mod journal;
+mod names;
+pub mod order;
+pub mod output;
+pub mod plan;
+pub mod scheduler;
+pub mod state;
+pub mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod why;

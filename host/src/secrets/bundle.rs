@@ -41,20 +41,30 @@ impl Bundle {
         let document = yaml::parse::<Value>(&text).map_err(|_| {
             Failure::invalid(format!("secret bundle `{name}` is not valid YAML"))
                 .at(Location::file(repository.display(&path)))
-                .help(format!("put the file back from its backup; `ztc secrets check {name}` says more"))
+                .help(format!(
+                    "put the file back from its backup; `ztc secrets check {name}` says more"
+                ))
         })?;
         mask_values(mask, name, &document);
-        Ok(Some(Self { name: name.to_owned(), document }))
+        Ok(Some(Self {
+            name: name.to_owned(),
+            document,
+        }))
     }
 
     /// Returns what identifies the bundle without telling anything about it.
     pub fn fingerprint(&self) -> String {
-        format!("sha256:{}", sha256_hex(canonical_json(&self.document).as_bytes()))
+        format!(
+            "sha256:{}",
+            sha256_hex(canonical_json(&self.document).as_bytes())
+        )
     }
 
     /// Returns the value at a path such as `certs/os/crt`.
     pub fn value(&self, path: &str) -> Option<&str> {
-        path.split('/').try_fold(&self.document, |value, key| value.get(key)).and_then(Value::as_str)
+        path.split('/')
+            .try_fold(&self.document, |value, key| value.get(key))
+            .and_then(Value::as_str)
     }
 }
 
@@ -62,14 +72,18 @@ fn mask_values(mask: &Mask, name: &str, value: &Value) {
     match value {
         Value::String(text) => mask.add(&format!("secret bundle `{name}`"), text),
         Value::Array(items) => items.iter().for_each(|item| mask_values(mask, name, item)),
-        Value::Object(object) => object.values().for_each(|item| mask_values(mask, name, item)),
+        Value::Object(object) => object
+            .values()
+            .for_each(|item| mask_values(mask, name, item)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
 /// Returns the bundles that a text refers to.
 pub fn referenced(text: &str) -> BTreeSet<String> {
-    placeholders(text).filter_map(|(_, placeholder)| Some(placeholder.split_once('/')?.0.to_owned())).collect()
+    placeholders(text)
+        .filter_map(|(_, placeholder)| Some(placeholder.split_once('/')?.0.to_owned()))
+        .collect()
 }
 
 /// Returns the text with every placeholder replaced by its value.
@@ -100,7 +114,9 @@ fn unknown(placeholder: &str) -> Failure {
 fn placeholders(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.match_indices(PREFIX).map(|(start, _)| {
         let rest = &text[start + PREFIX.len()..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.'))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.')))
+            .unwrap_or(rest.len());
         (start, &rest[..end])
     })
 }
@@ -113,20 +129,33 @@ mod tests {
 
     fn bundles() -> BTreeMap<String, Bundle> {
         let document = json!({"certs": {"os": {"crt": "Q1JU", "key": "S0VZ"}}, "trustdinfo": {"token": "abc.def"}});
-        BTreeMap::from([("talos".to_owned(), Bundle { name: "talos".into(), document })])
+        BTreeMap::from([(
+            "talos".to_owned(),
+            Bundle {
+                name: "talos".into(),
+                document,
+            },
+        )])
     }
 
     #[test]
     fn placeholders_become_values() {
-        let text = "crt: ztc-secret:talos/certs/os/crt\ntoken: \"ztc-secret:talos/trustdinfo/token\"\n";
+        let text =
+            "crt: ztc-secret:talos/certs/os/crt\ntoken: \"ztc-secret:talos/trustdinfo/token\"\n";
         assert_eq!(referenced(text), BTreeSet::from(["talos".to_owned()]));
-        assert_eq!(fill(text, &bundles()).unwrap(), "crt: Q1JU\ntoken: \"abc.def\"\n");
+        assert_eq!(
+            fill(text, &bundles()).unwrap(),
+            "crt: Q1JU\ntoken: \"abc.def\"\n"
+        );
     }
 
     #[test]
     fn a_placeholder_without_value_is_refused() {
         let failure = fill("a: ztc-secret:talos/certs/none", &bundles()).unwrap_err();
-        assert_eq!(failure.message, "nothing stands for the placeholder `ztc-secret:talos/certs/none`");
+        assert_eq!(
+            failure.message,
+            "nothing stands for the placeholder `ztc-secret:talos/certs/none`"
+        );
         assert_eq!(failure.exit, Exit::Refused);
         assert!(fill("a: ztc-secret:other/x", &bundles()).is_err());
     }

@@ -12,13 +12,22 @@ pub const IGNORED: [&str; 2] = ["/secrets/", "/.zerotouch-cache/"];
 /// Refuses where git tracks a file below `secrets/` or `.zerotouch-cache/`. A repository without git is fine.
 pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
     let mut git = process::program("git");
-    git.arg("-C").arg(repository.root()).args(["ls-files", "-z", "--", "secrets", ".zerotouch-cache"]);
+    git.arg("-C").arg(repository.root()).args([
+        "ls-files",
+        "-z",
+        "--",
+        "secrets",
+        ".zerotouch-cache",
+    ]);
     let tracked = match process::run(git, Duration::from_secs(10)).await {
         Ok(finished) if finished.success => finished.stdout,
         // No git, or no git repository: nothing is tracked.
         _ => return Ok(()),
     };
-    let files: Vec<&str> = tracked.split('\0').filter(|file| !file.is_empty()).collect();
+    let files: Vec<&str> = tracked
+        .split('\0')
+        .filter(|file| !file.is_empty())
+        .collect();
     if files.is_empty() {
         return Ok(());
     }
@@ -26,6 +35,9 @@ pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
         "take them out with `git rm --cached -r {}`, commit, and make new secrets: what was committed stays readable in the history",
         files.join(" ")
     ));
-    failure.details = files.iter().map(|file| format!("tracked: {file}")).collect();
+    failure.details = files
+        .iter()
+        .map(|file| format!("tracked: {file}"))
+        .collect();
     Err(failure)
 }

@@ -4,7 +4,9 @@
 
 pub mod bundle;
 pub mod git;
+pub mod private;
 pub mod reference;
+pub mod secure_dir;
 pub mod vault;
 
 pub use reference::Reference;

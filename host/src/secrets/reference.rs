@@ -36,27 +36,57 @@ impl Reference {
     pub fn parse(value: &Value) -> Result<Self, String> {
         let example = "write a reference such as `{from: env, name: HCLOUD_TOKEN}`";
         let Value::Object(object) = value else {
-            return Err(format!("a secret never stands in platform.yaml itself; {example}"));
+            return Err(format!(
+                "a secret never stands in platform.yaml itself; {example}"
+            ));
         };
         let Some(from) = object.get("from").and_then(Value::as_str) else {
             return Err(format!("a reference needs `from`; {example}"));
         };
         let text = |key: &str| match object.get(key).and_then(Value::as_str) {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(format!("a reference `from: {from}` needs `{key}`; {example}")),
+            _ => Err(format!(
+                "a reference `from: {from}` needs `{key}`; {example}"
+            )),
         };
         let (reference, key) = match from {
-            "env" => (Self::Env { name: text("name")? }, "name"),
-            "file" => (Self::File { path: text("path")? }, "path"),
-            "store" => (Self::Store { name: file_name(text("name")?)? }, "name"),
-            "command" => (Self::Command { command: command(object.get("command"))? }, "command"),
+            "env" => (
+                Self::Env {
+                    name: text("name")?,
+                },
+                "name",
+            ),
+            "file" => (
+                Self::File {
+                    path: text("path")?,
+                },
+                "path",
+            ),
+            "store" => (
+                Self::Store {
+                    name: file_name(text("name")?)?,
+                },
+                "name",
+            ),
+            "command" => (
+                Self::Command {
+                    command: command(object.get("command"))?,
+                },
+                "command",
+            ),
             other => {
-                let hint = did_you_mean(other, SOURCES).unwrap_or_else(|| format!("use {}", listed(SOURCES)));
+                let hint = did_you_mean(other, SOURCES)
+                    .unwrap_or_else(|| format!("use {}", listed(SOURCES)));
                 return Err(format!("a secret cannot come from `{other}`; {hint}"));
             }
         };
-        match object.keys().find(|known| *known != "from" && *known != key) {
-            Some(unknown) => Err(format!("unknown key `{unknown}` in a reference `from: {from}`, which has `{key}`")),
+        match object
+            .keys()
+            .find(|known| *known != "from" && *known != key)
+        {
+            Some(unknown) => Err(format!(
+                "unknown key `{unknown}` in a reference `from: {from}`, which has `{key}`"
+            )),
             None => Ok(reference),
         }
     }
@@ -77,7 +107,11 @@ impl std::fmt::Display for Reference {
         match self {
             Self::Env { name } => write!(f, "environment variable `{name}`"),
             Self::File { path } => write!(f, "file `{path}`"),
-            Self::Command { command } => write!(f, "command `{}`", command.first().map_or("", String::as_str)),
+            Self::Command { command } => write!(
+                f,
+                "command `{}`",
+                command.first().map_or("", String::as_str)
+            ),
             Self::Store { name } => write!(f, "file `secrets/{name}`"),
         }
     }
@@ -92,11 +126,14 @@ fn file_name(name: String) -> Result<String, String> {
 
 fn command(value: Option<&Value>) -> Result<Vec<String>, String> {
     let words: Option<Vec<String>> = value.and_then(Value::as_array).and_then(|words| {
-        words.iter().map(|word| word.as_str().map(str::to_owned)).collect()
+        words
+            .iter()
+            .map(|word| word.as_str().map(str::to_owned))
+            .collect()
     });
-    words
-        .filter(|words| !words.is_empty())
-        .ok_or_else(|| "a reference `from: command` needs `command`, a list of program and arguments".to_owned())
+    words.filter(|words| !words.is_empty()).ok_or_else(|| {
+        "a reference `from: command` needs `command`, a list of program and arguments".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -123,14 +160,26 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused_without_showing_it() {
         let example = "write a reference such as `{from: env, name: HCLOUD_TOKEN}`";
-        refused(&json!("abc"), &format!("a secret never stands in platform.yaml itself; {example}"));
+        refused(
+            &json!("abc"),
+            &format!("a secret never stands in platform.yaml itself; {example}"),
+        );
         refused(&json!({}), &format!("a reference needs `from`; {example}"));
-        refused(&json!({"from": "evn", "name": "X"}), "a secret cannot come from `evn`; did you mean `env`?");
-        refused(&json!({"from": "env"}), &format!("a reference `from: env` needs `name`; {example}"));
+        refused(
+            &json!({"from": "evn", "name": "X"}),
+            "a secret cannot come from `evn`; did you mean `env`?",
+        );
+        refused(
+            &json!({"from": "env"}),
+            &format!("a reference `from: env` needs `name`; {example}"),
+        );
         refused(
             &json!({"from": "env", "name": "X", "default": "y"}),
             "unknown key `default` in a reference `from: env`, which has `name`",
         );
-        refused(&json!({"from": "store", "name": "../x"}), "`../x` is not the name of a file in `secrets/`");
+        refused(
+            &json!({"from": "store", "name": "../x"}),
+            "`../x` is not the name of a file in `secrets/`",
+        );
     }
 }

@@ -21,7 +21,10 @@ pub struct Vault {
 impl Vault {
     /// Reads nothing yet.
     pub fn new(repository: &Repository, mask: &Mask) -> Self {
-        Self { repository: repository.clone(), mask: mask.clone() }
+        Self {
+            repository: repository.clone(),
+            mask: mask.clone(),
+        }
     }
 
     /// Returns the value. `what` names the secret for people, such as `hetzner.api_token`.
@@ -48,26 +51,46 @@ impl Vault {
         }
     }
 
-    fn file(&self, what: &str, reference: &Reference, path: &std::path::Path) -> Result<String, Failure> {
+    fn file(
+        &self,
+        what: &str,
+        reference: &Reference,
+        path: &std::path::Path,
+    ) -> Result<String, Failure> {
         std::fs::read_to_string(path)
             .map(|text| text.trim().to_owned())
             .map_err(|error| self.missing(what, reference, &error.to_string()))
     }
 
-    async fn command(&self, what: &str, reference: &Reference, command: &[String]) -> Result<String, Failure> {
+    async fn command(
+        &self,
+        what: &str,
+        reference: &Reference,
+        command: &[String],
+    ) -> Result<String, Failure> {
         let mut program = process::program(&command[0]);
-        program.args(&command[1..]).current_dir(self.repository.root());
+        program
+            .args(&command[1..])
+            .current_dir(self.repository.root());
         let finished = process::run(program, COMMAND_LIMIT)
             .await
             .map_err(|error| self.missing(what, reference, &error.to_string()))?;
         if !finished.success {
-            let last = finished.stderr.lines().last().unwrap_or_default().to_owned();
+            let last = finished
+                .stderr
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .to_owned();
             return Err(self.missing(what, reference, &format!("{}: {last}", finished.status)));
         }
         Ok(finished.stdout.trim().to_owned())
     }
 
     fn missing(&self, what: &str, reference: &Reference, why: &str) -> Failure {
-        Failure::new(Exit::Invalid, format!("secret `{what}` has no value: {reference}: {why}"))
+        Failure::new(
+            Exit::Invalid,
+            format!("secret `{what}` has no value: {reference}: {why}"),
+        )
     }
 }

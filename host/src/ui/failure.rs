@@ -6,11 +6,24 @@ use crate::error::{Failure, Finding, Severity};
 
 /// Writes a failure for people.
 pub fn text(failure: &Failure, style: &Style) -> String {
-    let mut lines = vec![format!("{} {}", style.clone().red().bold().apply_to("error:"), failure.message)];
+    let mut lines = vec![format!(
+        "{} {}",
+        style.clone().red().bold().apply_to("error:"),
+        failure.message
+    )];
     if let Some(location) = &failure.location {
-        lines.push(format!("  {} {location}", style.clone().cyan().apply_to("-->")));
+        lines.push(format!(
+            "  {} {location}",
+            style.clone().cyan().apply_to("-->")
+        ));
     }
-    lines.extend(failure.details.iter().flat_map(|detail| detail.lines()).map(|line| format!("  {line}")));
+    lines.extend(
+        failure
+            .details
+            .iter()
+            .flat_map(|detail| detail.lines())
+            .map(|line| format!("  {line}")),
+    );
     for finding in &failure.findings {
         lines.push(indented(&finding_text(finding, style)));
     }
@@ -41,7 +54,10 @@ fn help_line(help: &str, style: &Style) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -51,11 +67,17 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_where_why_and_what_next() {
-        let location = Location { file: "platform.yaml".into(), line: 3, column: 5 };
+        let location = Location {
+            file: "platform.yaml".into(),
+            line: 3,
+            column: 5,
+        };
         let failure = Failure::findings(
             "`platform.yaml` is not valid",
             vec![
-                Finding::error("unknown key `nods`").at(location.clone()).help("did you mean `nodes`?"),
+                Finding::error("unknown key `nods`")
+                    .at(location.clone())
+                    .help("did you mean `nodes`?"),
                 Finding::warning("an even number of control planes"),
             ],
         )

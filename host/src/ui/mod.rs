@@ -3,6 +3,7 @@
 //! Text is readable without colour; colour is used where the stream is a terminal and neither `NO_COLOR` nor `--no-color` forbids it.
 
 pub mod failure;
+pub mod prompt;
 pub mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -35,10 +36,16 @@ impl Ui {
     /// Makes the voice. `color` is what the command line says; the environment and the terminal have their say too.
     pub fn new(loudness: Loudness, color: bool, json: bool, mask: Mask) -> Self {
         let wanted = color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let color = wanted && (io::stderr().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some());
+        let color =
+            wanted && (io::stderr().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some());
         console::set_colors_enabled(color && io::stdout().is_terminal());
         console::set_colors_enabled_stderr(color);
-        Self { loudness, color, json, mask }
+        Self {
+            loudness,
+            color,
+            json,
+            mask,
+        }
     }
 
     /// Whether a program reads stdout.
@@ -70,7 +77,9 @@ impl Ui {
     pub fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
             Ok(text) => self.data(&text),
-            Err(error) => self.failure(&Failure::failed("failed to write the result as JSON").detail(error)),
+            Err(error) => {
+                self.failure(&Failure::failed("failed to write the result as JSON").detail(error))
+            }
         }
     }
 
@@ -90,12 +99,19 @@ impl Ui {
 
     /// Says that something is done.
     pub fn done(&self, text: impl AsRef<str>) {
-        self.say(format!("{} {}", self.style().green().apply_to("✓"), text.as_ref()));
+        self.say(format!(
+            "{} {}",
+            self.style().green().apply_to("✓"),
+            text.as_ref()
+        ));
     }
 
     /// Says what to type next.
     pub fn next(&self, command: &str, what: &str) {
-        self.say(format!("  next: {}  {what}", self.style().bold().apply_to(command)));
+        self.say(format!(
+            "  next: {}  {what}",
+            self.style().bold().apply_to(command)
+        ));
     }
 
     /// Shows a finding (usually a warning).

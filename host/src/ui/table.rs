@@ -14,11 +14,17 @@ pub fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     std::iter::once(line(titles.to_vec()))
-        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
+        .chain(
+            rows.iter()
+                .map(|row| line(row.iter().map(String::as_str).collect())),
+        )
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -29,7 +35,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["talos".to_owned(), "v1.11.5".to_owned()], vec!["hetzner".to_owned(), "v1".to_owned()]];
-        assert_eq!(table(&["NAME", "VERSION"], &rows), "NAME     VERSION\ntalos    v1.11.5\nhetzner  v1");
+        let rows = [
+            vec!["talos".to_owned(), "v1.11.5".to_owned()],
+            vec!["hetzner".to_owned(), "v1".to_owned()],
+        ];
+        assert_eq!(
+            table(&["NAME", "VERSION"], &rows),
+            "NAME     VERSION\ntalos    v1.11.5\nhetzner  v1"
+        );
     }
 }

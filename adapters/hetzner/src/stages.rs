@@ -1,0 +1,156 @@
+//! The steps that the adapter contributes to a bootstrap, with their scripts, programs and secrets. The work itself is in `scripts/`.
+
+use serde_json::{Map, Value, json};
+use ztc_adapter_sdk::protocol::capability::barrier::RESCUE_READY;
+use ztc_adapter_sdk::protocol::manifest::Tool;
+use ztc_adapter_sdk::protocol::stage::{ForEach, Item, Script, ScriptSecret, Stage, StageKind};
+use ztc_adapter_sdk::{script, stage_for};
+
+use crate::config::Config;
+use crate::facts::ServerFact;
+use crate::render::provider_id;
+
+/// Who logs in to a rescue system.
+pub(crate) const SSH_USER: &str = "root";
+
+/// Where the stage leaves the key of a server's rescue system, below the stages' state directory.
+pub(crate) const IDENTITY_FILE: &str = "rescue/{ip}/id_ed25519";
+
+/// Where the operating system's adapter leaves the kubeconfig.
+const KUBECONFIG: &str = "secrets/kubeconfig";
+
+/// Returns the stages.
+pub(crate) fn stages(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Stage> {
+    let [rescue, ids] = both_scripts(config, servers);
+    let rescue = Stage {
+        reaches: vec![RESCUE_READY.into()],
+        for_each: Some(ForEach {
+            item: "server".into(),
+            items: servers.iter().map(item).collect(),
+        }),
+        ..stage_for("hetzner", &rescue)
+    };
+    vec![rescue, stage_for("hetzner", &ids)]
+}
+
+/// Returns the scripts of the stages.
+pub(crate) fn scripts(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Script> {
+    both_scripts(config, servers).into()
+}
+
+/// Returns every program that the scripts start.
+pub(crate) fn tools() -> Vec<Tool> {
+    let mut tools = rescue_tools();
+    tools.push(kubectl());
+    tools
+}
+
+/// Makes the item of a server. Its context holds what the script needs and no more: a stage whose context changes runs again, and a server that
+/// only got a larger type must not be booted into its rescue system for that.
+fn item((ip, server): &(String, ServerFact)) -> Item {
+    let context = json!({ "server_id": server.id, "server_ip": ip, "server_name": server.name });
+    Item {
+        key: ip.clone(),
+        name: server.name.clone(),
+        context: map(context),
+        ..Item::default()
+    }
+}
+
+fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2] {
+    let rescue = Script {
+        timeout_seconds: 900,
+        context_data: map(json!({ "ssh_user": SSH_USER, "ssh_config": config.ssh_config() })),
+        tools: rescue_tools(),
+        secrets: vec![ScriptSecret {
+            variable: "HCLOUD_TOKEN".into(),
+            input: "api_token".into(),
+        }],
+        destructive: true,
+        ..script(
+            "enable-rescue-mode.sh",
+            StageKind::PreWork,
+            "Boot every server into its rescue system",
+            include_str!("../scripts/enable-rescue-mode.sh"),
+        )
+    };
+    let expected: Vec<Value> = servers
+        .iter()
+        .map(|(ip, server)| json!({ "ip": ip, "name": server.name, "provider_id": provider_id(server) }))
+        .collect();
+    let ids = Script {
+        timeout_seconds: 120,
+        context_data: map(json!({ "kubeconfig": KUBECONFIG, "servers": expected })),
+        tools: vec![jq(), kubectl()],
+        ..script(
+            "validate-server-ids.sh",
+            StageKind::Validation,
+            "Check that every node belongs to the server that was configured",
+            include_str!("../scripts/validate-server-ids.sh"),
+        )
+    };
+    [rescue, ids]
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn rescue_tools() -> Vec<Tool> {
+    vec![
+        tool(
+            "curl",
+            "7.58",
+            &["--version"],
+            "install the package `curl`, or see https://curl.se/download.html",
+        ),
+        jq(),
+        tool(
+            "ssh",
+            "7.6",
+            &["-V"],
+            "install the package `openssh-client` (Debian, Ubuntu) or `openssh`",
+        ),
+        // It has no option that prints a version; it comes with `ssh`.
+        tool(
+            "ssh-keygen",
+            "",
+            &[],
+            "install the package `openssh-client` (Debian, Ubuntu) or `openssh`",
+        ),
+    ]
+}
+
+fn jq() -> Tool {
+    tool(
+        "jq",
+        "1.5",
+        &["--version"],
+        "install the package `jq`, or see https://jqlang.org/download",
+    )
+}
+
+fn kubectl() -> Tool {
+    let version = ["version", "--client", "-o", "json"];
+    tool(
+        "kubectl",
+        "1.28",
+        &version,
+        "see https://kubernetes.io/docs/tasks/tools",
+    )
+}
+
+fn tool(name: &str, minimum_version: &str, version_arguments: &[&str], install_hint: &str) -> Tool {
+    Tool {
+        name: name.to_owned(),
+        minimum_version: minimum_version.to_owned(),
+        version_arguments: version_arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect(),
+        install_hint: install_hint.to_owned(),
+    }
+}

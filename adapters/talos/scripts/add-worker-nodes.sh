@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Gives a worker its machine configuration and waits until it is in the cluster.
+# Needs: talosctl, kubectl, jq. Context: server_ip, role, kubeconfig, item name. Files: config.yaml, talosconfig.
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$ZTC_CONTEXT_SH"
+# shellcheck source=lib.sh
+. lib.sh
+
+configure_node "$CTX_SERVER_IP" "$CTX_ITEM_NAME" "$CTX_ROLE"
+
+end=$((SECONDS + 600))
+attempt=0
+say "waiting up to 600 s for $CTX_ITEM_NAME to join the cluster"
+until try kubectl --kubeconfig "$ZTC_REPO/$CTX_KUBECONFIG" get nodes -o json &&
+    jq -e --arg name "$CTX_ITEM_NAME" 'any(.items[]; .metadata.name == $name)' <<<"$output" >/dev/null; do
+    if ((SECONDS >= end)); then
+        fail "$CTX_ITEM_NAME has its configuration but did not join within 600 s: it must reach the control planes on ports 50001 and 6443; last error: ${last_error:-none}"
+    fi
+    pause $((attempt++))
+done
+say "$CTX_ITEM_NAME is in the cluster"

@@ -1,0 +1,188 @@
+//! The cluster as it will be: the section of `platform.yaml` joined with what the cloud adapter knows about the machines. Renders nothing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ztc_adapter_sdk::AdapterError;
+use ztc_adapter_sdk::protocol::ErrorCode;
+use ztc_adapter_sdk::protocol::capability::{self, CloudInfrastructure, Cni, GatewayApi, Server};
+
+use crate::config::{Config, DiskSelector, Node, Role};
+use crate::endpoint::Endpoint;
+use crate::versions::with_v;
+
+const USUAL_DISK: &str = "/dev/sda";
+
+/// The cluster.
+pub(crate) struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) endpoint: Endpoint,
+    /// With its leading `v`.
+    pub(crate) kubernetes_version: String,
+    pub(crate) infrastructure: CloudInfrastructure,
+    pub(crate) cni: Cni,
+    pub(crate) gateway_api: Option<GatewayApi>,
+    /// In the order of the section.
+    pub(crate) machines: Vec<Machine>,
+}
+
+/// A machine of the cluster.
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) ip: String,
+    pub(crate) role: Role,
+    /// What the image is written to.
+    pub(crate) disk: String,
+    pub(crate) disk_selector: Option<DiskSelector>,
+    /// Where the image comes from.
+    pub(crate) image_url: String,
+    /// What upgrades install.
+    pub(crate) installer_image: String,
+    /// `spec.providerID`; empty: none.
+    pub(crate) provider_id: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) taints: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// Joins a section with the capabilities that a render hands over.
+    pub(crate) fn resolve(
+        config: Config,
+        capabilities: &BTreeMap<String, Value>,
+    ) -> Result<Self, AdapterError> {
+        let infrastructure =
+            needed::<CloudInfrastructure>(capabilities, capability::CLOUD_INFRASTRUCTURE)?;
+        let cni = needed(capabilities, capability::CNI)?;
+        let gateway_api = optional(capabilities, capability::GATEWAY_API)?;
+        let endpoint = Endpoint::parse(&config.cluster_endpoint).map_err(|problem| {
+            AdapterError::new(ErrorCode::InvalidInputs, problem.message).help(problem.help)
+        })?;
+        let machines = config
+            .nodes
+            .iter()
+            .map(|node| machine(&config, node, &infrastructure))
+            .collect::<Result<_, _>>()?;
+        let kubernetes_version = with_v(&config.kubernetes_version);
+        Ok(Self {
+            config,
+            endpoint,
+            kubernetes_version,
+            infrastructure,
+            cni,
+            gateway_api,
+            machines,
+        })
+    }
+
+    /// The machines of a role.
+    pub(crate) fn of_role(&self, role: Role) -> impl Iterator<Item = &Machine> {
+        self.machines
+            .iter()
+            .filter(move |machine| machine.role == role)
+    }
+
+    /// Where ssh finds the key of a machine's rescue system, below the stages' state directory.
+    pub(crate) fn identity_file(&self, machine: &Machine) -> String {
+        self.infrastructure
+            .ssh
+            .identity_file
+            .replace("{ip}", &machine.ip)
+    }
+}
+
+/// Reads a capability's data, where it was handed over.
+pub(crate) fn optional<T: DeserializeOwned>(
+    capabilities: &BTreeMap<String, Value>,
+    name: &str,
+) -> Result<Option<T>, AdapterError> {
+    let Some(data) = capabilities.get(name).filter(|data| !data.is_null()) else {
+        return Ok(None);
+    };
+    serde_json::from_value(data.clone())
+        .map(Some)
+        .map_err(|error| {
+            AdapterError::new(
+                ErrorCode::InvalidParams,
+                format!("the data of capability `{name}`: {error}"),
+            )
+        })
+}
+
+/// Finds a machine of the infrastructure by its address, however that is written, with the address as the infrastructure writes it.
+pub(crate) fn server<'a>(
+    infrastructure: &'a CloudInfrastructure,
+    ip: &str,
+) -> Option<(&'a String, &'a Server)> {
+    infrastructure.servers.get_key_value(ip).or_else(|| {
+        let address: IpAddr = ip.parse().ok()?;
+        infrastructure
+            .servers
+            .iter()
+            .find(|(key, _)| key.parse() == Ok(address))
+    })
+}
+
+fn needed<T: DeserializeOwned>(
+    capabilities: &BTreeMap<String, Value>,
+    name: &str,
+) -> Result<T, AdapterError> {
+    optional(capabilities, name)?.ok_or_else(|| {
+        AdapterError::new(
+            ErrorCode::CapabilityMissing,
+            format!("talos needs the capability `{name}` to render"),
+        )
+        .help(format!(
+            "select an adapter that provides `{name}` in `platform.yaml`"
+        ))
+    })
+}
+
+fn machine(
+    config: &Config,
+    node: &Node,
+    infrastructure: &CloudInfrastructure,
+) -> Result<Machine, AdapterError> {
+    let (ip, server) = server(infrastructure, &node.ip).ok_or_else(|| {
+        let message = format!(
+            "node `{}` has the address `{}`, which no machine has",
+            node.name, node.ip
+        );
+        AdapterError::new(ErrorCode::InvalidInputs, message)
+    })?;
+    let platform = or(&server.platform, "metal");
+    let architecture = or(&server.architecture, "amd64");
+    let schematic = node.schematic_id.as_ref().unwrap_or(&config.schematic_id);
+    let factory = config.factory_url.trim_end_matches('/');
+    let registry = factory.split_once("://").map_or(factory, |(_, host)| host);
+    let version = &config.version;
+    let disk = node.install_disk.as_ref().or(config.install_disk.as_ref());
+    Ok(Machine {
+        name: node.name.clone(),
+        // As in the stages of the infrastructure: their items and ours are matched by it.
+        ip: ip.clone(),
+        role: node.role,
+        disk: disk
+            .cloned()
+            .unwrap_or_else(|| or(&server.disk, USUAL_DISK).to_owned()),
+        disk_selector: node
+            .disk_selector
+            .clone()
+            .or_else(|| config.disk_selector.clone()),
+        image_url: format!(
+            "{factory}/image/{schematic}/{version}/{platform}-{architecture}.raw.xz"
+        ),
+        installer_image: format!("{registry}/{platform}-installer/{schematic}:{version}"),
+        provider_id: node
+            .provider_id
+            .clone()
+            .unwrap_or_else(|| server.provider_id.clone()),
+        labels: node.labels.clone(),
+        taints: node.taints.clone(),
+    })
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}

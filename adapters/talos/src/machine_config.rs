@@ -1,0 +1,255 @@
+//! Machine configurations: the templates' data, and the patches of `platform.yaml` on top. Pure text in, text out; secrets are placeholders.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use ztc_adapter_sdk::AdapterError;
+use ztc_adapter_sdk::template::Templates;
+
+use crate::cluster::{Cluster, Machine};
+use crate::config::{Patch, Role};
+use crate::merge;
+use crate::yaml::{self, scalar};
+
+/// Makes machine configurations of one cluster.
+pub(crate) struct MachineConfigs<'a> {
+    cluster: &'a Cluster,
+    templates: Templates,
+    /// The same on all control planes, so written once.
+    inline_manifests: String,
+}
+
+/// What the templates see; every text is a YAML scalar already.
+#[derive(Serialize)]
+struct View<'a> {
+    hostname: String,
+    kubernetes_version: &'a str,
+    cluster_name: String,
+    endpoint: String,
+    cert_sans: Vec<String>,
+    api_server_sans: Vec<String>,
+    provider_id: String,
+    node_ip_subnets: Vec<String>,
+    etcd_advertised_subnets: Vec<String>,
+    vip: Option<Value>,
+    disk: String,
+    disk_selector: Vec<Value>,
+    installer_image: String,
+    mirrors: Vec<Value>,
+    forward_dns_to_host: bool,
+    labels: Vec<Value>,
+    taints: Vec<Value>,
+    dns_domain: String,
+    pod_subnets: Vec<String>,
+    service_subnets: Vec<String>,
+    no_cni: bool,
+    no_proxy: bool,
+    extra_manifests: Vec<String>,
+    inline_manifests: &'a str,
+    allow_scheduling_on_control_planes: bool,
+}
+
+impl<'a> MachineConfigs<'a> {
+    pub(crate) fn new(cluster: &'a Cluster) -> Result<Self, AdapterError> {
+        let templates = Templates::new(&[
+            ("machine", include_str!("../templates/machine.hbs")),
+            (
+                "controlplane",
+                include_str!("../templates/controlplane.hbs"),
+            ),
+            ("worker", include_str!("../templates/worker.hbs")),
+            ("talosconfig", include_str!("../templates/talosconfig.hbs")),
+        ])?;
+        Ok(Self {
+            cluster,
+            templates,
+            inline_manifests: inline_manifests(cluster),
+        })
+    }
+
+    /// Makes the configuration of a machine.
+    pub(crate) fn machine(&self, machine: &Machine) -> Result<String, AdapterError> {
+        let text = self
+            .templates
+            .render(machine.role.word(), &self.view(machine))?;
+        let patches: Vec<&Patch> = self
+            .cluster
+            .config
+            .patches
+            .iter()
+            .filter(|patch| applies(patch, machine))
+            .collect();
+        if patches.is_empty() {
+            Ok(text)
+        } else {
+            patched(&text, &patches)
+        }
+    }
+
+    /// Makes the client configuration of `talosctl`. It names the control planes themselves, never an address that moves between them.
+    pub(crate) fn talosconfig(&self) -> Result<String, AdapterError> {
+        let endpoints: Vec<String> = self
+            .cluster
+            .of_role(Role::ControlPlane)
+            .map(|machine| scalar(&machine.ip))
+            .collect();
+        let view = json!({ "cluster_name": scalar(&self.cluster.config.cluster_name), "endpoints": endpoints });
+        self.templates.render("talosconfig", &view)
+    }
+
+    fn view(&self, machine: &Machine) -> View<'_> {
+        let Cluster { config, cni, .. } = self.cluster;
+        let is_control_plane = machine.role == Role::ControlPlane;
+        let mut labels: Vec<Value> = Vec::new();
+        if is_control_plane && !machine.labels.contains_key(NO_LOAD_BALANCER) {
+            labels.push(pair(NO_LOAD_BALANCER, ""));
+        }
+        labels.extend(machine.labels.iter().map(|(key, value)| pair(key, value)));
+        let mut api_server_sans = vec![self.cluster.endpoint.host.clone()];
+        api_server_sans.extend(
+            config
+                .cert_sans
+                .iter()
+                .filter(|san| **san != self.cluster.endpoint.host)
+                .cloned(),
+        );
+        View {
+            hostname: scalar(&machine.name),
+            kubernetes_version: &self.cluster.kubernetes_version,
+            cluster_name: scalar(&config.cluster_name),
+            endpoint: scalar(&self.cluster.endpoint.to_string()),
+            cert_sans: scalars(&config.cert_sans),
+            api_server_sans: scalars(&api_server_sans),
+            provider_id: if machine.provider_id.is_empty() {
+                String::new()
+            } else {
+                scalar(&machine.provider_id)
+            },
+            node_ip_subnets: scalars(&config.node_ip_subnets),
+            etcd_advertised_subnets: scalars(&config.etcd_advertised_subnets),
+            vip: config
+                .vip
+                .as_ref()
+                .filter(|_| is_control_plane)
+                .map(|vip| json!({ "ip": scalar(&vip.ip), "interface": scalar(&vip.interface) })),
+            disk: scalar(&machine.disk),
+            disk_selector: disk_selector(machine),
+            installer_image: scalar(&machine.installer_image),
+            mirrors: mirrors(self.cluster),
+            forward_dns_to_host: !cni.bpf_masquerade,
+            labels,
+            taints: machine
+                .taints
+                .iter()
+                .map(|(key, value)| pair(key, value))
+                .collect(),
+            dns_domain: scalar(&config.dns_domain),
+            pod_subnets: scalars(&config.pod_subnets),
+            service_subnets: scalars(&config.service_subnets),
+            no_cni: !cni.provider.is_empty(),
+            no_proxy: cni.replaces_kube_proxy,
+            extra_manifests: scalars(&extra_manifests(self.cluster)),
+            inline_manifests: &self.inline_manifests,
+            allow_scheduling_on_control_planes: config.allow_scheduling_on_control_planes,
+        }
+    }
+}
+
+const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// Says whether a patch is for a machine.
+pub(crate) fn applies(patch: &Patch, machine: &Machine) -> bool {
+    patch.target == "all" || patch.target == machine.role.word() || patch.target == machine.name
+}
+
+/// Says whether a patch is a document of its own and not a part of the machine configuration.
+pub(crate) fn is_document(patch: &Map<String, Value>) -> bool {
+    patch.contains_key("kind")
+}
+
+fn patched(text: &str, patches: &[&Patch]) -> Result<String, AdapterError> {
+    let parsed = yaml::parse(text)
+        .map_err(|error| AdapterError::internal(format!("a template renders no YAML: {error}")))?;
+    let Value::Object(mut main) = parsed else {
+        return Err(AdapterError::internal("a template renders no mapping"));
+    };
+    let mut documents = Vec::new();
+    for patch in patches {
+        if is_document(&patch.patch) {
+            merge::merge_document(&mut documents, &patch.patch);
+        } else {
+            merge::merge(&mut main, &patch.patch);
+        }
+    }
+    let mut out = yaml::document(&Value::Object(main));
+    for document in documents {
+        out.push_str("---\n");
+        out.push_str(&yaml::document(&Value::Object(document)));
+    }
+    Ok(out)
+}
+
+/// The entry of the control planes' configuration, without its last line feed: the template's line has one.
+fn inline_manifests(cluster: &Cluster) -> String {
+    let mut manifests = Vec::new();
+    if let Some(gateway_api) = cluster
+        .gateway_api
+        .as_ref()
+        .filter(|gateway_api| !gateway_api.crds.is_empty())
+    {
+        manifests.push(json!({ "name": "gateway-api", "contents": gateway_api.crds }));
+    }
+    if !cluster.cni.manifests.is_empty() {
+        manifests.push(json!({ "name": cluster.cni.provider, "contents": cluster.cni.manifests }));
+    }
+    let mut out = String::new();
+    if !manifests.is_empty() {
+        yaml::entry(&mut out, "inlineManifests", &manifests.into(), 4);
+        out.pop();
+    }
+    out
+}
+
+fn extra_manifests(cluster: &Cluster) -> Vec<String> {
+    let remote = cluster
+        .gateway_api
+        .iter()
+        .filter(|gateway_api| gateway_api.crds.is_empty());
+    let definitions = remote.flat_map(|gateway_api| gateway_api.crd_urls.iter());
+    definitions
+        .chain(&cluster.config.extra_manifests)
+        .cloned()
+        .collect()
+}
+
+fn disk_selector(machine: &Machine) -> Vec<Value> {
+    let Some(selector) = &machine.disk_selector else {
+        return Vec::new();
+    };
+    let Ok(Value::Object(fields)) = serde_json::to_value(selector) else {
+        return Vec::new();
+    };
+    fields
+        .iter()
+        .filter_map(|(key, value)| Some(pair(key, value.as_str()?)))
+        .collect()
+}
+
+fn mirrors(cluster: &Cluster) -> Vec<Value> {
+    let one = |(registry, mirror): (&String, &crate::config::Mirror)| {
+        json!({
+            "registry": scalar(registry),
+            "endpoints": scalars(&mirror.endpoints),
+            "override_path": mirror.override_path,
+            "skip_fallback": mirror.skip_fallback,
+        })
+    };
+    cluster.config.registry_mirrors.iter().map(one).collect()
+}
+
+fn pair(key: &str, value: &str) -> Value {
+    json!({ "key": scalar(key), "value": scalar(value) })
+}
+
+fn scalars(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| scalar(text)).collect()
+}

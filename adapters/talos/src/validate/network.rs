@@ -1,0 +1,284 @@
+//! Checks addresses of the cluster as a whole: the endpoint, the shared address, networks and certificate names.
+
+use std::net::IpAddr;
+
+use crate::config::{Config, Role};
+use crate::endpoint::Endpoint;
+use crate::problem::Findings;
+use crate::syntax::{Network, is_dns_name};
+
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    let vip = vip(config, findings);
+    endpoint(config, vip, findings);
+    let pods = networks("/pod_subnets", &config.pod_subnets, findings);
+    let services = networks("/service_subnets", &config.service_subnets, findings);
+    families(&pods, &services, findings);
+    overlaps(config, &pods, &services, findings);
+    networks("/node_ip_subnets", &config.node_ip_subnets, findings);
+    networks(
+        "/etcd_advertised_subnets",
+        &config.etcd_advertised_subnets,
+        findings,
+    );
+    if !is_dns_name(&config.dns_domain) {
+        let message = format!("`{}` is not a DNS name", config.dns_domain);
+        findings.error("/dns_domain", message, "write it as `cluster.local`");
+    }
+    for (index, san) in config.cert_sans.iter().enumerate() {
+        if san.parse::<IpAddr>().is_err() && !is_dns_name(san) {
+            let message = format!("`{san}` is neither an address nor a DNS name");
+            findings.error(
+                format!("/cert_sans/{index}"),
+                message,
+                "write it as `203.0.113.10` or `api.example.com`",
+            );
+        }
+    }
+}
+
+fn vip(config: &Config, findings: &mut Findings) -> Option<IpAddr> {
+    let vip = config.vip.as_ref()?;
+    let Ok(address) = vip.ip.parse::<IpAddr>() else {
+        findings.error(
+            "/vip/ip",
+            format!("`{}` is not an IP address", vip.ip),
+            "write it as `10.0.1.100`",
+        );
+        return None;
+    };
+    if let Some(node) = config
+        .nodes
+        .iter()
+        .find(|node| node.ip.parse() == Ok(address))
+    {
+        let message = format!(
+            "`{}` is the address of node `{}` and cannot move between control planes",
+            vip.ip, node.name
+        );
+        findings.error("/vip/ip", message, "take an address that no machine has");
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if vip.interface.is_empty() || !vip.interface.chars().all(plain) {
+        let message = format!("`{}` is not the name of a network interface", vip.interface);
+        findings.error("/vip/interface", message, "write it as `eth0`");
+    }
+    Some(address)
+}
+
+fn endpoint(config: &Config, vip: Option<IpAddr>, findings: &mut Findings) {
+    let Some(endpoint) = findings.check(
+        "/cluster_endpoint",
+        Endpoint::parse(&config.cluster_endpoint),
+    ) else {
+        return;
+    };
+    let Some(address) = endpoint.address() else {
+        return;
+    };
+    let place = "/cluster_endpoint";
+    let Some(node) = config
+        .nodes
+        .iter()
+        .find(|node| node.ip.parse() == Ok(address))
+    else {
+        if vip != Some(address) {
+            let message = format!(
+                "`{address}` is neither a control plane nor the `vip`, so something else must pass connections on"
+            );
+            findings.warn(
+                place,
+                message,
+                "use the address of a control plane, unless a load balancer has this one",
+            );
+        }
+        return;
+    };
+    if node.role == Role::Worker {
+        let message = format!(
+            "`{address}` is the worker `{}`, and workers do not run the Kubernetes API",
+            node.name
+        );
+        findings.error(place, message, "use the address of a control plane");
+    }
+}
+
+fn networks(place: &str, texts: &[String], findings: &mut Findings) -> Vec<(usize, Network)> {
+    let mut networks = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match Network::parse(text) {
+            Some(network) => networks.push((index, network)),
+            None => {
+                let message = format!("`{text}` is not a network");
+                findings.error(
+                    format!("{place}/{index}"),
+                    message,
+                    "write it as `10.244.0.0/16` or `fd00:10:244::/56`",
+                );
+            }
+        }
+    }
+    networks
+}
+
+fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: &mut Findings) {
+    let families = |networks: &[(usize, Network)]| {
+        networks
+            .iter()
+            .map(|(_, network)| network.is_ipv4())
+            .collect::<Vec<_>>()
+    };
+    let (pods, services) = (families(pods), families(services));
+    for (place, families) in [("/pod_subnets", &pods), ("/service_subnets", &services)] {
+        if families.len() == 2 && families[0] == families[1] {
+            let help = "give one network, or one IPv4 and one IPv6 network";
+            findings.error(place, "two networks of the same family", help);
+            return;
+        }
+    }
+    let sorted = |mut families: Vec<bool>| {
+        families.sort_unstable();
+        families
+    };
+    if !pods.is_empty() && !services.is_empty() && sorted(pods) != sorted(services) {
+        let message = "the service networks are not of the same families as the pod networks";
+        findings.error(
+            "/service_subnets",
+            message,
+            "give an IPv4 network in both, or an IPv6 network in both, or one of each in both",
+        );
+    }
+}
+
+fn overlaps(
+    config: &Config,
+    pods: &[(usize, Network)],
+    services: &[(usize, Network)],
+    findings: &mut Findings,
+) {
+    for (index, service) in services {
+        if let Some((pod, _)) = pods.iter().find(|(_, pod)| pod.overlaps(service)) {
+            let message = format!(
+                "`{}` overlaps the pod network `{}`",
+                config.service_subnets[*index], config.pod_subnets[*pod]
+            );
+            findings.error(
+                format!("/service_subnets/{index}"),
+                message,
+                "take networks without common addresses",
+            );
+        }
+    }
+    for (place, texts, networks) in [
+        ("/pod_subnets", &config.pod_subnets, pods),
+        ("/service_subnets", &config.service_subnets, services),
+    ] {
+        for (index, network) in networks {
+            let inside = |ip: &str| ip.parse().is_ok_and(|address| network.contains(address));
+            if let Some(node) = config.nodes.iter().find(|node| inside(&node.ip)) {
+                let message = format!(
+                    "`{}` contains the address `{}` of node `{}`",
+                    texts[*index], node.ip, node.name
+                );
+                findings.error(
+                    format!("{place}/{index}"),
+                    message,
+                    "take a network that is used nowhere else",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::found;
+
+    #[test]
+    fn endpoints() {
+        assert_eq!(
+            found(json!({"cluster_endpoint": "203.0.113.10:6443"})),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            found(json!({"cluster_endpoint": "http://203.0.113.10:6443"})),
+            [
+                "error /cluster_endpoint: `http://203.0.113.10:6443` is not an endpoint: its scheme is `http` and must be `https`"
+            ]
+        );
+        assert_eq!(
+            found(json!({"cluster_endpoint": "https://203.0.113.11:6443"})),
+            [
+                "error /cluster_endpoint: `203.0.113.11` is the worker `worker01`, and workers do not run the Kubernetes API"
+            ]
+        );
+        assert_eq!(
+            found(json!({"cluster_endpoint": "https://203.0.113.99:6443"})),
+            [
+                "warning /cluster_endpoint: `203.0.113.99` is neither a control plane nor the `vip`, so something else must pass connections on"
+            ]
+        );
+        assert_eq!(
+            found(
+                json!({"cluster_endpoint": "https://10.0.1.100:6443", "vip": {"ip": "10.0.1.100", "interface": "eth1"}})
+            ),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn shared_addresses() {
+        assert_eq!(
+            found(json!({"vip": {"ip": "203.0.113.11", "interface": "eth 1"}})),
+            [
+                "error /vip/ip: `203.0.113.11` is the address of node `worker01` and cannot move between control planes",
+                "error /vip/interface: `eth 1` is not the name of a network interface",
+            ]
+        );
+        assert_eq!(
+            found(json!({"vip": {"ip": "ten"}})),
+            ["error /vip/ip: `ten` is not an IP address"]
+        );
+    }
+
+    #[test]
+    fn networks_are_networks_of_both_families_and_do_not_overlap() {
+        let dual_stack = json!({
+            "pod_subnets": ["10.244.0.0/16", "fd00:10:244::/56"],
+            "service_subnets": ["10.96.0.0/12", "fd00:10:96::/112"],
+        });
+        assert_eq!(found(dual_stack), Vec::<String>::new());
+        assert_eq!(
+            found(
+                json!({"pod_subnets": ["10.0.0.0/33"], "node_ip_subnets": ["ten"], "dns_domain": "bad domain", "cert_sans": ["a b"]})
+            ),
+            [
+                "error /pod_subnets/0: `10.0.0.0/33` is not a network",
+                "error /node_ip_subnets/0: `ten` is not a network",
+                "error /dns_domain: `bad domain` is not a DNS name",
+                "error /cert_sans/0: `a b` is neither an address nor a DNS name",
+            ]
+        );
+        assert_eq!(
+            found(
+                json!({"pod_subnets": ["203.0.112.0/22"], "service_subnets": ["203.0.112.0/23"]})
+            ),
+            [
+                "error /service_subnets/0: `203.0.112.0/23` overlaps the pod network `203.0.112.0/22`",
+                "error /pod_subnets/0: `203.0.112.0/22` contains the address `203.0.113.10` of node `cp01`",
+                "error /service_subnets/0: `203.0.112.0/23` contains the address `203.0.113.10` of node `cp01`",
+            ]
+        );
+        assert_eq!(
+            found(json!({"pod_subnets": ["fd00::/56"]})),
+            [
+                "error /service_subnets: the service networks are not of the same families as the pod networks"
+            ]
+        );
+        assert_eq!(
+            found(json!({"pod_subnets": ["10.1.0.0/16", "10.2.0.0/16"]})),
+            ["error /pod_subnets: two networks of the same family"]
+        );
+    }
+}

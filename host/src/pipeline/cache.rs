@@ -1,0 +1,168 @@
+//! What succeeded in an environment, so that it need not run again: the sum of all its journals.
+//!
+//! The file `.zerotouch-cache/stage-cache/<env>.json` only saves reading old journals: records of runs that it does not hold yet are added
+//! when it is loaded, so a run that was killed has lost nothing, and a file that cannot be read is made again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+use crate::paths::Repository;
+use crate::pipeline::event::{Event, Record, Success, VERSION};
+use crate::pipeline::state::RunState;
+use crate::pipeline::why::Unfinished;
+use crate::pipeline::{files, journal};
+
+/// What is known of all tasks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// [`VERSION`] of the records it was made from.
+    v: u32,
+    /// The last run that it holds.
+    last_run: String,
+    /// The highest stamp of any success.
+    clock: u64,
+    /// By cache key and the key of the item.
+    entries: BTreeMap<String, BTreeMap<String, Entry>>,
+}
+
+/// What is known of one task: of its last start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// It succeeded.
+    Succeeded {
+        /// In which run.
+        run: String,
+        /// From what.
+        success: Success,
+    },
+    /// It was started, and whatever succeeded before no longer counts.
+    Unfinished {
+        /// In which run.
+        run: String,
+        /// What happened.
+        how: Unfinished,
+    },
+}
+
+impl Cache {
+    fn path(repository: &Repository, environment: &str) -> PathBuf {
+        repository
+            .cache()
+            .join("stage-cache")
+            .join(format!("{environment}.json"))
+    }
+
+    /// Reads the cache and adds the runs that it does not hold yet.
+    pub fn load(repository: &Repository, environment: &str) -> Result<Self, Failure> {
+        let text = std::fs::read(Self::path(repository, environment)).unwrap_or_default();
+        let known: Option<Self> = serde_json::from_slice(&text).ok();
+        let mut cache = known
+            .filter(|cache| cache.v == VERSION)
+            .unwrap_or_else(|| Self {
+                v: VERSION,
+                ..Self::default()
+            });
+        for run in journal::runs(repository)?
+            .into_iter()
+            .filter(|run| *run > cache.last_run)
+            .collect::<Vec<_>>()
+        {
+            cache.add_run(environment, &journal::read(repository, &run)?);
+        }
+        Ok(cache)
+    }
+
+    /// Writes the file.
+    pub fn save(&self, repository: &Repository, environment: &str) -> Result<(), Failure> {
+        let path = Self::path(repository, environment);
+        let text = serde_json::to_vec(self)
+            .map_err(|error| Failure::failed("failed to write the stage cache").detail(error))?;
+        files::write_atomically(&path, &text)
+            .map_err(|error| Failure::io("write", repository.display(&path), &error))
+    }
+
+    fn add_run(&mut self, environment: &str, records: &[Record]) {
+        let mut state = RunState::default();
+        for record in records {
+            // The journal was checked when it was read.
+            if state.apply(record).is_err() || state.head.environment != environment {
+                return;
+            }
+            self.add(&state, record);
+        }
+    }
+
+    /// Adds what a record tells of a task of a run.
+    pub fn add(&mut self, state: &RunState, record: &Record) {
+        let run = record.run.clone();
+        if run > self.last_run {
+            self.last_run.clone_from(&run);
+        }
+        let (task, entry) = match &record.event {
+            Event::TaskStarted { task, .. } => (
+                task,
+                Entry::Unfinished {
+                    run,
+                    how: Unfinished::Lost,
+                },
+            ),
+            Event::TaskFailed { task, .. } => (
+                task,
+                Entry::Unfinished {
+                    run,
+                    how: Unfinished::Failed,
+                },
+            ),
+            Event::TaskStopped { task, .. } => (
+                task,
+                Entry::Unfinished {
+                    run,
+                    how: Unfinished::Stopped,
+                },
+            ),
+            Event::TaskSucceeded {
+                task,
+                success: Some(success),
+                ..
+            } => {
+                self.clock = self.clock.max(success.stamp);
+                (
+                    task,
+                    Entry::Succeeded {
+                        run,
+                        success: success.clone(),
+                    },
+                )
+            }
+            _ => return,
+        };
+        let head = state.head_of(task);
+        if let Some((key, item)) =
+            head.and_then(|head| Some((head.cache_key.as_ref()?, &head.item)))
+        {
+            self.entries
+                .entry(key.clone())
+                .or_default()
+                .insert(item.clone(), entry);
+        }
+    }
+
+    /// What is known of a task.
+    pub fn entry(&self, cache_key: &str, item: &str) -> Option<&Entry> {
+        self.entries.get(cache_key)?.get(item)
+    }
+
+    /// The stamp for the next success.
+    pub fn next_stamp(&self) -> u64 {
+        self.clock + 1
+    }
+
+    /// The last run that it holds; empty where there is none.
+    pub fn last_run(&self) -> &str {
+        &self.last_run
+    }
+}

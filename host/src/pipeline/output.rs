@@ -1,0 +1,255 @@
+//! What a stage prints, on its way to the log: secrets taken out even where two reads split them, the last lines kept, memory constant.
+
+use std::collections::VecDeque;
+
+use crate::mask::{MASK, SHORTEST};
+
+/// How many lines are kept for people.
+pub const LAST_LINES: usize = 20;
+
+/// How much of one line is kept for people, in bytes.
+const LINE_BYTES: usize = 2048;
+
+/// What a script prints before the likely cause of its failure.
+const CAUSE: &str = "ZTC_CAUSE:";
+
+/// Takes secret values out of a stream of bytes, however it is cut. It holds back only what may be the beginning of a value.
+pub struct Masker {
+    /// Values by their first byte, the longest first.
+    values: Vec<Vec<Vec<u8>>>,
+    held: Vec<u8>,
+}
+
+impl Masker {
+    /// Takes the values.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut masker = Self {
+            values: vec![Vec::new(); 256],
+            held: Vec::new(),
+        };
+        for value in values {
+            if let Some(first) = value.as_bytes().first() {
+                masker.values[usize::from(*first)].push(value.as_bytes().to_vec());
+            }
+        }
+        for values in &mut masker.values {
+            values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        }
+        masker
+    }
+
+    /// Takes the next bytes and writes what is certain to `out`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.held.is_empty() {
+            let rest = self.scan(bytes, out);
+            self.held.extend_from_slice(&bytes[rest..]);
+            return;
+        }
+        let mut joined = std::mem::take(&mut self.held);
+        joined.extend_from_slice(bytes);
+        let rest = self.scan(&joined, out);
+        self.held.extend_from_slice(&joined[rest..]);
+    }
+
+    /// Ends the stream. The beginning of a value at its very end is masked too, unless it is too short to tell anything.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        while !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            if held.len() >= SHORTEST {
+                out.extend_from_slice(MASK.as_bytes());
+                return;
+            }
+            out.push(held[0]);
+            let rest = self.scan(&held[1..], out) + 1;
+            self.held = held[rest..].to_vec();
+        }
+    }
+
+    /// Writes what is certain and returns where the rest begins.
+    fn scan(&self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let (mut at, mut copied) = (0, 0);
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let candidates = &self.values[usize::from(bytes[at])];
+            match candidates
+                .iter()
+                .find(|value| rest.starts_with(value) || value.starts_with(rest))
+            {
+                None => at += 1,
+                Some(value) if rest.len() >= value.len() => {
+                    out.extend_from_slice(&bytes[copied..at]);
+                    out.extend_from_slice(MASK.as_bytes());
+                    at += value.len();
+                    copied = at;
+                }
+                Some(_) => break,
+            }
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        at
+    }
+}
+
+/// The last lines of a stream and the likely cause that it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    lines: VecDeque<String>,
+    line: Vec<u8>,
+    cause: Option<String>,
+}
+
+impl Tail {
+    /// Takes masked bytes and calls `on_line` for every line that is complete.
+    pub fn feed(&mut self, bytes: &[u8], mut on_line: impl FnMut(&str)) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, complete) = piece
+                .strip_suffix(b"\n")
+                .map_or((piece, false), |text| (text, true));
+            let room = LINE_BYTES.saturating_sub(self.line.len()).min(text.len());
+            self.line.extend_from_slice(&text[..room]);
+            if complete {
+                self.end_line(&mut on_line);
+            }
+        }
+    }
+
+    /// Ends the stream: what follows the last newline is a line too.
+    pub fn finish(&mut self, mut on_line: impl FnMut(&str)) {
+        if !self.line.is_empty() {
+            self.end_line(&mut on_line);
+        }
+    }
+
+    fn end_line(&mut self, on_line: &mut impl FnMut(&str)) {
+        let line = readable(&String::from_utf8_lossy(&self.line));
+        self.line.clear();
+        if let Some(cause) = line.strip_prefix(CAUSE) {
+            self.cause = Some(cause.trim().to_owned());
+        }
+        on_line(&line);
+        if self.lines.len() == LAST_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    /// The last lines, without the one that names the cause.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines
+            .iter()
+            .filter(|line| !line.starts_with(CAUSE))
+            .cloned()
+            .collect()
+    }
+
+    /// The likely cause.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+}
+
+/// Returns a line without what could play tricks on a terminal: only the text after the last carriage return, no escape sequences.
+fn readable(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    let line = line.rsplit('\r').next().unwrap_or(line);
+    console::strip_ansi_codes(line)
+        .chars()
+        .filter(|c| *c == '\t' || !c.is_control())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALUES: [&str; 4] = [
+        "hunter2-hunter2",
+        "hunter2-hunter3!",
+        "aaaaaab",
+        "line one\nline two",
+    ];
+
+    fn masked(pieces: &[&[u8]]) -> String {
+        let mut masker = Masker::new(VALUES);
+        let mut out = Vec::new();
+        for piece in pieces {
+            masker.feed(piece, &mut out);
+        }
+        masker.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_found_however_the_stream_is_cut() {
+        let text = b"x hunter2-hunter2 hunter2-hunter3! aaaaaaaab line one\nline two.";
+        for cut in 0..=text.len() {
+            for second in cut..=text.len() {
+                let pieces = [&text[..cut], &text[cut..second], &text[second..]];
+                assert_eq!(
+                    masked(&pieces),
+                    "x ******** ******** aa******** ********.",
+                    "{cut} {second}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_value_is_held_back_and_nothing_else() {
+        let mut masker = Masker::new(VALUES);
+        let mut out = Vec::new();
+        masker.feed(b"one hunt", &mut out);
+        assert_eq!(out, b"one ");
+        masker.feed(b"ing\n", &mut out);
+        assert_eq!(out, b"one hunting\n");
+        masker.feed(b"hunter2-hun", &mut out);
+        masker.finish(&mut out);
+        assert_eq!(out, b"one hunting\n********");
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_value_every_byte_passes(text in "[ahunter2\\-\n]{0,60}", cut in 0usize..60) {
+            prop_assume!(VALUES.iter().all(|value| !text.contains(value)));
+            let cut = cut.min(text.len());
+            let mut masker = Masker::new(VALUES);
+            let mut out = Vec::new();
+            masker.feed(&text.as_bytes()[..cut], &mut out);
+            masker.feed(&text.as_bytes()[cut..], &mut out);
+            masker.feed(b"~", &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), text + "~");
+        }
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_readable() {
+        let mut tail = Tail::default();
+        let mut seen = 0;
+        for number in 0..30 {
+            tail.feed(format!("line {number}\n").as_bytes(), |_| seen += 1);
+        }
+        tail.feed(
+            b"ZTC_CAUSE: the disk is full\n 10%\r 20%\r\n\x1b[31mred\x1b[0m \x07bell",
+            |_| seen += 1,
+        );
+        tail.finish(|_| seen += 1);
+        let mut expected: Vec<String> = (13..30).map(|number| format!("line {number}")).collect();
+        expected.extend([" 20%".to_owned(), "red bell".to_owned()]);
+        assert_eq!(
+            (tail.lines(), tail.cause(), seen),
+            (expected, Some("the disk is full"), 33)
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory() {
+        let mut tail = Tail::default();
+        for _ in 0..1000 {
+            tail.feed(&[b'x'; 10_000], |_| ());
+        }
+        tail.finish(|_| ());
+        assert_eq!(tail.lines(), ["x".repeat(LINE_BYTES)]);
+    }
+}

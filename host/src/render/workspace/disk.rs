@@ -1,0 +1,107 @@
+//! The file operations of a commit, one method each, so that a test can make any of them the last one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Does the operations.
+#[derive(Default)]
+pub(super) struct Disk {
+    #[cfg(test)]
+    pub(super) fuse: Option<Fuse>,
+}
+
+/// What a test breaks.
+#[cfg(test)]
+pub(super) struct Fuse {
+    /// How many operations succeed before.
+    pub(super) after: std::cell::Cell<usize>,
+    /// Whether all later ones fail too, as if the program had been killed; otherwise only one fails.
+    pub(super) for_good: bool,
+}
+
+impl Disk {
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::rename(from, to)
+    }
+
+    pub(super) fn make_directory(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::create_dir_all(path)
+    }
+
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        content: &[u8],
+        executable: bool,
+        durable: bool,
+    ) -> io::Result<()> {
+        self.step()?;
+        let mode = if executable { 0o755 } else { 0o644 };
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(content)?;
+        if durable { file.sync_all() } else { Ok(()) }
+    }
+
+    pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::remove_file(path)
+    }
+
+    pub(super) fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::remove_dir_all(path)
+    }
+
+    /// Makes the entries of a directory durable.
+    pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::File::open(path)?.sync_all()
+    }
+
+    #[cfg(test)]
+    fn step(&self) -> io::Result<()> {
+        let Some(fuse) = &self.fuse else {
+            return Ok(());
+        };
+        let left = fuse.after.get();
+        fuse.after.set(left.wrapping_sub(1));
+        let broken = if fuse.for_good {
+            left == 0 || left > usize::MAX / 2
+        } else {
+            left == 0
+        };
+        if broken {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cfg(not(test))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same signature as in tests, where it can fail"
+    )]
+    fn step(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether something is there; a link counts, wherever it points.
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether a directory is there, not a link to one.
+pub(super) fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}

@@ -1,0 +1,342 @@
+//! Rendering: what is written, that it is written whole or not at all, and that every later difference is found.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::environment::{Lab, TestEnv, programs};
+
+/// Returns a rendered repository in a simulated world.
+fn rendered() -> (TestEnv, Lab) {
+    let (environment, lab) = prepared();
+    environment.ztc_ok(&["render"]);
+    (environment, lab)
+}
+
+/// Returns a repository with configuration and secrets in a simulated world.
+fn prepared() -> (TestEnv, Lab) {
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &[]);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    (environment, lab)
+}
+
+/// The files that a render owns.
+fn owned(environment: &TestEnv) -> BTreeMap<String, Vec<u8>> {
+    let mut files = environment.files();
+    files.retain(|name, _| name.starts_with("platform/") || name.starts_with("bootstrap/"));
+    files
+}
+
+#[test]
+fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
+    let (environment, lab) = prepared();
+    let run = environment.ztc_ok(&["render"]);
+    insta::assert_snapshot!(lab.filtered(&run.to_string()), @"");
+    let names: Vec<String> = owned(&environment).into_keys().collect();
+    insta::assert_snapshot!(names.join("\n"), @"");
+    insta::assert_snapshot!(
+        "pipeline",
+        lab.filtered(&environment.read("bootstrap/pipeline/lab.yaml"))
+    );
+}
+
+#[test]
+fn a_second_render_writes_nothing() {
+    let (environment, _lab) = rendered();
+    let inodes = |environment: &TestEnv| -> Vec<(String, u64, i64)> {
+        let files = owned(environment).into_keys();
+        files
+            .map(|name| {
+                let metadata = fs::metadata(environment.repo().join(&name)).unwrap();
+                (name, metadata.ino(), metadata.mtime_nsec())
+            })
+            .collect()
+    };
+    let before = inodes(&environment);
+    let run = environment.ztc_ok(&["render"]);
+    assert_eq!(inodes(&environment), before);
+    insta::assert_snapshot!(run, @"");
+}
+
+#[test]
+fn check_shows_the_differences_and_writes_nothing() {
+    let (environment, lab) = rendered();
+    insta::assert_snapshot!(environment.ztc(&["render", "--check"]), @"");
+    let platform = environment
+        .read("platform.yaml")
+        .replace("bgp_enabled: false", "bgp_enabled: false\n    mtu: 1400");
+    let platform = platform.replace("cluster_name: lab", "cluster_name: other");
+    environment.write("platform.yaml", platform);
+    let before = owned(&environment);
+    let run = environment.ztc(&["render", "--check"]);
+    assert_eq!(run.code, Some(3), "{run}");
+    assert!(owned(&environment) == before, "--check wrote something");
+    assert!(
+        run.stdout.contains("-context: lab\n+context: other\n"),
+        "{}",
+        lab.filtered(&run.to_string())
+    );
+}
+
+#[test]
+fn adapters_as_programs_of_their_own_render_the_same_bytes() {
+    let (environment, _lab) = rendered();
+    let built_in = owned(&environment);
+    let mut plugins = String::from("plugins:\n");
+    for name in ["hetzner", "cilium", "talos"] {
+        let path = programs().join(format!("ztc-adapter-{name}"));
+        plugins.push_str(&format!("  {name}: {{path: {}}}\n", path.display()));
+    }
+    environment.write(
+        "platform.yaml",
+        format!("{}{plugins}", environment.read("platform.yaml")),
+    );
+    environment.ztc_ok(&["render"]);
+    let mut external = owned(&environment);
+    let sources = external.remove("platform/lock.json").unwrap();
+    assert!(
+        String::from_utf8(sources)
+            .unwrap()
+            .contains("\"source\": \"path\"")
+    );
+    let mut expected = built_in;
+    expected.remove("platform/lock.json");
+    assert!(
+        external == expected,
+        "the programs render other bytes than the built-ins"
+    );
+}
+
+#[test]
+fn every_difference_from_the_lock_is_named() {
+    let (environment, lab) = rendered();
+    let generated = environment.repo().join("platform/generated");
+    let node = lab.nodes()[0].clone();
+    let changed = generated.join(format!("os/talos/nodes/{node}/config.yaml"));
+    fs::write(
+        &changed,
+        format!("{}# edited\n", fs::read_to_string(&changed).unwrap()),
+    )
+    .unwrap();
+    fs::write(generated.join("os/talos/extra.yaml"), "a: 1\n").unwrap();
+    fs::rename(
+        generated.join("network/cilium/manifests.yaml"),
+        generated.join("network/cilium/renamed.yaml"),
+    )
+    .unwrap();
+    fs::remove_file(generated.join("os/talos/talosconfig")).unwrap();
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["validate"]).to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "lab"]).to_string()), @"");
+}
+
+#[test]
+fn a_platform_edited_after_the_render_is_refused() {
+    let (environment, _lab) = rendered();
+    let platform = environment.read("platform.yaml");
+    environment.write("platform.yaml", format!("# only a comment\n{platform}"));
+    environment.ztc_ok(&["validate"]);
+    environment.write(
+        "platform.yaml",
+        platform.replace("cluster_name: lab", "cluster_name: other"),
+    );
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "other"]), @"");
+}
+
+#[test]
+fn a_pipeline_edited_by_hand_is_refused() {
+    let (environment, _lab) = rendered();
+    let pipeline = environment.read("bootstrap/pipeline/lab.yaml");
+    environment.write(
+        "bootstrap/pipeline/lab.yaml",
+        pipeline.replace("required: true", "required: false"),
+    );
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "lab"]), @"");
+}
+
+#[test]
+fn a_lock_that_is_not_ours_is_refused() {
+    let (environment, _lab) = rendered();
+    let lock = environment.read("platform/lock.json");
+    environment.write(
+        "platform/lock.json",
+        lock.replace("\"format\": 1", "\"format\": 2"),
+    );
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"");
+    environment.write("platform/lock.json", &lock[..lock.len() / 2]);
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    fs::remove_file(environment.repo().join("platform/lock.json")).unwrap();
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+}
+
+#[test]
+fn another_environment_than_the_lock_s_is_refused() {
+    let (environment, _lab) = rendered();
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--env", "staging"]), @"");
+}
+
+#[test]
+fn a_missing_bundle_is_an_error_and_never_remade() {
+    let (environment, _lab) = rendered();
+    fs::rename(
+        environment.repo().join("secrets/talos.yaml"),
+        environment.repo().join("secrets/talos.yml"),
+    )
+    .unwrap();
+    let before = environment.files();
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    let mut after = environment.files();
+    after.retain(|name, _| before.contains_key(name));
+    assert!(after == before, "a file changed");
+}
+
+#[test]
+fn secrets_that_git_tracks_are_refused() {
+    let (environment, _lab) = rendered();
+    for arguments in [&["init", "-q"][..], &["add", "-f", "secrets"]] {
+        assert!(
+            Command::new("git")
+                .args(arguments)
+                .current_dir(environment.repo())
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+}
+
+/// Runs a shell script in a mount namespace of its own, where `$REPO` is the repository and `$ZTC` the program.
+fn in_namespace(environment: &TestEnv, script: &str) -> Option<String> {
+    let probe = Command::new("unshare")
+        .args(["-rm", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !probe.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let ztc = environment.command(&[]);
+    let mut command = Command::new("unshare");
+    command
+        .args(["-rm", "bash", "-c", script])
+        .env_clear()
+        .current_dir(environment.root());
+    for (name, value) in ztc.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+        .env("REPO", environment.repo())
+        .env("ZTC", programs().join("ztc"));
+    let output = command.output().unwrap();
+    Some(
+        environment.filtered(&String::from_utf8_lossy(&output.stderr))
+            + &String::from_utf8_lossy(&output.stdout),
+    )
+}
+
+#[test]
+fn a_read_only_repository_keeps_its_files() {
+    let (environment, lab) = rendered();
+    let platform = environment
+        .read("platform.yaml")
+        .replace("cluster_name: lab", "cluster_name: other");
+    environment.write("platform.yaml", platform);
+    let before = owned(&environment);
+    let script = r#"mount --bind "$REPO" "$REPO" && mount -o remount,bind,ro "$REPO" && cd "$REPO" && "$ZTC" render; echo "exit: $?""#;
+    let Some(output) = in_namespace(&environment, script) else {
+        return;
+    };
+    insta::assert_snapshot!(lab.filtered(&output), @"");
+    assert!(owned(&environment) == before, "a file changed");
+}
+
+#[test]
+fn a_full_disk_keeps_the_files() {
+    let (environment, lab) = rendered();
+    let script = r#"
+        mount -t tmpfs -o size=1m tmpfs "$REPO.full" && cp -a "$REPO/." "$REPO.full" && cd "$REPO.full"
+        sed -i 's/cluster_name: lab/cluster_name: other/' platform.yaml
+        find platform bootstrap -type f -exec sha256sum {} + | sort -k2 > ../before
+        dd if=/dev/zero of=.zerotouch-cache/filler bs=4k 2>/dev/null
+        "$ZTC" render; echo "exit: $?"
+        find platform bootstrap -type f -exec sha256sum {} + | sort -k2 > ../after
+        cmp ../before ../after && echo unchanged
+        rm .zerotouch-cache/filler
+        "$ZTC" render --quiet; echo "exit: $?"
+        "$ZTC" validate --quiet; echo "exit: $?""#;
+    fs::create_dir(environment.root().join("repo.full")).unwrap();
+    let Some(output) = in_namespace(&environment, script) else {
+        return;
+    };
+    insta::assert_snapshot!(lab.filtered(&output), @"");
+}
+
+#[test]
+fn a_killed_render_leaves_the_old_files_or_the_new_ones() {
+    let (environment, _lab) = rendered();
+    let old = environment.read("platform.yaml");
+    let new = old.replace("cluster_name: lab", "cluster_name: other");
+    let started = Instant::now();
+    environment.write("platform.yaml", &new);
+    environment.ztc_ok(&["render"]);
+    let whole = started.elapsed();
+    let files_new = owned(&environment);
+    environment.write("platform.yaml", &old);
+    environment.ztc_ok(&["render"]);
+    let files_old = owned(&environment);
+
+    // The moment of the kill moves over the whole render; whatever it hits, the outcome must hold.
+    for step in 0..20 {
+        let (platform, wanted) = if step % 2 == 0 {
+            (&new, &files_new)
+        } else {
+            (&old, &files_old)
+        };
+        environment.write("platform.yaml", platform);
+        let mut child = environment
+            .command(&["render", "--quiet"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let kill_at = Instant::now() + whole * step / 20;
+        while Instant::now() < kill_at && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        // The next command repairs what was left half-done; only the timestamp tells one render from another.
+        let check = environment.ztc(&["validate", "--quiet"]);
+        let state = without_timestamp(owned(&environment));
+        let is_old_or_new = [&files_old, &files_new]
+            .into_iter()
+            .any(|files| state == without_timestamp(files.clone()));
+        assert!(
+            is_old_or_new,
+            "step {step}: neither the old files nor the new ones\n{check}"
+        );
+        environment.ztc_ok(&["render", "--quiet"]);
+        assert!(
+            without_timestamp(owned(&environment)) == without_timestamp(wanted.clone()),
+            "step {step}"
+        );
+    }
+    assert!(started.elapsed() < Duration::from_secs(120));
+}
+
+fn without_timestamp(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    if let Some(lock) = files.get_mut("platform/lock.json") {
+        let text = String::from_utf8(lock.clone()).unwrap();
+        *lock = text
+            .lines()
+            .filter(|line| !line.contains("\"timestamp\""))
+            .collect::<String>()
+            .into_bytes();
+    }
+    files
+}
