@@ -13,6 +13,8 @@ pub mod platform;
 pub mod render;
 pub mod resolve;
 pub mod secrets;
+mod session;
+pub mod wizard;
 
 pub mod digest;
 pub mod error;

@@ -1,7 +1,25 @@
 //! `ztc render`: artifacts, pipeline and lock.
 
-use crate::commands::Context;
-use crate::error::{Exit, Failure};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::commands::{Context, wait_for};
+use crate::error::{Exit, Failure, Finding};
+use crate::lock::Lock;
+use crate::pipeline::file::Pipeline;
+use crate::render::assemble::Rendered;
+use crate::render::bundles::Missing;
+use crate::render::trace::Trace;
+use crate::render::workspace::{self, Changes, RenderLock};
+use crate::render::{Request, diff, partial};
+use crate::secrets::git;
+use crate::session::Session;
+use crate::yaml;
+
+/// How many files of a kind are named.
+const NAMED: usize = 10;
 
 /// Options of `ztc render`.
 #[derive(Debug, clap::Args)]
@@ -9,10 +27,10 @@ pub(crate) struct Arguments {
     /// Environment: merges platform.<ENV>.yaml over platform.yaml
     #[arg(long, value_name = "ENV")]
     pub(crate) env: Option<String>,
-    /// Render only this adapter and those that depend on it; the others keep what the lock says (repeatable)
+    /// Change only files of this adapter and of those that depend on it; where others would change too, write nothing (repeatable)
     #[arg(long, value_name = "ADAPTER")]
     pub(crate) partial: Vec<String>,
-    /// Keep the workspace when the render fails
+    /// When the render fails, keep what went to adapters and came back, and say where
     #[arg(long)]
     pub(crate) debug: bool,
     /// Write nothing: print the differences and exit with 3 where there are any
@@ -23,7 +41,159 @@ pub(crate) struct Arguments {
     pub(crate) refresh: bool,
 }
 
+/// The result, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    environment: &'a str,
+    /// Whether anything was written; with `--check`, whether anything would be.
+    changed: bool,
+    written: bool,
+    artifacts: usize,
+    stages: usize,
+    #[serde(flatten)]
+    changes: &'a Changes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<String>,
+    warnings: Vec<Finding>,
+}
+
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc render` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    wait_for(async {
+        let guard = prepare(context, arguments.check)?;
+        git::refuse_tracked(&context.repository).await?;
+        let session =
+            Session::open(&context.repository, &context.machine, &context.ui, arguments.env.as_deref()).await?;
+        let trace = Trace::new(arguments.debug);
+        let result = work(context, arguments, &session, &trace, guard.as_ref()).await;
+        session.close().await;
+        result.map_err(|failure| explain(context, &trace, failure))
+    })
+}
+
+/// Ends what an earlier render left half-done, and keeps other renders away from one that writes.
+fn prepare(context: &Context, check: bool) -> Result<Option<RenderLock>, Failure> {
+    let (guard, repaired) = if check {
+        (None, workspace::repair(&context.repository)?)
+    } else {
+        let guard = RenderLock::take(&context.repository, Duration::ZERO)?;
+        let repaired = workspace::repair_locked(&context.repository, &guard)?;
+        (Some(guard), repaired)
+    };
+    if let Some(message) = repaired.message() {
+        context.ui.warning(message);
+    }
+    Ok(guard)
+}
+
+async fn work(
+    context: &Context,
+    arguments: &Arguments,
+    session: &Session,
+    trace: &Trace,
+    guard: Option<&RenderLock>,
+) -> Result<Exit, Failure> {
+    let repository = &context.repository;
+    let old = Lock::load(repository)?;
+    let chosen = match arguments.partial.is_empty() {
+        true => session.resolution.waves.iter().flatten().cloned().collect(),
+        false => partial::chosen(&arguments.partial, &session.resolution)?,
+    };
+    let rendered = Request {
+        repository,
+        mask: context.ui.mask(),
+        session,
+        old: old.as_ref(),
+        refresh: if arguments.refresh { chosen.clone() } else { BTreeSet::new() },
+        missing: if arguments.check { Missing::Warning } else { Missing::Refused },
+        trace,
+    }
+    .render()
+    .await?;
+    trace.files(&rendered.tree);
+    let changes = Changes::find(repository.root(), &rendered.tree)?;
+    if !arguments.partial.is_empty() {
+        partial::refuse_others(&chosen, &rendered, before(context, &rendered).as_ref(), &changes)?;
+    }
+    if let Some(guard) = guard {
+        workspace::commit(repository, &rendered.tree, &changes, guard)?;
+    }
+    Ok(report(context, session, rendered, &changes, guard.is_some()))
+}
+
+/// Reads the pipeline that is there; one that cannot be read is none.
+fn before(context: &Context, rendered: &Rendered) -> Option<Pipeline> {
+    let text = std::fs::read_to_string(context.repository.root().join(&rendered.lock.pipeline.path)).ok()?;
+    yaml::parse(&text).ok()
+}
+
+fn report(context: &Context, session: &Session, rendered: Rendered, changes: &Changes, write: bool) -> Exit {
+    let ui = &context.ui;
+    let mut warnings = session.warnings.clone();
+    warnings.extend(rendered.warnings.iter().filter(|warning| !session.warnings.contains(warning)).cloned());
+    warnings.iter().for_each(|warning| ui.finding(warning));
+    let diff = (!write && !changes.is_empty()).then(|| diff::unified(context.repository.root(), &rendered.tree, changes));
+    if ui.is_json() {
+        ui.json(&Report {
+            environment: &session.platform.environment,
+            changed: !changes.is_empty(),
+            written: write && !changes.is_empty(),
+            artifacts: rendered.lock.artifacts.len(),
+            stages: rendered.pipeline.stages.len(),
+            changes,
+            diff,
+            warnings,
+        });
+    } else if let Some(diff) = diff {
+        ui.data(&diff);
+    }
+    say(context, session, &rendered, changes, write);
+    if write || changes.is_empty() { Exit::Done } else { Exit::Differences }
+}
+
+fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Changes, write: bool) {
+    let ui = &context.ui;
+    let environment = &session.platform.environment;
+    let size = format!("{} artifacts, {} stages", rendered.lock.artifacts.len(), rendered.pipeline.stages.len());
+    if changes.is_empty() {
+        ui.done(format!("nothing changed for `{environment}`: {size}"));
+        return;
+    }
+    let Changes { added, changed, removed, unchanged, .. } = changes;
+    for (word, paths) in [("added", added), ("changed", changed), ("removed", removed)] {
+        for path in paths.iter().take(NAMED) {
+            ui.say(format!("  {word:<8} {path}"));
+        }
+        if paths.len() > NAMED {
+            ui.say(format!("  {word:<8} … and {} more", paths.len() - NAMED));
+        }
+    }
+    let count = format!(
+        "{} added, {} changed, {} removed, {unchanged} unchanged",
+        added.len(),
+        changed.len(),
+        removed.len()
+    );
+    if write {
+        ui.done(format!("rendered `{environment}`: {size} ({count})"));
+        match rendered.unmade.is_empty() {
+            true => ui.next("ztc plan", "shows what a bootstrap would do"),
+            false => ui.next("ztc secrets generate", "makes the secrets that the artifacts refer to"),
+        }
+    } else {
+        ui.say(format!("a render of `{environment}` would change files: {count}"));
+        ui.next("ztc render", "writes them");
+    }
+}
+
+/// Keeps the record of a failed render and says where it is.
+fn explain(context: &Context, trace: &Trace, failure: Failure) -> Failure {
+    let files = trace.take(context.ui.mask());
+    if files.is_empty() {
+        return failure;
+    }
+    match workspace::keep(&context.repository, &files) {
+        Ok(directory) => failure.detail(format!("kept for reading: `{}`", context.repository.display(&directory))),
+        Err(other) => failure.detail(format!("and keeping the record failed: {other}")),
+    }
 }

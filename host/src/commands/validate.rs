@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::commands::Context;
+use serde::Serialize;
+
+use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
+use crate::lock::verify as compare;
 use crate::lock::Lock;
 use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
+use crate::render::bundles::{Bundles, Missing};
+use crate::render::workspace;
 use crate::secrets::bundle::Bundle;
+use crate::secrets::git;
+use crate::session::Session;
 
 /// Options of `ztc validate`.
 #[derive(Debug, clap::Args)]
@@ -17,9 +24,44 @@ pub(crate) struct Arguments {
     pub(crate) env: Option<String>,
 }
 
+/// The result, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    environment: &'a str,
+    rendered_at: &'a str,
+    artifacts: usize,
+    stages: usize,
+    adapters: Vec<&'a String>,
+    secret_bundles: Vec<&'a String>,
+    warnings: &'a [Finding],
+}
+
 /// Runs the command.
-pub(crate) fn run(_context: &Context, _arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::failed("`ztc validate` is not built yet"))
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let verified = wait_for(verify(context, arguments.env.as_deref()))?;
+    let Verified { platform, lock, pipeline, bundles, warnings } = &verified;
+    warnings.iter().for_each(|warning| context.ui.finding(warning));
+    if context.ui.is_json() {
+        context.ui.json(&Report {
+            environment: &platform.environment,
+            rendered_at: &lock.timestamp,
+            artifacts: lock.artifacts.len(),
+            stages: pipeline.stages.len(),
+            adapters: lock.adapters.keys().collect(),
+            secret_bundles: bundles.keys().collect(),
+            warnings,
+        });
+    }
+    context.ui.done(format!(
+        "`{}` is as it was rendered at {}: {} adapters, {} artifacts, {} stages, {} secret bundles",
+        platform.environment,
+        lock.timestamp,
+        lock.adapters.len(),
+        lock.artifacts.len(),
+        pipeline.stages.len(),
+        bundles.len()
+    ));
+    Ok(Exit::Done)
 }
 
 /// A repository in which everything agrees with the lock.
@@ -32,9 +74,47 @@ pub(crate) struct Verified {
 }
 
 /// Checks everything that `ztc validate` checks; differences are a failure with [`Exit::Differences`] that names each.
-pub(crate) async fn verify(
-    _context: &Context,
-    _environment: Option<&str>,
-) -> Result<Verified, Failure> {
-    Err(Failure::failed("not built yet"))
+pub(crate) async fn verify(context: &Context, environment: Option<&str>) -> Result<Verified, Failure> {
+    let repository = &context.repository;
+    if let Some(message) = workspace::repair(repository)?.message() {
+        context.ui.warning(message);
+    }
+    git::refuse_tracked(repository).await?;
+    let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
+    let result = agree(context, &session);
+    let Session { platform, supervisor, mut warnings, .. } = session;
+    supervisor.shutdown().await;
+    let (lock, pipeline, bundles, more) = result?;
+    warnings.extend(more);
+    Ok(Verified { platform, lock, pipeline, bundles, warnings })
+}
+
+type Agreed = (Lock, Pipeline, BTreeMap<String, Bundle>, Vec<Finding>);
+
+fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
+    let repository = &context.repository;
+    let environment = &session.platform.environment;
+    let lock = Lock::load(repository)?.ok_or_else(|| {
+        Failure::new(Exit::Differences, "nothing has been rendered yet: there is no platform/lock.json")
+            .help("run `ztc render`")
+    })?;
+    if lock.environment != *environment {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("the lock is for the environment `{}`, not for `{environment}`", lock.environment),
+        )
+        .detail("what would run belongs to another environment")
+        .help(format!("run `ztc render --env {environment}` first, or use `--env {}`", lock.environment)));
+    }
+    let found = compare::Found::read(repository, &lock, &session.platform, &session.adapters)?;
+    found.refuse(&lock)?;
+    let pipeline = found.pipeline()?;
+    let manifests = session.adapters.values().map(|adapter| &adapter.manifest);
+    let bundles = Bundles::load(repository, context.ui.mask(), manifests, &lock.secrets, Missing::Refused)?;
+    bundles.refuse_unmade()?;
+    let mut warnings = found.warnings(&lock);
+    warnings.extend(bundles.fingerprints.keys().filter(|name| !lock.secrets.contains_key(*name)).map(|name| {
+        Finding::warning(format!("the lock does not know the secret bundle `{name}` yet")).help("`ztc render` records it")
+    }));
+    Ok((lock, pipeline, bundles.loaded, warnings))
 }

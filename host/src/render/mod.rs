@@ -7,6 +7,101 @@
 //!
 //! Only [`workspace`] writes.
 
+pub(crate) mod artifacts;
+pub(crate) mod assemble;
+pub(crate) mod bundles;
+pub(crate) mod contract;
+pub(crate) mod diff;
+pub(crate) mod engine;
 pub mod names;
 pub mod output;
+pub(crate) mod partial;
+pub(crate) mod together;
+pub(crate) mod trace;
 pub mod workspace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ztc_protocol::manifest::Facts;
+
+use crate::adapter::Adapter;
+use crate::error::Failure;
+use crate::lock::Lock;
+use crate::mask::Mask;
+use crate::paths::Repository;
+use crate::platform::Section;
+use crate::secrets::Vault;
+use crate::session::Session;
+use assemble::{Assembly, Origin, Rendered, config_hash};
+use bundles::{Bundles, Missing};
+use engine::{Engine, Member};
+use trace::Trace;
+
+/// What a render works with.
+pub(crate) struct Request<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) mask: &'a Mask,
+    pub(crate) session: &'a Session,
+    /// The lock as it is.
+    pub(crate) old: Option<&'a Lock>,
+    /// The sections whose facts are looked up again.
+    pub(crate) refresh: BTreeSet<String>,
+    /// What a missing bundle means.
+    pub(crate) missing: Missing,
+    pub(crate) trace: &'a Trace,
+}
+
+impl Request<'_> {
+    /// Renders in memory.
+    pub(crate) async fn render(&self) -> Result<Rendered, Failure> {
+        let Session { platform, resolution, adapters, .. } = self.session;
+        let locked = self.old.map(|old| old.secrets.clone()).unwrap_or_default();
+        let manifests = adapters.values().map(|adapter| &adapter.manifest);
+        let bundles = Bundles::load(self.repository, self.mask, manifests, &locked, self.missing)?;
+        let vault = Vault::new(self.repository, self.mask);
+        let engine = Engine { platform, resolution, vault: &vault, trace: self.trace };
+        let answers = engine.run(&self.members()).await?;
+        let origins = self.origins()?;
+        let assembly = Assembly {
+            repository: self.repository,
+            platform,
+            resolution,
+            origins: &origins,
+            bundles: &bundles,
+            mask: self.mask,
+            old: self.old,
+        };
+        assembly.assemble(answers)
+    }
+
+    fn members(&self) -> BTreeMap<String, Member<'_, Adapter>> {
+        let sections = self.session.platform.sections.iter();
+        sections.filter_map(|section| Some((section.name.clone(), self.member(section)?))).collect()
+    }
+
+    fn member<'a>(&'a self, section: &'a Section) -> Option<Member<'a, Adapter>> {
+        let adapter = self.session.adapters.get(&section.name)?;
+        Some(Member { section, manifest: &adapter.manifest, calls: adapter.as_ref(), facts: self.facts(section) })
+    }
+
+    /// Returns the lock's facts where the section is still the one for which they were looked up.
+    fn facts(&self, section: &Section) -> Option<Facts> {
+        let locked = self.old?.adapters.get(&section.name)?;
+        let holds = locked.config_hash == config_hash(section) && locked.adapter == section.adapter;
+        (holds && !self.refresh.contains(&section.name)).then(|| locked.facts.clone())
+    }
+
+    fn origins(&self) -> Result<BTreeMap<String, Origin>, Failure> {
+        let origin = |(section, adapter): (&String, &Arc<Adapter>)| {
+            let origin = Origin {
+                manifest: adapter.manifest.clone(),
+                scratch: adapter.scratch().to_owned(),
+                source: adapter.candidate.source.word().to_owned(),
+                digest: adapter.digest()?,
+            };
+            Ok((section.clone(), origin))
+        };
+        self.session.adapters.iter().map(origin).collect()
+    }
+}

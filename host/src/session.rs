@@ -1,0 +1,128 @@
+//! A repository, opened: its platform read, its adapters running, every section checked, and who provides what to whom known.
+//!
+//! `render`, `validate`, `graph` and others begin here. Nothing is written, and nothing outside is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ztc_protocol::Manifest;
+use ztc_protocol::message::{Severity, Validate, ValidateParams};
+
+use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::error::{Failure, Finding};
+use crate::paths::{Machine, Repository};
+use crate::platform::{Platform, Section, check};
+use crate::render::engine;
+use crate::render::together;
+use crate::resolve::{self, Participant, Resolution};
+use crate::ui::Ui;
+
+/// An opened repository.
+pub(crate) struct Session {
+    pub(crate) platform: Platform,
+    /// Ends the adapters; [`Session::close`] does it.
+    pub(crate) supervisor: Supervisor,
+    /// The running adapters by section.
+    pub(crate) adapters: BTreeMap<String, Arc<Adapter>>,
+    pub(crate) resolution: Resolution,
+    /// What adapters think worth knowing.
+    pub(crate) warnings: Vec<Finding>,
+}
+
+impl Session {
+    /// Opens. Everything that is wrong with platform.yaml is said at once.
+    pub(crate) async fn open(
+        repository: &Repository,
+        machine: &Machine,
+        ui: &Ui,
+        environment: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let platform = Platform::load(repository, environment)?;
+        let supervisor = Supervisor::new(Discovery::new(machine, repository, &platform.plugins), ui.clone());
+        match checked(&platform, &supervisor).await {
+            Ok((adapters, resolution, warnings)) => Ok(Self { platform, supervisor, adapters, resolution, warnings }),
+            Err(failure) => {
+                supervisor.shutdown().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Ends the adapters.
+    pub(crate) async fn close(self) {
+        self.supervisor.shutdown().await;
+    }
+}
+
+type Checked = (BTreeMap<String, Arc<Adapter>>, Resolution, Vec<Finding>);
+
+async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked, Failure> {
+    for section in &platform.sections {
+        let found = supervisor.discovery().find(&section.adapter);
+        found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
+    }
+    let names: BTreeSet<String> = platform.sections.iter().map(|section| section.adapter.clone()).collect();
+    let running = supervisor.start_all(&names.into_iter().collect::<Vec<_>>()).await?;
+    let adapters: BTreeMap<String, Arc<Adapter>> = platform
+        .sections
+        .iter()
+        .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
+        .collect();
+    let warnings = sections(platform, &adapters).await?;
+    let participants: Vec<Participant<'_>> =
+        adapters.iter().map(|(section, adapter)| Participant { section, manifest: &adapter.manifest }).collect();
+    match resolve::resolve(&participants) {
+        Ok(resolution) => Ok((adapters, resolution, warnings)),
+        Err(errors) => {
+            let others = others(platform, supervisor).await;
+            Err(resolve::failure(&errors, |section| platform.locate(section, ""), &others))
+        }
+    }
+}
+
+/// Checks every section: its schema, and where that is satisfied, what the adapter itself says.
+async fn sections(platform: &Platform, adapters: &BTreeMap<String, Arc<Adapter>>) -> Result<Vec<Finding>, Failure> {
+    let context = engine::context(platform);
+    let checks = platform.sections.iter().filter_map(|section| Some((section, adapters.get(&section.name)?))).map(
+        |(section, adapter)| {
+            let platform_context = context.clone();
+            async move {
+                let findings = check::section(platform, section, &adapter.manifest);
+                match findings.is_empty() {
+                    false => Ok(findings),
+                    true => own(platform, section, adapter, platform_context).await,
+                }
+            }
+        },
+    );
+    let findings = together::all(checks).await?.concat();
+    match findings.iter().any(|finding| finding.severity == Severity::Error) {
+        true => Err(Failure::findings("`platform.yaml` is not valid", findings)),
+        false => Ok(findings),
+    }
+}
+
+/// Asks the adapter itself.
+async fn own(
+    platform: &Platform,
+    section: &Section,
+    adapter: &Adapter,
+    context: ztc_protocol::message::PlatformContext,
+) -> Result<Vec<Finding>, Failure> {
+    let params = ValidateParams { config: section.config.clone(), platform: context, ..ValidateParams::default() };
+    let result = adapter.call::<Validate>(params).await?;
+    Ok(check::diagnostics(platform, section, result.diagnostics))
+}
+
+/// Returns the manifests of the adapters that this machine has and platform.yaml does not use: only to suggest one of them, so one
+/// that does not start is left out.
+async fn others(platform: &Platform, supervisor: &Supervisor) -> BTreeMap<String, Manifest> {
+    let mut others = BTreeMap::new();
+    for candidate in supervisor.discovery().all() {
+        let used = platform.sections.iter().any(|section| section.adapter == candidate.name);
+        if !used && let Ok(adapter) = supervisor.start(&candidate.name).await {
+            others.insert(candidate.name.clone(), adapter.manifest.clone());
+        }
+    }
+    others
+}
