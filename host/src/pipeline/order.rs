@@ -126,8 +126,8 @@ impl Order {
                     way.reverse();
                     return Some(way);
                 }
-                if !from.contains_key(&need) {
-                    from.insert(need, stage);
+                if let std::collections::btree_map::Entry::Vacant(entry) = from.entry(need) {
+                    entry.insert(stage);
                     queue.push_back(need);
                 }
             }

@@ -1,6 +1,6 @@
 //! Which task may start next: a small queue that knows no process, file or clock.
 //!
-//! A task is ready when everything before it has ended well. Whoever runs the tasks asks [`Queue::next`] until it has nothing more, and
+//! A task is ready when everything before it has ended well. Whoever runs the tasks asks [`Queue::take`] until it has nothing more, and
 //! says [`Queue::ended`] for each.
 
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ impl Queue {
     }
 
     /// Takes the next task to start: the first in the order of the pipeline.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn take(&mut self) -> Option<usize> {
         if self.stopped || self.running >= self.jobs {
             return None;
         }
@@ -70,7 +70,7 @@ impl Queue {
         Some(task)
     }
 
-    /// Takes the end of a task that [`Queue::next`] gave.
+    /// Takes the end of a task that [`Queue::take`] gave.
     pub fn ended(&mut self, task: usize, end: End) {
         self.running -= 1;
         match end {
@@ -150,7 +150,7 @@ mod tests {
         let (mut started, mut running, mut passed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut failed = false;
         for pick in picks.iter().cycle() {
-            while let Some(task) = queue.next() {
+            while let Some(task) = queue.take() {
                 prop_assert!(!failed, "a task started after a failure");
                 prop_assert!(
                     tasks.before(task).all(|need| passed.contains(&need)),
@@ -210,15 +210,15 @@ mod tests {
         .unwrap();
         let mut queue = Queue::new(&tasks, 2);
         assert_eq!(
-            [queue.next(), queue.next(), queue.next()],
+            [queue.take(), queue.take(), queue.take()],
             [Some(0), Some(1), None]
         );
         queue.ended(1, End::Passed);
-        assert_eq!([queue.next(), queue.next()], [Some(2), None]);
+        assert_eq!([queue.take(), queue.take()], [Some(2), None]);
         queue.ended(0, End::Passed);
-        assert_eq!(queue.next(), None);
+        assert_eq!(queue.take(), None);
         queue.ended(2, End::Passed);
-        assert_eq!([queue.next(), queue.next()], [Some(3), None]);
+        assert_eq!([queue.take(), queue.take()], [Some(3), None]);
         queue.ended(3, End::Passed);
         assert!(queue.is_done());
     }
