@@ -18,7 +18,8 @@ use crate::pipeline::event::{Event, Record};
 use crate::pipeline::file::{Pipeline, StageEntry};
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::Prepared;
-use crate::pipeline::runner::{Runner, Site, Told, Wish};
+use crate::pipeline::runner::{Runner, Told, Wish};
+use crate::pipeline::site::Site;
 use crate::pipeline::state::{Phase, RunState};
 use crate::secrets::bundle::Bundle;
 
