@@ -115,7 +115,7 @@ fn stages(pipeline: &Pipeline) -> Picture {
         })
     });
     Picture {
-        title: format!("Stages of `{}`, in the order of the bootstrap", pipeline.mode),
+        title: format!("Stages of {}, in the order of the bootstrap", pipeline.mode),
         nodes: pipeline.stages.iter().map(node).collect(),
         edges: edges.collect(),
     }
@@ -145,7 +145,7 @@ fn text(resolution: &Resolution, pipeline: Option<&Pipeline>) -> String {
     }
     let Some(pipeline) = pipeline else { return lines.join("\n") };
     lines.push(String::new());
-    lines.push(format!("Stages of `{}`, in the order of the bootstrap", pipeline.mode));
+    lines.push(format!("Stages of {}, in the order of the bootstrap", pipeline.mode));
     for stage in &pipeline.stages {
         let notes = Some(notes(stage)).filter(|notes| !notes.is_empty()).map(|notes| format!("  ({notes})"));
         let reaches = if stage.reaches.is_empty() { String::new() } else { format!("  → {}", stage.reaches.join(", ")) };

@@ -152,7 +152,8 @@ impl Assembly<'_> {
         let contexts = answer.scripts.iter().map(|script| ("the context of a script", Value::Object(script.context_data.clone())));
         let variables = answer.result.env_vars.values().map(|value| ("a variable", Value::String(value.clone())));
         let facts = answer.facts.values().map(|value| ("a fact", value.clone()));
-        for (place, value) in contexts.chain(variables).chain(facts) {
+        let stages = serde_json::to_value(&answer.result.stages).ok().map(|stages| ("a stage", stages));
+        for (place, value) in contexts.chain(variables).chain(facts).chain(stages) {
             if let Some(secret) = leaked(self.mask, &value) {
                 return Err(leak(section, place, &secret));
             }

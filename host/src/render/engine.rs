@@ -172,3 +172,7 @@ pub(crate) fn context(platform: &Platform) -> PlatformContext {
         adapters: platform.sections.iter().map(|section| (section.name.clone(), section.adapter.clone())).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

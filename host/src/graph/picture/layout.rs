@@ -63,13 +63,11 @@ pub(super) fn layout(picture: &Picture) -> Layout {
         layer.iter().for_each(|node| slots[*node].layer = number);
     }
     let chains: Vec<Vec<usize>> = picture.edges.iter().map(|edge| chain(&mut slots, edge.from, edge.to)).collect();
-    let rows = arrange(&mut slots, layers.len());
-    let widest = rows.iter().map(|row| row_width(&slots, row)).fold(0.0, f64::max);
+    arrange(&mut slots, layers.len());
     let y = |layer: usize| HEIGHT / 2.0 + layer as f64 * (HEIGHT + GAP_Y);
-    let shift = slots.iter().map(|slot| slot.x - slot.width / 2.0).fold(f64::INFINITY, f64::min);
-    let right = slots.iter().map(|slot| slot.x + slot.width / 2.0).fold(widest, f64::max);
-    let shift = if shift.is_finite() { shift } else { 0.0 };
-    slots.iter_mut().for_each(|slot| slot.x -= shift);
+    let left = slots.iter().map(|slot| slot.x - slot.width / 2.0).reduce(f64::min).unwrap_or(0.0);
+    let right = slots.iter().map(|slot| slot.x + slot.width / 2.0).reduce(f64::max).unwrap_or(0.0);
+    slots.iter_mut().for_each(|slot| slot.x -= left);
     let point = |slot: usize| (slots[slot].x, y(slots[slot].layer));
     let nodes = (0..picture.nodes.len())
         .map(|node| Place { x: slots[node].x, y: y(slots[node].layer), width: slots[node].width })
@@ -85,7 +83,7 @@ pub(super) fn layout(picture: &Picture) -> Layout {
             points
         })
         .collect();
-    Layout { width: right - shift, height: y(layers.len().saturating_sub(1)) + HEIGHT / 2.0, nodes, edges }
+    Layout { width: right - left, height: y(layers.len().saturating_sub(1)) + HEIGHT / 2.0, nodes, edges }
 }
 
 /// Adds the bends of an edge; returns everything that it passes.
@@ -104,7 +102,7 @@ fn chain(slots: &mut Vec<Slot>, from: usize, to: usize) -> Vec<usize> {
 }
 
 /// Puts every slot into its row and gives it its x.
-fn arrange(slots: &mut [Slot], layers: usize) -> Vec<Vec<usize>> {
+fn arrange(slots: &mut [Slot], layers: usize) {
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); layers];
     (0..slots.len()).for_each(|slot| rows[slots[slot].layer].push(slot));
     for row in &rows {
@@ -126,7 +124,6 @@ fn arrange(slots: &mut [Slot], layers: usize) -> Vec<Vec<usize>> {
             spread(slots, &rows[layer], Some(center));
         }
     }
-    rows
 }
 
 fn row_width(slots: &[Slot], row: &[usize]) -> f64 {
