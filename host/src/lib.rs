@@ -14,6 +14,7 @@ pub mod render;
 pub mod resolve;
 pub mod secrets;
 mod session;
+pub mod wizard;
 
 pub mod digest;
 pub mod error;

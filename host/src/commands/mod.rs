@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::adapter::builtin;
+use crate::adapter;
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Exit, Failure};
 use crate::mask::Mask;
@@ -37,7 +37,7 @@ pub(crate) struct Context {
 
 /// Runs the program: an adapter or helper of its own where it was started as one, else the command line.
 pub fn main() -> ExitCode {
-    if let Some(code) = builtin::run(std::env::args_os().skip(1)) {
+    if let Some(code) = adapter::run_as_part(std::env::args_os().skip(1)) {
         return code;
     }
     let cli = match Cli::try_parse() {

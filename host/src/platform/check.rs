@@ -122,7 +122,7 @@ fn version(name: &str, config: &Map<String, Value>, manifest: &Manifest) -> Opti
                 .is_some_and(|keys| keys.iter().any(|key| key == "version"));
             is_required.then(|| {
                 problem(
-                    "",
+                    "/version",
                     format!("key `version` is missing in `{name}`"),
                     format!("write `version: {}`", manifest.default_version),
                 )

@@ -8,7 +8,7 @@ mod schema;
 mod secret_places;
 mod source;
 mod structure;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,11 @@ use crate::digest::sha256_hex;
 use crate::error::{Failure, Finding, Location};
 use crate::paths::Repository;
 use crate::platform::document::{Document, push};
+pub(crate) use crate::platform::secret_places::secrets;
 pub use crate::platform::source::Source;
+pub(crate) use crate::platform::source::answers;
 pub(crate) use crate::platform::structure::environment_problem;
+use crate::platform::structure::Whole;
 use crate::yaml;
 
 /// The `apiVersion` that this program reads.
@@ -50,6 +53,19 @@ pub struct Section {
     pub adapter: String,
     /// All keys but `type`; `version` is among them.
     pub config: Map<String, Value>,
+}
+
+/// Answers for the wizard, in the form of `platform.yaml`.
+#[derive(Clone, Debug)]
+pub(crate) struct Partial {
+    /// The environment, where it is said.
+    pub(crate) environment: Option<String>,
+    /// The sections that are there.
+    pub(crate) sections: Vec<Section>,
+    /// `plugins` as it stands; `null`: not there.
+    pub(crate) plugins: Value,
+    /// The same as a platform, which knows places.
+    pub(crate) platform: Platform,
 }
 
 /// Where a third-party adapter comes from.
@@ -90,6 +106,11 @@ impl Platform {
         }
     }
 
+    /// Reads a file of answers for the wizard; nothing where there is no file.
+    pub(crate) fn load_partial(repository: &Repository, path: &std::path::Path) -> Result<Option<Partial>, Failure> {
+        source::read(repository, path)?.map(|source| Self::parse_partial(&source)).transpose()
+    }
+
     /// Reads the texts of `platform.yaml` and of its overlay. `environment` is the one that the overlay is for, unless it says another itself.
     pub fn parse(
         base: &Source,
@@ -113,25 +134,37 @@ impl Platform {
                 .map(str::to_owned);
             document.merge(overlay);
         }
-        let structure = structure::read(&document, &mut findings);
+        let environment = said.or_else(|| environment.map(str::to_owned));
+        Self::from_document(&base.file, document, findings, environment, Whole::Yes)
+    }
+
+    /// Reads a text of the form of `platform.yaml` of which anything may be left out: answers for the wizard.
+    pub(crate) fn parse_partial(source: &Source) -> Result<Partial, Failure> {
+        let mut findings = Vec::new();
+        let document = read(source, &mut findings)?.unwrap_or_default();
+        let said = document.value.get("environment").and_then(Value::as_str).map(str::to_owned);
+        let plugins = document.value.get("plugins").cloned().unwrap_or_default();
+        let platform = Self::from_document(&source.file, document, findings, None, Whole::No)?;
+        Ok(Partial { environment: said, sections: platform.sections.clone(), plugins, platform })
+    }
+
+    fn from_document(
+        file: &str,
+        mut document: Document,
+        mut findings: Vec<Finding>,
+        environment: Option<String>,
+        whole: Whole,
+    ) -> Result<Self, Failure> {
+        let structure = structure::read(&document, whole, &mut findings);
         if !findings.is_empty() {
             findings.sort_by(|a, b| a.location.cmp(&b.location));
-            return Err(Failure::findings(
-                format!("`{}` is not valid", base.file),
-                findings,
-            ));
+            return Err(Failure::findings(format!("`{file}` is not valid"), findings));
         }
-        let environment = said
-            .or_else(|| environment.map(str::to_owned))
+        let environment = environment
             .or(structure.environment)
             .unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         document.value["environment"] = Value::from(environment.as_str());
-        Ok(Self {
-            environment,
-            sections: structure.sections,
-            plugins: structure.plugins,
-            document,
-        })
+        Ok(Self { environment, sections: structure.sections, plugins: structure.plugins, document })
     }
 
     /// Returns where a value of an adapter's section stands; where the value is absent, its nearest parent.

@@ -13,7 +13,7 @@ use crate::platform::words::{any_of, found, path, schema_type, short};
 /// One thing that is wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Problem {
-    /// Where, as a JSON Pointer.
+    /// Where, as a JSON Pointer; of a key that is missing, where it would be.
     pub(crate) pointer: String,
     /// Whether the key is meant and not its value.
     pub(crate) of_key: bool,
@@ -225,8 +225,9 @@ impl Explainer<'_> {
             .parent(error)
             .and_then(|parent| parent.get("properties")?.get(key));
         let description = property.and_then(described);
-        let pointer = error.instance_path().as_str().to_owned();
+        let mut pointer = error.instance_path().as_str().to_owned();
         let message = format!("key `{key}` is missing in `{}`", self.name(&pointer));
+        push(&mut pointer, key);
         let help = description.map(|text| format!("`{key}`: {text}"));
         Problem {
             pointer,

@@ -41,6 +41,22 @@ pub(crate) fn base(repository: &Repository) -> Result<Source, Failure> {
     })
 }
 
+/// Reads a file of answers, or standard input where the path is `-`.
+pub(crate) fn answers(path: &Path) -> Result<Source, Failure> {
+    if path == Path::new("-") {
+        return text("standard input", std::io::stdin().lock());
+    }
+    let file = path.display().to_string();
+    read_file(&file, path)?.ok_or_else(|| {
+        Failure::invalid(format!("there is no file `{file}`")).help("name a file of the form of platform.yaml, or `-` for standard input")
+    })
+}
+
+/// Reads a file of the repository.
+pub(crate) fn read(repository: &Repository, path: &Path) -> Result<Option<Source>, Failure> {
+    read_file(&repository.display(path), path)
+}
+
 /// Reads the overlay of an environment, where there is one.
 pub(crate) fn overlay(
     repository: &Repository,
@@ -81,36 +97,30 @@ fn overlays(repository: &Repository) -> Vec<String> {
     names
 }
 
-fn read(repository: &Repository, path: &Path) -> Result<Option<Source>, Failure> {
-    let file = repository.display(path);
+fn read_file(file: &str, path: &Path) -> Result<Option<Source>, Failure> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::io("read", &file, &error)),
+        Err(error) => return Err(Failure::io("read", file, &error)),
     };
-    if !metadata.is_file() {
-        return Err(Failure::invalid(format!("`{file}` is not a file"))
-            .help("move it out of the way and run `ztc init`"));
+    if metadata.is_dir() {
+        return Err(Failure::invalid(format!("`{file}` is not a file")).help("move it out of the way and run `ztc init`"));
     }
+    let opened = std::fs::File::open(path).map_err(|error| Failure::io("read", file, &error))?;
+    text(file, opened).map(Some)
+}
+
+fn text(file: &str, reader: impl Read) -> Result<Source, Failure> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|opened| opened.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| Failure::io("read", &file, &error))?;
+    reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| Failure::io("read", file, &error))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Failure::invalid(format!(
-            "`{file}` is larger than {} MiB",
-            LARGEST / 1024 / 1024
-        ))
-        .at(Location::file(file))
-        .help("this is more than any platform needs: check that the file is what it should be"));
+        return Err(Failure::invalid(format!("`{file}` is larger than {} MiB", LARGEST / 1024 / 1024))
+            .at(Location::file(file))
+            .help("this is more than any platform needs: check that the file is what it should be"));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(Source { file, text })),
-        Err(error) => Err(not_utf8(
-            &file,
-            error.as_bytes(),
-            error.utf8_error().valid_up_to(),
-        )),
+        Ok(text) => Ok(Source::new(file, text)),
+        Err(error) => Err(not_utf8(file, error.as_bytes(), error.utf8_error().valid_up_to())),
     }
 }
 

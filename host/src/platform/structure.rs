@@ -21,8 +21,18 @@ pub(crate) struct Structure {
     pub(crate) plugins: BTreeMap<String, Plugin>,
 }
 
+/// Whether a document has to be a whole platform, or anything may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    Yes,
+    No,
+}
+
 /// Reads the document's structure and adds what is wrong with it.
-pub(crate) fn read(document: &Document, findings: &mut Vec<Finding>) -> Structure {
+pub(crate) fn read(document: &Document, whole: Whole, findings: &mut Vec<Finding>) -> Structure {
+    if whole == Whole::No && document.value.is_null() {
+        return Structure { environment: None, sections: Vec::new(), plugins: BTreeMap::new() };
+    }
     let mut reader = Reader { document, findings };
     let Value::Object(root) = &document.value else {
         let place = reader.value("");
@@ -43,10 +53,16 @@ pub(crate) fn read(document: &Document, findings: &mut Vec<Finding>) -> Structur
         };
     };
     reader.unknown_keys(root, "", &KEYS);
-    reader.api_version(root.get("apiVersion"));
+    let is_left_out = |key: &str| whole == Whole::No && !root.contains_key(key);
+    if !is_left_out("apiVersion") {
+        reader.api_version(root.get("apiVersion"));
+    }
     Structure {
         environment: reader.environment(root.get("environment")),
-        sections: reader.adapters(root.get("adapters")),
+        sections: match is_left_out("adapters") {
+            true => Vec::new(),
+            false => reader.adapters(root.get("adapters")),
+        },
         plugins: reader.plugins(root.get("plugins")),
     }
 }

@@ -3,6 +3,7 @@
 //! Text is readable without colour; colour is used where the stream is a terminal and neither `NO_COLOR` nor `--no-color` forbids it.
 
 pub mod failure;
+pub mod prompt;
 pub mod table;
 
 use std::io::{self, IsTerminal, Write};
