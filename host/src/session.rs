@@ -66,6 +66,10 @@ impl Session {
 type Checked = (BTreeMap<String, Arc<Adapter>>, Resolution, Vec<Finding>);
 
 async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked, Failure> {
+    for section in &platform.sections {
+        let found = supervisor.discovery().find(&section.adapter);
+        found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
+    }
     let names: BTreeSet<String> = platform
         .sections
         .iter()
@@ -125,7 +129,7 @@ async fn sections(
         .iter()
         .any(|finding| finding.severity == Severity::Error)
     {
-        true => Err(Failure::findings("platform.yaml is not valid", findings)),
+        true => Err(Failure::findings("`platform.yaml` is not valid", findings)),
         false => Ok(findings),
     }
 }

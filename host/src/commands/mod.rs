@@ -23,6 +23,7 @@ use clap::error::ErrorKind;
 use crate::adapter;
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Exit, Failure};
+use crate::jq;
 use crate::mask::Mask;
 use crate::paths::{Machine, Repository};
 use crate::ui::{Loudness, Ui};
@@ -39,6 +40,9 @@ pub(crate) struct Context {
 pub fn main() -> ExitCode {
     if let Some(code) = adapter::run_as_part(std::env::args_os().skip(1)) {
         return code;
+    }
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == jq::ARGUMENT) {
+        return jq::main(std::env::args_os().skip(2).map(|argument| argument.to_string_lossy().into_owned()));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

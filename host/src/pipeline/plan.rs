@@ -42,7 +42,7 @@ impl Plan {
 pub fn plan(
     pipeline: &Pipeline,
     tasks: &Tasks,
-    fingerprints: &[Fingerprint],
+    fingerprints: &[&Fingerprint],
     cache: &Cache,
     options: &Options,
 ) -> Result<Plan, Failure> {
@@ -117,7 +117,7 @@ impl<'a> Asked<'a> {
 struct Planner<'a> {
     pipeline: &'a Pipeline,
     tasks: &'a Tasks,
-    fingerprints: &'a [Fingerprint],
+    fingerprints: &'a [&'a Fingerprint],
     cache: &'a Cache,
     why: Vec<Why>,
 }

@@ -135,7 +135,14 @@ fn lines(
     for (task, fingerprint) in tasks.list.iter().zip(&mut fingerprints) {
         change(&task.name, fingerprint);
     }
-    let plan = plan(pipeline, &tasks, &fingerprints, cache, options).unwrap();
+    let plan = plan(
+        pipeline,
+        &tasks,
+        &fingerprints.iter().collect::<Vec<_>>(),
+        cache,
+        options,
+    )
+    .unwrap();
     let action = |why: &Why| if why.runs() { "run" } else { "skip" };
     tasks
         .list
@@ -334,7 +341,14 @@ fn the_operator_has_the_last_word() {
         ..Options::default()
     };
     let tasks = Tasks::of(&demo()).unwrap();
-    let failure = plan(&demo(), &tasks, &fingerprints(&tasks), &cache, &wrong).unwrap_err();
+    let failure = plan(
+        &demo(),
+        &tasks,
+        &fingerprints(&tasks).iter().collect::<Vec<_>>(),
+        &cache,
+        &wrong,
+    )
+    .unwrap_err();
     assert_eq!(
         (failure.message.as_str(), failure.help.as_deref()),
         (

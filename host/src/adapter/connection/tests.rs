@@ -64,7 +64,10 @@ impl Peer {
     }
 
     async fn hear(&mut self) -> Value {
-        serde_json::from_str(&self.requests.next_line().await.unwrap().expect("a line")).unwrap()
+        let line = tokio::time::timeout(Duration::from_secs(10), self.requests.next_line())
+            .await
+            .expect("a line in time");
+        serde_json::from_str(&line.unwrap().expect("a line")).unwrap()
     }
 
     async fn say(&mut self, text: impl AsRef<[u8]>) {
