@@ -233,3 +233,89 @@ fn text(resolution: &Resolution, pipeline: Option<&Pipeline>) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use ztc_protocol::stage::{ForEach, Item};
+
+    use super::*;
+
+    fn resolution() -> Resolution {
+        let edge = crate::resolve::Edge {
+            provider: "cilium".into(),
+            consumer: "talos".into(),
+            capability: "cni".into(),
+            version: "1.0".into(),
+            optional: true,
+        };
+        Resolution {
+            providers: [("cni".to_owned(), "cilium".to_owned())].into(),
+            waves: vec![vec!["cilium".into()], vec!["talos".into()]],
+            edges: vec![edge],
+        }
+    }
+
+    fn pipeline() -> Pipeline {
+        let each = ForEach {
+            item: "node".into(),
+            items: vec![Item::default(), Item::default()],
+        };
+        let install = StageEntry {
+            name: "install".into(),
+            adapter: "talos".into(),
+            cache_key: Some("install".into()),
+            reaches: vec!["ready".into()],
+            for_each: Some(each),
+            destructive: true,
+            ..StageEntry::default()
+        };
+        let check = StageEntry {
+            name: "check".into(),
+            adapter: "cilium".into(),
+            needs: vec!["install".into()],
+            barrier: Some("ready".into()),
+            ..StageEntry::default()
+        };
+        Pipeline {
+            mode: "lab".into(),
+            stages: vec![install, check],
+            ..Pipeline::default()
+        }
+    }
+
+    #[test]
+    fn both_graphs_are_written_as_text() {
+        assert_eq!(
+            text(&resolution(), Some(&pipeline())),
+            "\
+Capabilities, in the order of rendering
+  1. cilium  provides cni
+  2. talos  provides nothing
+       ← cni 1.0 from cilium (optional)
+
+Stages of lab, in the order of the bootstrap
+  install  talos  (2 × node, destroys data)  → ready
+  check  cilium  (always runs)
+       ← install  (barrier ready)"
+        );
+    }
+
+    #[test]
+    fn edges_carry_what_goes_over_them() {
+        let labels = |picture: Picture| -> Vec<(usize, usize, String, bool)> {
+            picture
+                .edges
+                .into_iter()
+                .map(|edge| (edge.from, edge.to, edge.label, edge.weak))
+                .collect()
+        };
+        assert_eq!(
+            labels(capabilities(&resolution())),
+            [(0, 1, "cni".to_owned(), true)]
+        );
+        assert_eq!(
+            labels(stages(&pipeline())),
+            [(0, 1, "ready".to_owned(), false)]
+        );
+    }
+}

@@ -110,7 +110,7 @@ impl Found {
         for (section, now) in &self.adapters {
             match lock.adapters.get(section) {
                 None => {
-                    differences.push(format!("`adapters.{section}` was added to platform.yaml"))
+                    differences.push(format!("`adapters.{section}` was added to platform.yaml"));
                 }
                 Some(then) => differences.extend(adapter(section, then, now)),
             }

@@ -123,6 +123,7 @@ impl Engine<'_> {
             platform: platform.clone(),
             ..ValidateParams::default()
         };
+        self.trace.record(name, "validate.params.json", &params);
         let mut warnings = self.judge(
             member.section,
             member.calls.validate(params).await?.diagnostics,

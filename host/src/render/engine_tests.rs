@@ -336,7 +336,7 @@ fn a_secret_in_a_file_a_variable_or_a_context_is_refused() {
             _ = fake
                 .result
                 .env_vars
-                .insert("T".into(), "the-secret-token".into())
+                .insert("T".into(), "the-secret-token".into());
         },
         "a variable",
     );

@@ -121,3 +121,115 @@ fn changed_stages<'a>(
         .iter()
         .filter(move |stage| !known.contains(&alone(stage)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Lock;
+    use crate::render::output::{Output, Tree};
+    use crate::resolve::Edge;
+
+    fn resolution() -> Resolution {
+        let edge = Edge {
+            provider: "cilium".into(),
+            consumer: "talos".into(),
+            capability: "cni".into(),
+            version: "1.0".into(),
+            optional: false,
+        };
+        Resolution {
+            waves: vec![
+                vec!["cilium".into(), "hetzner".into()],
+                vec!["talos".into()],
+            ],
+            edges: vec![edge],
+            ..Resolution::default()
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn dependents_are_chosen_too() {
+        let chosen = |name: &str| chosen(&names(&[name]), &resolution());
+        assert_eq!(
+            chosen("cilium").unwrap(),
+            BTreeSet::from(["cilium".to_owned(), "talos".to_owned()])
+        );
+        assert_eq!(
+            chosen("talos").unwrap(),
+            BTreeSet::from(["talos".to_owned()])
+        );
+        let failure = chosen("tlaos").unwrap_err();
+        assert_eq!(failure.message, "platform.yaml has no adapter `tlaos`");
+        assert_eq!(failure.help.as_deref(), Some("did you mean `talos`?"));
+    }
+
+    #[test]
+    fn changes_of_others_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("platform/generated/cilium")).unwrap();
+        std::fs::write(directory.path().join("platform/generated/cilium/gone"), "x").unwrap();
+        let file = |section: &str, name: &str| {
+            (
+                format!("platform/generated/{section}/{name}"),
+                section.to_owned(),
+            )
+        };
+        let owners = BTreeMap::from([file("cilium", "new"), file("talos", "new")]);
+        let stage = |name: &str, adapter: &str| StageEntry {
+            name: name.into(),
+            adapter: adapter.into(),
+            needs: vec![format!("before_{name}")],
+            ..StageEntry::default()
+        };
+        let before = Pipeline {
+            stages: vec![stage("same", "hetzner")],
+            ..Pipeline::default()
+        };
+        let same = StageEntry {
+            needs: Vec::new(),
+            ..stage("same", "hetzner")
+        };
+        let rendered = Rendered {
+            tree: owners
+                .keys()
+                .map(|path| (path.clone(), Output::text("y")))
+                .collect::<Tree>(),
+            owners,
+            pipeline: Pipeline {
+                stages: vec![same, stage("more", "hetzner")],
+                ..Pipeline::default()
+            },
+            lock: Lock::default(),
+            warnings: Vec::new(),
+            unmade: Vec::new(),
+        };
+        let changes = Changes::find(directory.path(), &rendered.tree).unwrap();
+        let check = |chosen: &[&str]| {
+            refuse_others(
+                &names(chosen).into_iter().collect(),
+                &rendered,
+                Some(&before),
+                &changes,
+            )
+        };
+        assert!(check(&["cilium", "talos", "hetzner"]).is_ok());
+        let failure = check(&["talos"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Differences);
+        assert_eq!(
+            failure.message,
+            "more would change than `--partial` allows: `cilium`, `hetzner`"
+        );
+        assert_eq!(
+            failure.details,
+            [
+                "cilium: platform/generated/cilium/new, platform/generated/cilium/gone",
+                "hetzner: stage more",
+                "nothing was written",
+            ]
+        );
+    }
+}
