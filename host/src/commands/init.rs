@@ -3,22 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use ztc_protocol::Manifest;
-use ztc_protocol::message::{
-    Diagnostic, GetInputs, GetInputsParams, InputPrompt, Validate, ValidateParams,
-};
 
 use crate::adapter::{Discovery, Source, Supervisor};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::platform::{Partial, Platform, Plugin, answers};
-use crate::secrets::Reference;
-use crate::ui::table::table;
 use crate::wizard::files::{self, Files};
+use crate::wizard::running::{Interrupts, Running};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::twin::Twin;
-use crate::wizard::{Adapters, Draft, Group, Session, Stop, document, groups};
+use crate::wizard::{Draft, Group, Session, Stop, document, groups, summary};
 
 /// Options of `ztc init`.
 #[derive(Debug, clap::Args)]
@@ -180,10 +176,7 @@ async fn converse(
         context,
         manifests: &manifests,
         groups: &groups,
-        running: Running {
-            supervisor,
-            end: tokio::sync::Mutex::new(end),
-        },
+        running: Running::new(supervisor, end),
     };
     let draft = match is_twin {
         true => wizard.twin(start).await?,
@@ -353,7 +346,7 @@ fn finish(
     let is_new = document::value(before) != document::value(draft)
         || !context.repository.platform().exists();
     ui.say("");
-    ui.say(table(&["ADAPTER", "INPUT", "VALUE"], &summary(draft)));
+    ui.say(summary::text(draft));
     ui.say("");
     match is_new {
         true if files::write(&context.repository, draft)? => {
@@ -368,7 +361,7 @@ fn finish(
         false => ui.done("`platform.yaml` has every answer already and stays as it is"),
     }
     files::forget(&context.repository)?;
-    let missing = missing_bundles(context, draft, manifests);
+    let missing = summary::missing_bundles(&context.repository, draft, manifests);
     if !missing.is_empty() {
         ui.next(
             "ztc secrets generate",
@@ -380,61 +373,6 @@ fn finish(
         ui.json(&json!({ "platform": document::value(draft), "written": is_new, "missing_bundles": missing }));
     }
     Ok(Exit::Done)
-}
-
-fn summary(draft: &Draft) -> Vec<Vec<String>> {
-    let mut rows = vec![vec![
-        String::new(),
-        "environment".to_owned(),
-        draft.environment.clone().unwrap_or_default(),
-    ]];
-    for section in &draft.sections {
-        for (index, (key, value)) in section.config.iter().enumerate() {
-            let name = if index == 0 {
-                section.name.clone()
-            } else {
-                String::new()
-            };
-            rows.push(vec![name, key.clone(), shown(value)]);
-        }
-    }
-    rows
-}
-
-fn shown(value: &Value) -> String {
-    if let Ok(reference) = Reference::parse(value) {
-        return reference.to_string();
-    }
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            let named = items
-                .iter()
-                .map(|item| item.get("name").and_then(Value::as_str).unwrap_or("…"));
-            format!("{}: {}", items.len(), named.collect::<Vec<_>>().join(", "))
-        }
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    };
-    crate::platform::words::short(&text)
-}
-
-/// Returns the bundles of secrets that the adapters declare and that do not exist yet.
-fn missing_bundles(
-    context: &Context,
-    draft: &Draft,
-    manifests: &BTreeMap<String, Manifest>,
-) -> Vec<String> {
-    let bundles = draft
-        .sections
-        .iter()
-        .filter_map(|section| manifests.get(&section.adapter))
-        .flat_map(|manifest| &manifest.bundles);
-    let names = bundles.map(|bundle| format!("secrets/{}.yaml", bundle.name));
-    names
-        .filter(|name| !context.repository.root().join(name).exists())
-        .map(|name| format!("`{name}`"))
-        .collect()
 }
 
 fn ended(stop: Stop, kept: bool) -> Failure {
@@ -449,83 +387,5 @@ fn ended(stop: Stop, kept: bool) -> Failure {
             Failure::new(Exit::Interrupted, "interrupted; nothing was changed")
                 .help("start again with the same command")
         }
-    }
-}
-
-/// Signals that ask to end. While it lives they do not end the program, so that the terminal is put back first.
-struct Interrupts {
-    signals: Vec<tokio::signal::unix::Signal>,
-}
-
-impl Interrupts {
-    fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let signals: std::io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
-        signals
-            .map(|signals| Self { signals })
-            .map_err(|error| Failure::failed("failed to listen for signals").detail(error))
-    }
-
-    /// Waits for a future, or for a signal.
-    async fn or<T>(&mut self, future: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|task| {
-            match self
-                .signals
-                .iter_mut()
-                .any(|signal| signal.poll_recv(task).is_ready())
-            {
-                true => std::task::Poll::Ready(Err(Stop::Interrupted)),
-                false => future.as_mut().poll(task),
-            }
-        })
-        .await
-    }
-}
-
-/// The running adapters.
-struct Running<'a> {
-    supervisor: &'a Supervisor,
-    end: tokio::sync::Mutex<&'a mut Interrupts>,
-}
-
-impl Adapters for Running<'_> {
-    async fn inputs(
-        &self,
-        adapter: &str,
-        params: GetInputsParams,
-    ) -> Result<Vec<InputPrompt>, Stop> {
-        let asked = async {
-            Ok(self
-                .supervisor
-                .start(adapter)
-                .await?
-                .call::<GetInputs>(params)
-                .await?
-                .inputs)
-        };
-        self.end.lock().await.or(asked).await
-    }
-
-    async fn validate(
-        &self,
-        adapter: &str,
-        params: ValidateParams,
-    ) -> Result<Vec<Diagnostic>, Stop> {
-        let asked = async {
-            Ok(self
-                .supervisor
-                .start(adapter)
-                .await?
-                .call::<Validate>(params)
-                .await?
-                .diagnostics)
-        };
-        self.end.lock().await.or(asked).await
     }
 }

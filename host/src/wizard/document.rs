@@ -195,7 +195,7 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                quoted.push_str(&format!("\\U{:08X}", u32::from(c)))
+                quoted.push_str(&format!("\\U{:08X}", u32::from(c)));
             }
             c => quoted.push(c),
         }

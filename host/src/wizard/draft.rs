@@ -68,7 +68,7 @@ impl Draft {
                 .find(|known| known.name == section.name)
             {
                 Some(known) if known.adapter == section.adapter => {
-                    known.config.extend(section.config)
+                    known.config.extend(section.config);
                 }
                 Some(known) => *known = section,
                 None => self.sections.push(section),
@@ -312,7 +312,7 @@ fn remove(value: &mut Value, pointer: &str) {
     };
     match value.pointer_mut(parent) {
         Some(Value::Object(object)) => {
-            drop(object.shift_remove(&key.replace("~1", "/").replace("~0", "~")))
+            drop(object.shift_remove(&key.replace("~1", "/").replace("~0", "~")));
         }
         Some(Value::Array(items)) => {
             if let Some(item) = key
