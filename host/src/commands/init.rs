@@ -143,7 +143,7 @@ fn resumed(context: &Context) -> Result<(Draft, Option<Partial>), Failure> {
 
 /// Asks whether the answers of an interrupted wizard are taken up.
 fn offered(context: &Context) -> Result<(Draft, Option<Partial>), Failure> {
-    let prompt = "Go on with the answers of the wizard that was interrupted?";
+    let prompt = "Go on with the wizard that was interrupted?";
     match Terminal::new(context.ui.clone())
         .yes(prompt, true)
         .map_err(|stop| ended(stop, false))?
@@ -365,7 +365,7 @@ fn finish(
     if !missing.is_empty() {
         ui.next(
             "ztc secrets generate",
-            &format!("makes {}", missing.join(" and ")),
+            &format!("makes `{}`", missing.join("` and `")),
         );
     }
     ui.next("ztc render", "makes all artifacts from it");

@@ -67,6 +67,5 @@ pub(crate) fn missing_bundles(
     let names = bundles.map(|bundle| format!("secrets/{}.yaml", bundle.name));
     names
         .filter(|name| !repository.root().join(name).exists())
-        .map(|name| format!("`{name}`"))
         .collect()
 }

@@ -26,6 +26,12 @@ impl Terminal {
         }
     }
 
+    /// Breaks a text into lines that fit, indented.
+    fn lines(&self, text: &str) -> Vec<String> {
+        let lines = wrapped(text, self.prompts.width().saturating_sub(4));
+        lines.into_iter().map(|line| format!("  {line}")).collect()
+    }
+
     /// Asks for yes or no outside of the answers.
     pub fn yes(&mut self, prompt: &str, default: bool) -> Result<bool, Stop> {
         self.prompts.confirm(prompt, Some(default)).map_err(stop)
@@ -62,17 +68,9 @@ impl Prompter for Terminal {
         // Help stands once above a question, also where it is asked again or in parts.
         if question.help.is_some() && self.help != question.help {
             self.ui.say("");
-            for line in wrapped(
-                question.help.as_deref().unwrap_or_default(),
-                self.prompts.width().saturating_sub(4),
-            ) {
-                self.ui.say(
-                    self.ui
-                        .style()
-                        .dim()
-                        .apply_to(format!("  {line}"))
-                        .to_string(),
-                );
+            for line in self.lines(question.help.as_deref().unwrap_or_default()) {
+                self.ui
+                    .say(self.ui.style().dim().apply_to(line).to_string());
             }
         }
         self.help.clone_from(&question.help);
@@ -140,15 +138,26 @@ impl Prompter for Terminal {
     fn heading(&mut self, title: &str, about: &str) {
         self.help = None;
         self.ui.say("");
-        self.ui.say(format!(
-            "{}  {}",
-            self.ui.style().bold().underlined().apply_to(title),
-            self.ui.style().dim().apply_to(about)
-        ));
+        self.ui.say(
+            self.ui
+                .style()
+                .bold()
+                .underlined()
+                .apply_to(title)
+                .to_string(),
+        );
+        for line in self.lines(about) {
+            self.ui
+                .say(self.ui.style().dim().apply_to(line).to_string());
+        }
     }
 
     fn note(&mut self, text: &str) {
-        self.ui.say(format!("  {text}"));
+        // What is indented already is laid out already.
+        match text.starts_with(' ') {
+            true => self.ui.say(format!("  {text}")),
+            false => self.lines(text).iter().for_each(|line| self.ui.say(line)),
+        }
     }
 }
 

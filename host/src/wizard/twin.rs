@@ -41,7 +41,11 @@ impl Twin {
     }
 
     /// Fails where an answer is missing or wrong; otherwise says what was noted on the way. Warnings are always said.
-    pub fn verdict(self) -> Result<(), Failure> {
+    pub fn verdict(mut self) -> Result<(), Failure> {
+        // In the order of the file; what has no place comes last.
+        self.findings.sort_by(|a, b| {
+            (a.location.is_none(), &a.location).cmp(&(b.location.is_none(), &b.location))
+        });
         let (errors, warnings): (Vec<_>, Vec<_>) = self
             .findings
             .into_iter()
