@@ -263,7 +263,8 @@ fn until_stage_starts(environment: &TestEnv, stage: &str) -> std::process::Child
             return child;
         }
     }
-    panic!("`{stage}` never started");
+    let output = child.wait_with_output().unwrap();
+    panic!("`{stage}` never started: {output:?}");
 }
 
 #[test]

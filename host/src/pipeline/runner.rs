@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use ztc_protocol::stage::Retry;
 
+use crate::atomic;
 use crate::error::Failure;
 use crate::lock::Lock;
 use crate::mask::Mask;
@@ -26,7 +27,6 @@ use crate::pipeline::scheduler::{End, Queue};
 use crate::pipeline::state::RunState;
 use crate::pipeline::tasks::Tasks;
 use crate::secrets::bundle::{self, Bundle};
-use crate::secrets::private;
 
 /// The longest wait before another attempt, in seconds.
 const LONGEST_BACKOFF: u32 = 60;
@@ -120,7 +120,7 @@ impl Runner {
             site.repository.state(&site.environment),
             site.repository.secrets(),
         ] {
-            private::directory(&directory)?;
+            atomic::private_directory(&directory)?;
         }
         let last = journal::runs(&site.repository)?.pop().unwrap_or_default();
         let journal = Journal::create(&site.repository, &journal::new_run(&last))?;

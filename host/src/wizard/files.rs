@@ -2,14 +2,13 @@
 //!
 //! A secret's value goes into `secrets/<name>` and nowhere else, and not before `.gitignore` names that directory.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::mask::Mask;
 use crate::paths::Repository;
-use crate::secrets::git::IGNORED;
-use crate::secrets::private::{self, Existing};
+use crate::secrets::git;
 use crate::wizard::prompter::World;
 use crate::wizard::{Draft, document};
 use crate::yaml::YamlError;
@@ -46,8 +45,8 @@ impl World for Files {
         if !self.keeps {
             return Ok(());
         }
-        ignore(&self.repository)?;
-        private::write(
+        git::ensure_ignored(&self.repository)?;
+        atomic::private(
             &kept(&self.repository),
             text(document::write_answers(draft))?.as_bytes(),
             Existing::Replace,
@@ -55,9 +54,9 @@ impl World for Files {
     }
 
     fn store(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        ignore(&self.repository)?;
+        git::ensure_ignored(&self.repository)?;
         self.mask.add(name, value);
-        private::write(
+        atomic::private(
             &self.repository.secrets().join(name),
             value.as_bytes(),
             Existing::Replace,
@@ -108,66 +107,21 @@ pub fn has_newer_answers(repository: &Repository) -> bool {
 
 /// Writes `platform.yaml` and keeps the one that it takes the place of. Returns whether there was one.
 pub fn write(repository: &Repository, draft: &Draft) -> Result<bool, Failure> {
-    ignore(repository)?;
+    git::ensure_ignored(repository)?;
     // A link stays a link.
     let path =
         std::fs::canonicalize(repository.platform()).unwrap_or_else(|_| repository.platform());
     let replaces = path.exists();
     if replaces {
         let old = std::fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
-        private::write(&previous(repository), &old, Existing::Replace)?;
+        atomic::private(&previous(repository), &old, Existing::Replace)?;
     }
-    public(&path, &text(document::write(draft))?)?;
+    atomic::public(&path, &text(document::write(draft))?)?;
     Ok(replaces)
-}
-
-/// Adds the lines to `.gitignore` that it lacks.
-fn ignore(repository: &Repository) -> Result<(), Failure> {
-    let path = repository.root().join(".gitignore");
-    let old = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::io("read", path, &error));
-        }
-        text => text.unwrap_or_default(),
-    };
-    let bare = |line: &str| line.trim().trim_matches('/').to_owned();
-    let missing: Vec<&str> = IGNORED
-        .into_iter()
-        .filter(|wanted| !old.lines().any(|line| bare(line) == bare(wanted)))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let gap = if old.is_empty() || old.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
-    public(&path, &format!("{old}{gap}{}\n", missing.join("\n")))
 }
 
 fn text(written: Result<String, YamlError>) -> Result<String, Failure> {
     written.map_err(|error| Failure::failed("failed to write the answers as YAML").detail(error))
-}
-
-/// Writes a file that everybody may read, in one step.
-fn public(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let fail = |error: std::io::Error| Failure::io("write", path, &error);
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mode =
-        std::fs::metadata(path).map_or(0o666, |metadata| metadata.permissions().mode() & 0o777);
-    let mut file = tempfile::Builder::new()
-        .prefix(".ztc-")
-        .permissions(std::fs::Permissions::from_mode(mode))
-        .tempfile_in(parent)
-        .map_err(fail)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(fail)?;
-    file.persist(path)
-        .map(drop)
-        .map_err(|error| fail(error.error))
 }
 
 #[cfg(test)]
@@ -178,29 +132,6 @@ mod tests {
 
     fn read(path: PathBuf) -> String {
         std::fs::read_to_string(path).unwrap()
-    }
-
-    #[test]
-    fn gitignore_gets_only_the_lines_that_it_lacks() {
-        let directory = tempfile::tempdir().unwrap();
-        let repository = Repository::at(directory.path());
-        let path = directory.path().join(".gitignore");
-        for (before, after) in [
-            (None, "/secrets/\n/.zerotouch-cache/\n"),
-            (Some("target"), "target\n/secrets/\n/.zerotouch-cache/\n"),
-            (Some("secrets/\r\n"), "secrets/\r\n/.zerotouch-cache/\n"),
-            (
-                Some("/.zerotouch-cache\n/secrets/\n"),
-                "/.zerotouch-cache\n/secrets/\n",
-            ),
-        ] {
-            match before {
-                Some(text) => std::fs::write(&path, text).unwrap(),
-                None => drop(std::fs::remove_file(&path)),
-            }
-            ignore(&repository).unwrap();
-            assert_eq!(read(path.clone()), after);
-        }
     }
 
     #[test]
