@@ -18,6 +18,7 @@ pub mod wizard;
 
 pub mod digest;
 pub mod error;
+mod jq;
 pub mod mask;
 pub mod paths;
 pub mod process;

@@ -66,6 +66,12 @@ impl Mask {
         bytes
     }
 
+    /// Returns all values, for a stream that searches for them itself.
+    pub(crate) fn values(&self) -> Vec<String> {
+        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        values.iter().map(|(_, value)| value.clone()).collect()
+    }
+
     /// Returns the name of a secret whose value is in the bytes.
     pub fn leak(&self, bytes: &[u8]) -> Option<String> {
         let values = self

@@ -84,3 +84,28 @@ pub async fn run(
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
+
+#[cfg(unix)]
+pub use rustix::process::Signal;
+
+/// Sends a signal to a program's whole process group, while the program has not ended.
+#[cfg(unix)]
+pub fn signal_group(child: &tokio::process::Child, signal: Signal) {
+    if let Some(group) = child.id().and_then(group) {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+/// Kills whatever a program that ended left in its process group. `id` is the program's process id, asked for before it ended. Some
+/// process of the group must still live: it keeps the number from going to another group.
+#[cfg(unix)]
+pub fn kill_group(id: u32) {
+    if let Some(group) = group(id) {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
+
+#[cfg(unix)]
+fn group(id: u32) -> Option<rustix::process::Pid> {
+    i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
+}

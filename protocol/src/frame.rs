@@ -2,7 +2,9 @@
 //!
 //! Framing: one JSON object per line, UTF-8, `\n` at the end; a byte order mark, a `\r` before the `\n` and blank lines are forgiven.
 
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What a line turned out to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,21 +50,58 @@ pub fn classify(line: &[u8]) -> Frame {
     if std::str::from_utf8(line).is_err() {
         return Frame::Stray("not UTF-8");
     }
-    let Ok(Value::Object(mut object)) = serde_json::from_slice::<Value>(line) else {
+    let Some(Envelope {
+        id,
+        method,
+        params,
+        result,
+        error,
+    }) = envelope(line)
+    else {
         return Frame::Stray("not a JSON object");
     };
-    let id = object.remove("id");
-    match (object.remove("method"), id) {
+    let is_answer = result.is_some() || error.is_some();
+    match (method.map(value), id.map(value)) {
         (Some(Value::String(method)), Some(id)) => Frame::Request { id, method },
         (Some(Value::String(method)), None) => Frame::Notification {
             method,
-            params: object.remove("params").unwrap_or(Value::Null),
+            params: params.map_or(Value::Null, value),
         },
-        (None, Some(id)) if object.contains_key("result") || object.contains_key("error") => {
-            Frame::Response { id }
-        }
+        (None, Some(id)) if is_answer => Frame::Response { id },
         _ => Frame::Stray("neither a request, a notification nor a response"),
     }
+}
+
+/// The parts of a message as they stand in the line: a result of many megabytes is passed over, not read.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// Reads a value that is there, even if it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+fn envelope(line: &[u8]) -> Option<Envelope<'_>> {
+    // An array would do for a struct, too.
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    serde_json::from_slice(line).ok()
+}
+
+fn value(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -95,6 +134,14 @@ mod tests {
         check(
             br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#,
             &Frame::Response { id: Value::Null },
+        );
+        check(
+            br#"{"id":3,"result":null}"#,
+            &Frame::Response { id: json!(3) },
+        );
+        check(
+            br#"{"id":3,"method":7}"#,
+            &Frame::Stray("neither a request, a notification nor a response"),
         );
         check(
             br#"{"id":"a","result":{}}"#,

@@ -108,8 +108,10 @@ pub struct Item {
     /// What people call it; unique in the stage.
     pub name: String,
     /// Merged over the script's context data.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub context: Map<String, Value>,
     /// Files for this item, see [`Script::files`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
 

@@ -52,11 +52,8 @@ pub(crate) fn arguments(name: &str) -> Vec<String> {
     ]
 }
 
-/// Runs this program as one of its adapters where it was started as one. `arguments` are those after the program's name.
+/// Runs this program as one of its adapters: `<name> <the adapter's arguments>`.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
-    if arguments.next()? != ARGUMENT {
-        return None;
-    }
     let adapter = find(arguments.next()?.to_str()?)?;
     Some((adapter.serve)(arguments.collect()))
 }

@@ -42,7 +42,7 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn log(&self, level: &str, message: &str);
     /// What a long call is doing, now and then.
     fn progress(&self, message: &str);
-    /// Something that the protocol does not allow and that was ignored: what it was and an excerpt.
+    /// Something that the protocol does not allow and that was ignored: what it did and an excerpt.
     fn offense(&self, what: &str, excerpt: &str);
 }
 
@@ -297,7 +297,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> TransportReceiverT for Receiver<R> {
             match self.input.read(&mut self.chunk).await {
                 Ok(0) | Err(_) => {
                     if let Some(half) = self.lines.rest() {
-                        self.offense("half a line at the end", &half.bytes);
+                        self.offense("ended in the middle of a line", &half.bytes);
                     }
                     return Err(Closed);
                 }
@@ -311,7 +311,7 @@ impl<R> Receiver<R> {
     /// Returns the line where it answers a request that waits; deals with everything else.
     fn sift(&self, line: Line) -> Option<Vec<u8>> {
         if !line.whole {
-            self.offense("a line that is longer than 32 MiB", &line.bytes);
+            self.offense("wrote a line that is longer than 32 MiB", &line.bytes);
             return None;
         }
         match frame::classify(&line.bytes) {
@@ -319,14 +319,17 @@ impl<R> Receiver<R> {
             Frame::Response { id } => return self.response(&id, line.bytes),
             Frame::Notification { method, params } => self.notification(&method, params),
             Frame::Request { id, method } => {
-                self.offense("a request; an adapter asks nothing", &line.bytes);
+                self.offense(
+                    "sent a request, but requests go from ztc to adapters only",
+                    &line.bytes,
+                );
                 let error = json!({ "code": i32::from(ErrorCode::MethodNotFound),
                     "message": format!("ztc has no method `{method}`: requests go from host to adapter only") });
                 let _ = self
                     .outbox
                     .try_send(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string());
             }
-            Frame::Stray(why) => self.offense(&format!("a line that is {why}"), &line.bytes),
+            Frame::Stray(why) => self.offense(&format!("wrote a line that is {why}"), &line.bytes),
         }
         None
     }
@@ -337,9 +340,9 @@ impl<R> Receiver<R> {
             .filter(|number| self.shared.pending().remove(number));
         let Some(number) = number else {
             let what = if id.is_null() {
-                "an answer whose id is `null`"
+                "sent an answer whose id is `null`"
             } else {
-                "an answer that nothing waits for"
+                "sent an answer that nothing waits for"
             };
             self.offense(what, &line);
             return None;

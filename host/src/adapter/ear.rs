@@ -66,12 +66,9 @@ impl Listener for Ear {
         let mut offenses = self.offenses.lock().unwrap_or_else(PoisonError::into_inner);
         // The first one is worth a warning; a flood of them is not worth a flood.
         if offenses.is_empty() {
-            let message = format!(
-                "adapter `{}` wrote {what} to stdout; ignored: `{excerpt}`",
-                self.name
-            );
-            self.ui
-                .finding(&Finding::warning(message).help("it should print to stderr"));
+            let message = format!("adapter `{}` {what}; ignored: `{excerpt}`", self.name);
+            let help = "only messages belong on an adapter's stdout, everything else on stderr";
+            self.ui.finding(&Finding::warning(message).help(help));
         }
         if offenses.len() == OFFENSES {
             offenses.pop_front();

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! discovery ─► Candidate ─► process ─► connection ─► supervisor ─► Adapter::call
+//!                             guard        ear
 //! ```
+//!
+//! `process` alone starts adapters; `connection` alone speaks JSON-RPC; `report` has the words for everything that goes wrong.
 
 use std::path::PathBuf;
 
@@ -52,6 +55,7 @@ pub(crate) mod builtin;
 mod connection;
 pub mod discovery;
 mod ear;
+mod guard;
 mod limits;
 pub(crate) mod process;
 mod report;
@@ -59,3 +63,17 @@ pub mod supervisor;
 
 pub use discovery::Discovery;
 pub use supervisor::{Adapter, Supervisor};
+
+/// Runs this program as an adapter or as their guard where it was started as one. `arguments` are those after the program's name.
+pub(crate) fn run_as_part(
+    mut arguments: impl Iterator<Item = std::ffi::OsString>,
+) -> Option<std::process::ExitCode> {
+    let part = arguments.next()?;
+    if part == builtin::ARGUMENT {
+        builtin::run(arguments)
+    } else if part == guard::ARGUMENT {
+        Some(guard::run(std::io::stdin().lock()))
+    } else {
+        None
+    }
+}

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use ztc_protocol::GROUP_VARIABLE;
 use ztc_protocol::lines::LineBuffer;
 
+use crate::adapter::guard::Guard;
 use crate::adapter::{Candidate, report};
 use crate::error::Failure;
 use crate::process;
@@ -56,6 +57,7 @@ pub(crate) struct Started {
 pub(crate) fn start(
     candidate: &Candidate,
     variables: &[(String, String)],
+    guard: Option<Arc<Guard>>,
 ) -> Result<Started, Failure> {
     let scratch = tempfile::Builder::new().prefix("ztc-adapter-").tempdir();
     let scratch = scratch
@@ -78,7 +80,7 @@ pub(crate) fn start(
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     Ok(Started {
-        process: Process::watch(child, scratch),
+        process: Process::watch(child, scratch, guard),
         stdin,
         stdout,
     })
@@ -104,8 +106,12 @@ pub(crate) fn run_in_terminal(
 }
 
 impl Process {
-    fn watch(mut child: Child, scratch: TempDir) -> Self {
+    fn watch(mut child: Child, scratch: TempDir, guard: Option<Arc<Guard>>) -> Self {
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let guarded = guard.zip(group);
+        if let Some((guard, group)) = &guarded {
+            guard.watch(*group, scratch.path());
+        }
         let stderr = Arc::new(Mutex::default());
         let reader = child
             .stderr
@@ -120,6 +126,9 @@ impl Process {
             let after = started.elapsed();
             // At once: the group's number can serve somebody else when all its members are gone.
             signal(group, Signal::KILL);
+            if let Some((guard, group)) = guarded {
+                guard.forget(group);
+            }
             if let Some(mut reader) = reader
                 && timeout(DRAIN, &mut reader).await.is_err()
             {
@@ -213,6 +222,9 @@ async fn keep(mut pipe: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>) {
     let mut chunk = vec![0; 16 * 1024];
     let add = |bytes: &[u8]| {
         let line = String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if line.is_empty() {
+            return;
+        }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == LINES {
             kept.pop_front();

@@ -44,7 +44,7 @@ impl Scene {
             CallError::Gone => return self.crash(),
             CallError::Form(error) => {
                 return self.bug(format!(
-                    "adapter `{name}` answered `{method}` in a form that it does not have: {error}"
+                    "adapter `{name}` answered `{method}` with a result of the wrong form: {error}"
                 ));
             }
             CallError::TooLong(bytes) => {
@@ -156,7 +156,7 @@ impl Scene {
             ))
             .detail(format!("after: {}", short(self.lasted)));
         for (title, lines) in [
-            ("on stdout, where only messages may be:", &self.offenses),
+            ("what it did beside answering:", &self.offenses),
             ("last lines of its stderr:", &self.stderr),
         ] {
             if !lines.is_empty() {

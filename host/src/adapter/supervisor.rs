@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
@@ -15,6 +15,7 @@ use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
 use crate::adapter::connection::{CallError, Connection, Listener};
 use crate::adapter::ear::Ear;
+use crate::adapter::guard::Guard;
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Process};
 use crate::adapter::report::{self, Scene};
@@ -35,6 +36,7 @@ pub struct Supervisor {
     discovery: Arc<Discovery>,
     ui: Ui,
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
+    guard: Arc<OnceLock<Option<Arc<Guard>>>>,
 }
 
 type Cell = Arc<OnceCell<Arc<Adapter>>>;
@@ -46,6 +48,7 @@ impl Supervisor {
             discovery: Arc::new(discovery),
             ui,
             running: Arc::default(),
+            guard: Arc::default(),
         }
     }
 
@@ -108,12 +111,17 @@ impl Supervisor {
 
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
         let candidate = self.discovery.find(name)?;
+        // A built-in ends with its host; others are watched.
+        let guard = match candidate.source {
+            Source::BuiltIn => None,
+            _ => self.guard.get_or_init(Guard::start).clone(),
+        };
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
         let variables = known
             .map(|adapter| granted(&(adapter.manifest)()))
             .unwrap_or_default();
-        let adapter = Adapter::start(&candidate, &variables, &self.ui).await?;
+        let adapter = Adapter::start(&candidate, &variables, &self.ui, guard.clone()).await?;
         let wanted = granted(&adapter.manifest);
         if wanted == variables {
             return Ok(Arc::new(adapter));
@@ -121,7 +129,7 @@ impl Supervisor {
         // What another adapter wants to see is known only now; where the operator has set some of it, the adapter starts anew with that.
         adapter.end().await;
         Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, &self.ui).await?,
+            Adapter::start(&candidate, &wanted, &self.ui, guard).await?,
         ))
     }
 }
@@ -189,8 +197,9 @@ impl Adapter {
         candidate: &Candidate,
         variables: &[(String, String)],
         ui: &Ui,
+        guard: Option<Arc<Guard>>,
     ) -> Result<Self, Failure> {
-        let link = Link::open(candidate, variables, ui)?;
+        let link = Link::open(candidate, variables, ui, guard)?;
         let params = InitializeParams {
             protocols: vec![PROTOCOL],
             host: Peer {
@@ -260,13 +269,14 @@ impl Link {
         candidate: &Candidate,
         variables: &[(String, String)],
         ui: &Ui,
+        guard: Option<Arc<Guard>>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let process::Started {
             process,
             stdin,
             stdout,
-        } = process::start(candidate, variables)?;
+        } = process::start(candidate, variables, guard)?;
         let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
         let connection = Connection::open(stdout, stdin, Arc::clone(&ear) as Arc<dyn Listener>);
         Ok(Self {

@@ -20,9 +20,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::adapter::builtin;
+use crate::adapter;
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Exit, Failure};
+use crate::jq;
 use crate::mask::Mask;
 use crate::paths::{Machine, Repository};
 use crate::ui::{Loudness, Ui};
@@ -37,8 +38,11 @@ pub(crate) struct Context {
 
 /// Runs the program: an adapter or helper of its own where it was started as one, else the command line.
 pub fn main() -> ExitCode {
-    if let Some(code) = builtin::run(std::env::args_os().skip(1)) {
+    if let Some(code) = adapter::run_as_part(std::env::args_os().skip(1)) {
         return code;
+    }
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == jq::ARGUMENT) {
+        return jq::main(std::env::args_os().skip(2).map(|argument| argument.to_string_lossy().into_owned()));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

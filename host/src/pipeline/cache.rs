@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, Success, VERSION};
+use crate::pipeline::journal;
 use crate::pipeline::state::RunState;
 use crate::pipeline::why::Unfinished;
-use crate::pipeline::{files, journal};
+use crate::secrets::private::{self, Existing};
 
 /// What is known of all tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,11 +79,13 @@ impl Cache {
 
     /// Writes the file.
     pub fn save(&self, repository: &Repository, environment: &str) -> Result<(), Failure> {
-        let path = Self::path(repository, environment);
         let text = serde_json::to_vec(self)
             .map_err(|error| Failure::failed("failed to write the stage cache").detail(error))?;
-        files::write_atomically(&path, &text)
-            .map_err(|error| Failure::io("write", repository.display(&path), &error))
+        private::write(
+            &Self::path(repository, environment),
+            &text,
+            Existing::Replace,
+        )
     }
 
     fn add_run(&mut self, environment: &str, records: &[Record]) {

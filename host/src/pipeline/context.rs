@@ -135,6 +135,15 @@ pub fn quoted(text: &str) -> Option<String> {
     (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', r"'\''")))
 }
 
+/// Quotes a word for people to type: as it is where no shell would change it.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    match quoted(text) {
+        Some(quoted) if text.is_empty() || !text.chars().all(plain) => quoted,
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

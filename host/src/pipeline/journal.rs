@@ -13,6 +13,7 @@ use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, VERSION};
 use crate::pipeline::files;
 use crate::pipeline::state::RunState;
+use crate::secrets::private;
 
 /// The directory of a run.
 pub fn directory(repository: &Repository, run: &str) -> PathBuf {
@@ -117,9 +118,9 @@ impl Journal {
     /// Begins the journal of a new run.
     pub fn create(repository: &Repository, run: &str) -> Result<Self, Failure> {
         let path = path(repository, run);
+        private::directory(&directory(repository, run))?;
         let create = || {
             let directory = directory(repository, run);
-            files::private_directory(&directory)?;
             let file = files::append(&path)?;
             File::open(&directory)?.sync_all()?;
             File::open(repository.runs())?.sync_all()?;

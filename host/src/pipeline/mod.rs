@@ -4,11 +4,12 @@
 //! stages of all adapters ─► file::compose ─► bootstrap/pipeline/<env>.yaml ─► plan ─► scheduler ─► runner ─► journal, cache, events
 //! ```
 
+pub mod attempt;
 pub mod cache;
 mod compose;
 pub mod context;
-pub mod event;
 pub mod eject;
+pub mod event;
 pub mod file;
 mod files;
 pub mod fingerprint;
@@ -18,6 +19,10 @@ mod names;
 pub mod order;
 pub mod output;
 pub mod plan;
+pub mod prepared;
+pub mod private;
+pub mod run_lock;
+pub mod runner;
 pub mod scheduler;
 pub mod state;
 pub mod tasks;

@@ -225,7 +225,9 @@ impl RunState {
         };
         match () {
             () if failed(true) => Outcome::Failed,
-            () if self.interrupted => Outcome::Interrupted,
+            () if self.interrupted && !self.phases.iter().all(Phase::is_settled) => {
+                Outcome::Interrupted
+            }
             () if failed(false) => Outcome::Degraded,
             () => Outcome::Succeeded,
         }
@@ -241,6 +243,14 @@ impl Phase {
     /// Whether it ended, one way or another.
     pub fn is_over(&self) -> bool {
         !self.is_busy() && *self != Self::Pending
+    }
+
+    /// Whether nothing is left to do: it was done, skipped, or failed for good.
+    pub fn is_settled(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded { .. } | Self::Skipped { .. } | Self::Failed { .. }
+        )
     }
 
     /// The word for people.

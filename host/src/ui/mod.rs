@@ -4,6 +4,7 @@
 
 pub mod failure;
 pub mod prompt;
+pub mod run;
 pub mod table;
 
 use std::io::{self, IsTerminal, Write};

@@ -47,7 +47,19 @@ pub(super) fn check(
         );
         labels_and_taints(node, &place, findings);
     }
+    loopback(addresses.keys(), findings);
     roles(config, findings);
+}
+
+/// Loopback addresses are said once, however many there are.
+fn loopback<'a>(mut addresses: impl Iterator<Item = &'a IpAddr>, findings: &mut Findings) {
+    if let Some(address) = addresses.find(|address| address.is_loopback()) {
+        let message = format!(
+            "`{address}` is an address of this machine itself, which is right only for a simulation"
+        );
+        let help = "give the address at which each machine is reached";
+        findings.warn("/nodes".to_owned(), message, help);
+    }
 }
 
 fn name<'a>(
@@ -98,15 +110,6 @@ fn address(node: &Node, place: &str, findings: &mut Findings) -> Option<IpAddr> 
             "give the address that the machine is reached at",
         );
         return None;
-    }
-    if address.is_loopback() {
-        let message =
-            format!("`{ip}` is this machine itself, which is right only for a simulation");
-        findings.warn(
-            place,
-            message,
-            "give the address that the machine is reached at",
-        );
     }
     Some(address)
 }
@@ -241,7 +244,7 @@ mod tests {
                 "error /nodes/2/ip: `300.0.113.10` is not an IP address",
                 "error /nodes/3/name: `worker` stands for a group of nodes in `patches`, so no node can have this name",
                 "error /nodes/3/ip: `224.0.0.1` cannot be the address of a machine",
-                "warning /nodes/4/ip: `127.0.0.1` is this machine itself, which is right only for a simulation",
+                "warning /nodes: `127.0.0.1` is an address of this machine itself, which is right only for a simulation",
             ]
         );
     }

@@ -64,7 +64,10 @@ impl Peer {
     }
 
     async fn hear(&mut self) -> Value {
-        serde_json::from_str(&self.requests.next_line().await.unwrap().expect("a line")).unwrap()
+        let line = tokio::time::timeout(Duration::from_secs(10), self.requests.next_line())
+            .await
+            .expect("a line in time");
+        serde_json::from_str(&line.unwrap().expect("a line")).unwrap()
     }
 
     async fn say(&mut self, text: impl AsRef<[u8]>) {
@@ -104,19 +107,21 @@ async fn nothing_beside_an_answer_disturbs_it() {
     );
     assert_eq!(
         beside(b"Compiling foo\n").await,
-        ["a line that is not a JSON object: Compiling foo"]
+        ["wrote a line that is not a JSON object: Compiling foo"]
     );
     assert_eq!(
         beside(b"\xff\xfe\n").await,
-        ["a line that is not UTF-8: \u{fffd}\u{fffd}"]
+        ["wrote a line that is not UTF-8: \u{fffd}\u{fffd}"]
     );
     assert_eq!(
         beside(b"{\"id\":null,\"error\":{\"code\":-32700,\"message\":\"what?\"}}\n").await,
-        [r#"an answer whose id is `null`: {"id":null,"error":{"code":-32700,"message":"what?"}}"#]
+        [
+            r#"sent an answer whose id is `null`: {"id":null,"error":{"code":-32700,"message":"what?"}}"#
+        ]
     );
     assert_eq!(
         beside(b"{\"id\":999,\"result\":{}}\n").await,
-        [r#"an answer that nothing waits for: {"id":999,"result":{}}"#]
+        [r#"sent an answer that nothing waits for: {"id":999,"result":{}}"#]
     );
     assert_eq!(
         beside(b"{\"method\":\"$/log\",\"params\":{\"level\":\"info\",\"message\":\"hello\"}}\n")
@@ -139,7 +144,7 @@ async fn the_same_answer_twice_counts_once() {
     call.await.unwrap().unwrap();
     assert_eq!(
         peer.heard(),
-        [format!("an answer that nothing waits for: {ANSWER}")]
+        [format!("sent an answer that nothing waits for: {ANSWER}")]
     );
 }
 
@@ -234,5 +239,8 @@ async fn the_end_of_the_stream_ends_every_call() {
     for call in calls {
         assert!(matches!(call.await.unwrap(), Err(CallError::Gone)));
     }
-    assert_eq!(*ear.0.lock().unwrap(), ["half a line at the end: {\"half"]);
+    assert_eq!(
+        *ear.0.lock().unwrap(),
+        ["ended in the middle of a line: {\"half"]
+    );
 }

@@ -24,7 +24,7 @@ fn scene() -> Scene {
         lasted: Duration::from_millis(1234),
         status: Some(ExitStatus::from_raw(3 << 8)),
         stderr: vec!["loading".into(), "no such table".into()],
-        offenses: vec!["a line that is not a JSON object: Compiling".into()],
+        offenses: vec!["wrote a line that is not a JSON object: Compiling".into()],
     }
 }
 
@@ -47,8 +47,8 @@ fn a_crash_is_told_once_and_whole() {
         "error: adapter `bgp` exited with code 3 during `render`
   adapter: bgp 1.2.0, PATH, `/opt/bin/ztc-adapter-bgp`
   after: 1.2 s
-  on stdout, where only messages may be:
-    a line that is not a JSON object: Compiling
+  what it did beside answering:
+    wrote a line that is not a JSON object: Compiling
   last lines of its stderr:
     loading
     no such table

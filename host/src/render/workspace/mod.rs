@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use difference::Changes;
 use disk::{Disk, is_directory};
-use journal::{Journal, Move, Place};
+use journal::{Journal, Place};
 
 use crate::error::Failure;
 use crate::paths::Repository;

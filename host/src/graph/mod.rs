@@ -1,7 +1,9 @@
 //! Directed graphs, as small pure functions: waves of what can go at the same time, and the shortest cycle where there is one.
 //!
 //! A graph is a list: the entry of a node holds the nodes that it needs. Nodes are numbers from 0; callers keep the names.
-//! Nothing here knows what a node stands for.
+//! Nothing here knows what a node stands for. [`picture`] draws graphs whose nodes have labels.
+
+pub mod picture;
 
 use std::collections::VecDeque;
 

@@ -1,0 +1,89 @@
+//! The private directory of one attempt, `ztc-secure-*`: script, context and filled-in files, written just before and removed right after.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::Failure;
+use crate::pipeline::{context, files};
+use crate::secrets::private::directory;
+use crate::secrets::secure_dir::SecureDir;
+
+/// The directory; removed when dropped.
+pub struct Private {
+    directory: SecureDir,
+    script: PathBuf,
+}
+
+impl Private {
+    /// Writes everything that an attempt reads. `script` is the file's name and its bytes.
+    pub fn create(
+        script: (&str, &[u8]),
+        context: &Map<String, Value>,
+        contents: &[(String, Vec<u8>)],
+    ) -> Result<Self, Failure> {
+        let secure = SecureDir::new()?;
+        let scripts = secure.path().join("script");
+        let private = Self {
+            script: scripts.join(script.0),
+            directory: secure,
+        };
+        directory(&scripts)?;
+        let shell = context::shell(context)
+            .map_err(|why| Failure::invalid(format!("the context does not fit bash: {why}")))?;
+        private.write(&private.script, script.1)?;
+        private.write(
+            &private.context_file(),
+            Value::Object(context.clone()).to_string().as_bytes(),
+        )?;
+        private.write(&private.context_shell(), shell.as_bytes())?;
+        private.write(&private.guard(), guard(private.directory.path()).as_bytes())?;
+        let files = private.files();
+        directory(&files)?;
+        for (name, content) in contents {
+            private.write(&files.join(name), content)?;
+        }
+        Ok(private)
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> Result<(), Failure> {
+        files::write_private(path, content).map_err(|error| Failure::io("write", path, &error))
+    }
+
+    /// The script.
+    pub fn script(&self) -> &Path {
+        &self.script
+    }
+
+    /// `ZTC_CONTEXT_FILE`.
+    pub fn context_file(&self) -> PathBuf {
+        self.directory.path().join("context.json")
+    }
+
+    /// `ZTC_CONTEXT_SH`.
+    pub fn context_shell(&self) -> PathBuf {
+        self.directory.path().join("context.sh")
+    }
+
+    /// `ZTC_FILES_DIR`.
+    pub fn files(&self) -> PathBuf {
+        self.directory.path().join("files")
+    }
+
+    /// What bash reads before the script: see [`guard`].
+    pub fn guard(&self) -> PathBuf {
+        self.directory.path().join("guard.sh")
+    }
+}
+
+/// Writes what ends a stage when ztc itself is killed: a shell in the stage's process group that waits for the end of a pipe which only
+/// ztc holds, and then removes the private directory and kills the group. The script's own standard input is empty.
+fn guard(directory: &Path) -> String {
+    let directory = context::quoted(&directory.display().to_string()).unwrap_or_default();
+    format!(
+        "unset BASH_ENV\n\
+         exec 9<&0 </dev/null\n\
+         ( ( trap '' HUP INT TERM; read -r -u 9; [ -d {directory} ] && rm -rf -- {directory}; kill -KILL 0 ) >/dev/null 2>&1 & )\n\
+         exec 9<&-\n"
+    )
+}

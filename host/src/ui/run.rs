@@ -1,0 +1,352 @@
+//! How a run looks: a line for everything that ends, or with `--json` every record as it stands in the journal; and how its end reads.
+
+use std::path::Path;
+
+use crate::error::{Exit, Failure};
+use crate::pipeline::context::word;
+use crate::pipeline::event::{Event, Outcome, Record, TaskFailure};
+use crate::pipeline::runner::Told;
+use crate::pipeline::state::{Phase, RunState};
+use crate::ui::Ui;
+use crate::ui::table::table;
+
+/// Shows a run while it goes on.
+pub struct RunView {
+    ui: Ui,
+    over: usize,
+}
+
+impl RunView {
+    /// Shows nothing yet.
+    pub fn new(ui: &Ui) -> Self {
+        Self {
+            ui: ui.clone(),
+            over: 0,
+        }
+    }
+
+    /// Shows what a run tells.
+    pub fn show(&mut self, told: &Told<'_>) {
+        match told {
+            Told::Record(record, _) if self.ui.is_json() => self.ui.json_line(record),
+            Told::Record(record, state) => self.record(record, state),
+            Told::Line { .. } => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record, state: &RunState) {
+        let total = state.phases.len();
+        let width = total.to_string().len();
+        if let Some(text) = text(&record.event, &self.ui) {
+            let counter = if ends(&record.event) {
+                self.over += 1;
+                format!("[{:>width$}/{total}]", self.over)
+            } else {
+                " ".repeat(2 * width + 3)
+            };
+            self.ui.say(format!("{counter} {text}"));
+        }
+    }
+}
+
+impl Ui {
+    /// Shows what it is about, however quiet the operator wants it, and asks.
+    pub fn ask(&self, about: &str, question: &str) -> Result<String, Failure> {
+        self.print_error(about);
+        dialoguer::Input::<String>::new()
+            .with_prompt(question)
+            .allow_empty(true)
+            .interact_text()
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Refused,
+                    "nothing was confirmed and nothing has been run",
+                )
+                .detail(error)
+            })
+    }
+
+    /// Shows the end of a run that failed. With `--json` stdout has said everything already, one event a line.
+    pub fn run_failure(&self, failure: Failure) -> Result<Exit, Failure> {
+        if !self.is_json() {
+            return Err(failure);
+        }
+        self.print_error(&crate::ui::failure::text(&failure, &self.style()));
+        Ok(failure.exit)
+    }
+}
+
+/// Whether an event is the end of a task.
+fn ends(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::TaskSkipped { .. }
+            | Event::TaskSucceeded { .. }
+            | Event::TaskFailed { .. }
+            | Event::TaskStopped { .. }
+    )
+}
+
+fn text(event: &Event, ui: &Ui) -> Option<String> {
+    let green = |word: &str| ui.style().green().apply_to(word.to_owned()).to_string();
+    let red = |word: &str| ui.style().red().apply_to(word.to_owned()).to_string();
+    let dim = |word: &str| ui.style().dim().apply_to(word.to_owned()).to_string();
+    Some(match event {
+        Event::RunStarted(_) | Event::RunFinished { .. } => return None,
+        Event::TaskSkipped { task, why } => format!("{task}  {}  {why}", dim("skipped")),
+        Event::TaskStarted {
+            task,
+            attempt: 1,
+            why,
+            ..
+        } => format!("{task}  starts  {}", dim(&why.to_string())),
+        Event::TaskStarted { task, attempt, .. } => format!("{task}  starts  attempt {attempt}"),
+        Event::AttemptFailed {
+            task,
+            attempt,
+            failure,
+            again_in,
+        } => {
+            format!(
+                "{task}  attempt {attempt} failed: {}; again in {again_in} s",
+                failure.status
+            )
+        }
+        Event::TaskSucceeded { task, seconds, .. } => {
+            format!("{task}  {}  {}", green("ok"), duration(*seconds))
+        }
+        Event::TaskFailed {
+            task,
+            seconds,
+            failure,
+            required,
+            ..
+        } => {
+            let note = if *required {
+                ""
+            } else {
+                " (not required: the run goes on)"
+            };
+            format!(
+                "{task}  {}  {}  {}{note}",
+                red("FAILED"),
+                duration(*seconds),
+                failure.status
+            )
+        }
+        Event::TaskStopped { task, seconds } => format!("{task}  stopped  {}", duration(*seconds)),
+        Event::Interrupted {
+            signal,
+            kill: false,
+        } => {
+            format!(
+                "{signal}: nothing more is started and running stages are asked to stop; once more kills them"
+            )
+        }
+        Event::Interrupted { signal, kill: true } => {
+            format!("{signal} again: running stages are killed")
+        }
+    })
+}
+
+/// Writes a duration for people.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
+
+/// The commands that go on after a run.
+pub struct NextCommands {
+    /// `ztc` with the options that lead to this repository.
+    pub ztc: String,
+    /// `--env NAME`, with a space before it, where it was given.
+    pub env: String,
+}
+
+impl NextCommands {
+    /// Makes them as the operator would type them from where they are.
+    pub fn new(root: &Path, env: Option<&str>) -> Self {
+        let here = std::env::current_dir().is_ok_and(|here| here == root);
+        Self {
+            ztc: if here {
+                "ztc".to_owned()
+            } else {
+                format!("ztc -C {}", word(&root.display().to_string()))
+            },
+            env: env.map_or(String::new(), |env| format!(" --env {}", word(env))),
+        }
+    }
+
+    /// Goes on with the run.
+    pub fn resume(&self) -> String {
+        format!("{} bootstrap{}", self.ztc, self.env)
+    }
+
+    fn only(&self, stage: &str) -> String {
+        format!("{} --only {stage}", self.resume())
+    }
+
+    fn eject(&self) -> String {
+        format!("{} eject{}", self.ztc, self.env)
+    }
+}
+
+/// Says how a run ended: nothing where it went well, else the failure with the commands that go on.
+pub fn end(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -> Option<Failure> {
+    let (outcome, seconds) = state.outcome?;
+    match outcome {
+        Outcome::Succeeded | Outcome::Degraded => None,
+        Outcome::Failed => Some(failed(state, log, next)),
+        Outcome::Interrupted => {
+            let stopped = state
+                .tasks()
+                .filter(|(_, phase)| matches!(phase, Phase::Stopped { .. }))
+                .map(|(head, _)| head.task.as_str());
+            let left = state
+                .phases
+                .iter()
+                .filter(|phase| !phase.is_settled())
+                .count();
+            let mut failure = Failure::new(
+                Exit::Interrupted,
+                format!(
+                    "interrupted after {}, with {left} tasks to go",
+                    duration(seconds)
+                ),
+            )
+            .help(format!(
+                "go on with `{}`; what succeeded is not run again",
+                next.resume()
+            ));
+            failure.details = stopped.map(|task| format!("stopped: {task}")).collect();
+            Some(failure)
+        }
+    }
+}
+
+fn failed(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -> Failure {
+    let mut required = state.tasks().filter_map(|(head, phase)| match phase {
+        Phase::Failed {
+            failure,
+            required: true,
+            ..
+        } => Some((head, failure)),
+        _ => None,
+    });
+    let Some((head, failure)) = required.next() else {
+        return Failure::failed("the run failed");
+    };
+    let mut report = Failure::failed(format!("`{}` failed: {}", head.task, failure.status));
+    report.details = last_lines(failure, &log(&head.task));
+    report.details.extend(required.map(|(head, failure)| {
+        format!(
+            "`{}` failed too: {}; see {}",
+            head.task,
+            failure.status,
+            log(&head.task)
+        )
+    }));
+    report.details.extend([
+        format!("go on:      {}", next.resume()),
+        format!("only this:  {}", next.only(&head.stage)),
+        format!("by hand:    {}", next.eject()),
+    ]);
+    report.help("put the cause right and go on; what succeeded is not run again")
+}
+
+fn last_lines(failure: &TaskFailure, log: &str) -> Vec<String> {
+    let cause = failure
+        .cause
+        .iter()
+        .map(|cause| format!("likely cause: {cause}"));
+    let title = match failure.last_lines.as_slice() {
+        [] => format!("it printed nothing; log: {log}"),
+        _ => format!("its last lines (all: {log}):"),
+    };
+    cause
+        .chain([title])
+        .chain(failure.last_lines.iter().map(|line| format!("  | {line}")))
+        .collect()
+}
+
+/// Writes the state of a run as a table, with what went wrong below it.
+pub fn overview(state: &RunState) -> String {
+    let rows: Vec<Vec<String>> = state
+        .tasks()
+        .map(|(head, phase)| vec![head.task.clone(), phase.word().to_owned(), detail(phase)])
+        .collect();
+    table(&["TASK", "STATE", "DETAIL"], &rows)
+}
+
+fn detail(phase: &Phase) -> String {
+    match phase {
+        Phase::Pending => String::new(),
+        Phase::Skipped { why } => why.to_string(),
+        Phase::Running { since, attempt: 1 } => format!("since {since}"),
+        Phase::Running { since, attempt } => format!("attempt {attempt} since {since}"),
+        Phase::Waiting { attempt, failure } => {
+            format!("attempt {attempt} failed: {}", failure.status)
+        }
+        Phase::Succeeded { seconds } | Phase::Stopped { seconds } => duration(*seconds),
+        Phase::Failed {
+            seconds, failure, ..
+        } => format!("{} after {}", failure.status, duration(*seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::testing::{Bench, stage};
+
+    #[test]
+    fn durations_are_short() {
+        for (seconds, text) in [
+            (0.04, "0.0s"),
+            (12.34, "12.3s"),
+            (125.0, "2m05s"),
+            (3725.4, "1h02m05s"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_shows_what_broke_and_how_to_go_on() {
+        let bench = Bench::new(vec![
+            (stage("first", &[]), "true"),
+            (
+                stage("second", &["first"]),
+                "echo one; echo 'ZTC_CAUSE: no disk'; echo two; exit 3",
+            ),
+        ]);
+        let state = bench.run().await.state;
+        let next = NextCommands {
+            ztc: "ztc".into(),
+            env: " --env prod".into(),
+        };
+        let failure = end(&state, |task| format!("runs/{task}.log"), &next).unwrap();
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (Exit::Failed, "`second` failed: exit code 3")
+        );
+        assert_eq!(
+            failure.details,
+            [
+                "likely cause: no disk",
+                "its last lines (all: runs/second.log):",
+                "  | one",
+                "  | two",
+                "go on:      ztc bootstrap --env prod",
+                "only this:  ztc bootstrap --env prod --only second",
+                "by hand:    ztc eject --env prod",
+            ]
+        );
+    }
+}
