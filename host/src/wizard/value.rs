@@ -5,6 +5,7 @@ use ztc_protocol::message::{InputPrompt, InputType};
 
 use crate::error::{did_you_mean, listed};
 use crate::platform::words;
+use crate::secrets::Reference;
 use crate::yaml;
 
 /// Longest pattern that helps to read, in bytes.
@@ -127,7 +128,8 @@ pub(super) fn check(prompt: &InputPrompt, value: &Value) -> Result<Value, Wrong>
         }
         (InputType::List, Value::Array(_)) => list(prompt, value),
         (InputType::List, _) => expected("a list"),
-        (InputType::Json | InputType::Password, _) => Ok(value.clone()),
+        (InputType::Password, _) => Ok(Reference::parse(value).map(|_| value.clone())?),
+        (InputType::Json, _) => Ok(value.clone()),
     }
 }
 
@@ -328,6 +330,21 @@ mod tests {
             &prompt(InputType::String, Some("(")),
             "x",
             "the adapter's pattern `(` cannot be read; report this to its author",
+        );
+    }
+
+    #[test]
+    fn a_secret_is_a_reference_and_is_never_quoted() {
+        let token = prompt(InputType::Password, None);
+        let reference = json!({"from": "env", "name": "TOKEN"});
+        assert_eq!(check(&token, &reference), Ok(reference));
+        let wrong = check(&token, &json!("plain-s3cret")).unwrap_err();
+        assert!(
+            wrong
+                .why
+                .starts_with("a secret never stands in platform.yaml itself"),
+            "{}",
+            wrong.why
         );
     }
 

@@ -225,6 +225,30 @@ fn a_plain_secret_is_taken_out_wherever_it_came_from() {
 }
 
 #[test]
+fn a_secret_typed_in_the_wrong_place_is_refused_and_not_kept() {
+    let wanted = read(
+        &WANTED.replace(
+            "    mode: native\n",
+            "    mode: native\n    extra: {password: plain-s3cret, user: me}\n",
+        ),
+        false,
+    );
+    let (ended, prompter, kept, _) = converse(knowing(&wanted, 14), Draft::default());
+    assert!(matches!(ended, Err(Stop::Interrupted)));
+    let text = kept.text.unwrap();
+    assert!(text.contains("extra: {user: me}"), "{text}");
+    assert!(
+        prompter
+            .said
+            .iter()
+            .any(|line| line.starts_with("! `net.extra.password`: a secret never stands")),
+        "{:?}",
+        prompter.said
+    );
+    assert!(!format!("{:?} {text}", prompter.said).contains("s3cret"));
+}
+
+#[test]
 fn the_twin_names_all_that_has_no_answer_and_all_that_is_wrong() {
     let failure = twin(read(
         "adapters: {net: {bgp: maybe, zzz: 1}, os: {cluster_name: A1}}",

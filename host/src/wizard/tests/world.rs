@@ -153,7 +153,10 @@ pub(super) fn adapters() -> InMemory {
             secrets: vec![token()],
             ..manifest("metal", "provider", &[], &[])
         },
-        manifest("net", "network", &[], &["v1.9", "v1.10"]),
+        Manifest {
+            config_schema: json!({"properties": {"extra": {"properties": {"password": {"x-ztc-secret": true}}}}}),
+            ..manifest("net", "network", &[], &["v1.9", "v1.10"])
+        },
         manifest("os", "system", &["provider", "network"], &[]),
     ];
     InMemory {
