@@ -135,14 +135,14 @@ fn run(
     let vars = Vars::new(options.variables.iter().map(|(_, value)| value.clone()));
     let (mut last, mut code) = (None, 0);
     let null = options.null_input.then(|| Ok(Val::Null));
-    let mut all = null.into_iter().chain(std::iter::from_fn(|| {
+    let all = null.into_iter().chain(std::iter::from_fn(|| {
         if options.null_input {
             None
         } else {
             (&inputs).next()
         }
     }));
-    while let Some(input) = all.next() {
+    for input in all {
         let input = input.map_err(|error| Problem::new(USAGE, error))?;
         for output in filter.id.run((Ctx::<Kind>::new(data, vars.clone()), input)) {
             match output {

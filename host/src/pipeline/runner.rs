@@ -231,7 +231,7 @@ impl Runner {
                 starting.push((task, attempt));
             }
         }
-        while let Some(task) = self.queue.next() {
+        while let Some(task) = self.queue.start_next() {
             if self.plan.why[task].runs() {
                 self.since.insert(task, Instant::now());
                 starting.push((task, 1));
