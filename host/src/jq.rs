@@ -16,11 +16,11 @@ use jaq_core::{Compiler, Ctx, Exn, Lut, Vars, compile, load};
 use jaq_json::{Val, read, write};
 use jaq_std::input::{HasInputs, Inputs, RcIter};
 
+use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::jq::options::Options;
 use crate::paths::Repository;
 use crate::pipeline::context::word;
-use crate::secrets::private::{self, Existing};
 
 /// The argument that makes ztc a jq.
 pub(crate) const ARGUMENT: &str = "__jq";
@@ -43,7 +43,7 @@ pub(crate) fn with_jq(repository: &Repository) -> Result<BTreeMap<String, String
     );
     let file = bin.join("jq");
     if std::fs::read_to_string(&file).ok().as_deref() != Some(&text) {
-        private::write(&file, text.as_bytes(), Existing::Replace)?;
+        atomic::private(&file, text.as_bytes(), Existing::Replace)?;
         let executable = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(&file, executable)
             .map_err(|error| Failure::io("write", &file, &error))?;

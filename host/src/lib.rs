@@ -16,6 +16,7 @@ pub mod secrets;
 mod session;
 pub mod wizard;
 
+pub mod atomic;
 pub mod digest;
 pub mod error;
 mod jq;

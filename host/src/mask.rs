@@ -68,7 +68,10 @@ impl Mask {
 
     /// Returns all values, for a stream that searches for them itself.
     pub(crate) fn values(&self) -> Vec<String> {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let values = self
+            .values
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         values.iter().map(|(_, value)| value.clone()).collect()
     }
 

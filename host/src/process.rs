@@ -2,7 +2,7 @@
 //!
 //! Every program gets a process group of its own and no stdin. Adapters are started by `adapter::process` alone.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ pub const ALLOWED_VARIABLES: &[&str] = &[
 
 /// Returns the operator's variables that every program may see.
 pub fn allowed_environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars()
+    // A variable that is not UTF-8 cannot be one of these.
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os()
+        .filter_map(text)
         .filter(|(name, _)| ALLOWED_VARIABLES.contains(&name.as_str()) || name.starts_with("LC_"))
 }
 
@@ -107,5 +112,7 @@ pub fn kill_group(id: u32) {
 
 #[cfg(unix)]
 fn group(id: u32) -> Option<rustix::process::Pid> {
-    i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
+    i32::try_from(id)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
 }

@@ -321,7 +321,7 @@ fn unknown(participants: &[Participant<'_>]) -> Vec<ResolveError> {
                     ));
                 }
                 Kind::Neither => {
-                    errors.push(error(section, "provides", &provision.capability, no_name))
+                    errors.push(error(section, "provides", &provision.capability, no_name));
                 }
             }
         }

@@ -38,9 +38,18 @@ impl Session {
         environment: Option<&str>,
     ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
-        let supervisor = Supervisor::new(Discovery::new(machine, repository, &platform.plugins), ui.clone());
+        let supervisor = Supervisor::new(
+            Discovery::new(machine, repository, &platform.plugins),
+            ui.clone(),
+        );
         match checked(&platform, &supervisor).await {
-            Ok((adapters, resolution, warnings)) => Ok(Self { platform, supervisor, adapters, resolution, warnings }),
+            Ok((adapters, resolution, warnings)) => Ok(Self {
+                platform,
+                supervisor,
+                adapters,
+                resolution,
+                warnings,
+            }),
             Err(failure) => {
                 supervisor.shutdown().await;
                 Err(failure)
@@ -61,30 +70,51 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
         let found = supervisor.discovery().find(&section.adapter);
         found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
     }
-    let names: BTreeSet<String> = platform.sections.iter().map(|section| section.adapter.clone()).collect();
-    let running = supervisor.start_all(&names.into_iter().collect::<Vec<_>>()).await?;
+    let names: BTreeSet<String> = platform
+        .sections
+        .iter()
+        .map(|section| section.adapter.clone())
+        .collect();
+    let running = supervisor
+        .start_all(&names.into_iter().collect::<Vec<_>>())
+        .await?;
     let adapters: BTreeMap<String, Arc<Adapter>> = platform
         .sections
         .iter()
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
     let warnings = sections(platform, &adapters).await?;
-    let participants: Vec<Participant<'_>> =
-        adapters.iter().map(|(section, adapter)| Participant { section, manifest: &adapter.manifest }).collect();
+    let participants: Vec<Participant<'_>> = adapters
+        .iter()
+        .map(|(section, adapter)| Participant {
+            section,
+            manifest: &adapter.manifest,
+        })
+        .collect();
     match resolve::resolve(&participants) {
         Ok(resolution) => Ok((adapters, resolution, warnings)),
         Err(errors) => {
             let others = others(platform, supervisor).await;
-            Err(resolve::failure(&errors, |section| platform.locate(section, ""), &others))
+            Err(resolve::failure(
+                &errors,
+                |section| platform.locate(section, ""),
+                &others,
+            ))
         }
     }
 }
 
 /// Checks every section: its schema, and where that is satisfied, what the adapter itself says.
-async fn sections(platform: &Platform, adapters: &BTreeMap<String, Arc<Adapter>>) -> Result<Vec<Finding>, Failure> {
+async fn sections(
+    platform: &Platform,
+    adapters: &BTreeMap<String, Arc<Adapter>>,
+) -> Result<Vec<Finding>, Failure> {
     let context = engine::context(platform);
-    let checks = platform.sections.iter().filter_map(|section| Some((section, adapters.get(&section.name)?))).map(
-        |(section, adapter)| {
+    let checks = platform
+        .sections
+        .iter()
+        .filter_map(|section| Some((section, adapters.get(&section.name)?)))
+        .map(|(section, adapter)| {
             let platform_context = context.clone();
             async move {
                 let findings = check::section(platform, section, &adapter.manifest);
@@ -93,10 +123,12 @@ async fn sections(platform: &Platform, adapters: &BTreeMap<String, Arc<Adapter>>
                     true => own(platform, section, adapter, platform_context).await,
                 }
             }
-        },
-    );
+        });
     let findings = together::all(checks).await?.concat();
-    match findings.iter().any(|finding| finding.severity == Severity::Error) {
+    match findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
         true => Err(Failure::findings("`platform.yaml` is not valid", findings)),
         false => Ok(findings),
     }
@@ -109,7 +141,11 @@ async fn own(
     adapter: &Adapter,
     context: ztc_protocol::message::PlatformContext,
 ) -> Result<Vec<Finding>, Failure> {
-    let params = ValidateParams { config: section.config.clone(), platform: context, ..ValidateParams::default() };
+    let params = ValidateParams {
+        config: section.config.clone(),
+        platform: context,
+        ..ValidateParams::default()
+    };
     let result = adapter.call::<Validate>(params).await?;
     Ok(check::diagnostics(platform, section, result.diagnostics))
 }
@@ -119,7 +155,10 @@ async fn own(
 async fn others(platform: &Platform, supervisor: &Supervisor) -> BTreeMap<String, Manifest> {
     let mut others = BTreeMap::new();
     for candidate in supervisor.discovery().all() {
-        let used = platform.sections.iter().any(|section| section.adapter == candidate.name);
+        let used = platform
+            .sections
+            .iter()
+            .any(|section| section.adapter == candidate.name);
         if !used && let Ok(adapter) = supervisor.start(&candidate.name).await {
             others.insert(candidate.name.clone(), adapter.manifest.clone());
         }

@@ -36,7 +36,9 @@ pub enum Frame {
 
 /// Returns the line without byte order mark and line end.
 pub fn trim(line: &[u8]) -> &[u8] {
-    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii()
+    line.strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(line)
+        .trim_ascii()
 }
 
 /// Says what a line is.
@@ -48,15 +50,23 @@ pub fn classify(line: &[u8]) -> Frame {
     if std::str::from_utf8(line).is_err() {
         return Frame::Stray("not UTF-8");
     }
-    let Some(Envelope { id, method, params, result, error }) = envelope(line) else {
+    let Some(Envelope {
+        id,
+        method,
+        params,
+        result,
+        error,
+    }) = envelope(line)
+    else {
         return Frame::Stray("not a JSON object");
     };
     let is_answer = result.is_some() || error.is_some();
     match (method.map(value), id.map(value)) {
         (Some(Value::String(method)), Some(id)) => Frame::Request { id, method },
-        (Some(Value::String(method)), None) => {
-            Frame::Notification { method, params: params.map_or(Value::Null, value) }
-        }
+        (Some(Value::String(method)), None) => Frame::Notification {
+            method,
+            params: params.map_or(Value::Null, value),
+        },
         (None, Some(id)) if is_answer => Frame::Response { id },
         _ => Frame::Stray("neither a request, a notification nor a response"),
     }
@@ -107,19 +117,43 @@ mod tests {
 
     #[test]
     fn every_line_is_something() {
-        check(br#"{"id":1,"method":"render"}"#, &Frame::Request { id: json!(1), method: "render".into() });
+        check(
+            br#"{"id":1,"method":"render"}"#,
+            &Frame::Request {
+                id: json!(1),
+                method: "render".into(),
+            },
+        );
         check(
             b"\xEF\xBB\xBF{\"method\":\"$/log\",\"params\":{\"level\":\"info\"}}\r\n",
-            &Frame::Notification { method: "$/log".into(), params: json!({"level": "info"}) },
+            &Frame::Notification {
+                method: "$/log".into(),
+                params: json!({"level": "info"}),
+            },
         );
-        check(br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#, &Frame::Response { id: Value::Null });
-        check(br#"{"id":3,"result":null}"#, &Frame::Response { id: json!(3) });
-        check(br#"{"id":3,"method":7}"#, &Frame::Stray("neither a request, a notification nor a response"));
-        check(br#"{"id":"a","result":{}}"#, &Frame::Response { id: json!("a") });
+        check(
+            br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#,
+            &Frame::Response { id: Value::Null },
+        );
+        check(
+            br#"{"id":3,"result":null}"#,
+            &Frame::Response { id: json!(3) },
+        );
+        check(
+            br#"{"id":3,"method":7}"#,
+            &Frame::Stray("neither a request, a notification nor a response"),
+        );
+        check(
+            br#"{"id":"a","result":{}}"#,
+            &Frame::Response { id: json!("a") },
+        );
         check(b"  \r\n", &Frame::Blank);
         check(b"Compiling foo", &Frame::Stray("not a JSON object"));
         check(b"[1,2]", &Frame::Stray("not a JSON object"));
-        check(b"{\"id\":7}", &Frame::Stray("neither a request, a notification nor a response"));
+        check(
+            b"{\"id\":7}",
+            &Frame::Stray("neither a request, a notification nor a response"),
+        );
         check(b"\xff\xfe", &Frame::Stray("not UTF-8"));
     }
 }

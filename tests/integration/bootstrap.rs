@@ -89,7 +89,7 @@ fn one_control_plane_and_two_workers_become_ready() {
         .collect();
     assert_eq!(
         runs,
-        ["validate_server_ids", "validate_cni", "validate_cluster"],
+        ["validate_cni", "validate_server_ids", "validate_cluster"],
         "{again}"
     );
     environment.ztc_ok(&BOOTSTRAP);
@@ -106,8 +106,40 @@ fn three_control_planes_become_ready() {
 #[test]
 fn a_destructive_stage_needs_the_name_of_the_cluster() {
     let (environment, lab) = rendered(&[]);
-    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap"]).to_string()), @"");
-    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "prod"]).to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap"]).to_string()), @"
+    exit: 5
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    15 of 15 tasks run, 6 of them destroy data
+    these destroy data:
+    STAGE               ITEM      KEY          WHAT                                      WHY
+    enable_rescue_mode  cp01      [IP CP01]  server_id [ID CP01], server_name cp01      never ran
+    enable_rescue_mode  worker01  [IP WORKER01]  server_id [ID WORKER01], server_name worker01  never ran
+    enable_rescue_mode  worker02  [IP WORKER02]  server_id [ID WORKER02], server_name worker02  never ran
+    install_talos       cp01      [IP CP01]  disk /dev/sda, role controlplane          never ran
+    install_talos       worker01  [IP WORKER01]  disk /dev/sda, role worker                never ran
+    install_talos       worker02  [IP WORKER02]  disk /dev/sda, role worker                never ran
+    error: 6 tasks destroy data, and nobody is there to confirm it
+      help: read the list above; then run `ztc bootstrap --confirm lab`
+    ");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "prod"]).to_string()), @"
+    exit: 5
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    15 of 15 tasks run, 6 of them destroy data
+    these destroy data:
+    STAGE               ITEM      KEY          WHAT                                      WHY
+    enable_rescue_mode  cp01      [IP CP01]  server_id [ID CP01], server_name cp01      never ran
+    enable_rescue_mode  worker01  [IP WORKER01]  server_id [ID WORKER01], server_name worker01  never ran
+    enable_rescue_mode  worker02  [IP WORKER02]  server_id [ID WORKER02], server_name worker02  never ran
+    install_talos       cp01      [IP CP01]  disk /dev/sda, role controlplane          never ran
+    install_talos       worker01  [IP WORKER01]  disk /dev/sda, role worker                never ran
+    install_talos       worker02  [IP WORKER02]  disk /dev/sda, role worker                never ran
+    error: `prod` is not the name of the cluster; nothing has been run
+      help: the name is `lab`; make sure that this is the cluster you mean
+    ");
     assert!(lab.installs().values().all(|count| *count == 0));
 }
 
@@ -183,7 +215,19 @@ fn tools_are_checked_before_the_first_stage() {
     }
     environment.set("PATH", bin.display().to_string());
     let run = environment.ztc(&BOOTSTRAP);
-    insta::assert_snapshot!(lab.filtered(&run.to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&run.to_string()), @"
+    exit: 4
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    error: programs that the stages start are missing; nothing has been run
+      error: `curl` is not on PATH (needed by enable_rescue_mode)
+        help: install the package `curl`, or see https://curl.se/download.html
+      error: `kubectl` is not on PATH (needed by apply_control_plane, bootstrap_talos, add_worker_nodes, wait_cilium, wait_gateway_api, validate_cni, validate_server_ids, validate_cluster)
+        help: https://kubernetes.io/docs/tasks/tools/
+      error: `talosctl` is not on PATH (needed by install_talos, apply_control_plane, bootstrap_talos, add_worker_nodes)
+        help: https://www.talos.dev/v1.11/talos-guides/install/talosctl/
+    ");
     assert_eq!(lab.state()["requests"], lab.state()["requests"]);
     assert!(lab.installs().values().all(|count| *count == 0));
 }
@@ -192,7 +236,14 @@ fn tools_are_checked_before_the_first_stage() {
 fn a_missing_token_stops_before_the_first_stage() {
     let (mut environment, lab) = rendered(&[]);
     environment.unset("HCLOUD_TOKEN");
-    insta::assert_snapshot!(lab.filtered(&environment.ztc(&BOOTSTRAP).to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&BOOTSTRAP).to_string()), @"
+    exit: 2
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    error: secret `hetzner.api_token` has no value: environment variable `HCLOUD_TOKEN`: it is not set
+      help: set it without leaving a trace in the shell's history: `read -rs HCLOUD_TOKEN && export HCLOUD_TOKEN`
+    ");
 }
 
 /// Starts a bootstrap that prints events, and waits until the stage starts.
@@ -212,7 +263,8 @@ fn until_stage_starts(environment: &TestEnv, stage: &str) -> std::process::Child
             return child;
         }
     }
-    panic!("`{stage}` never started");
+    let output = child.wait_with_output().unwrap();
+    panic!("`{stage}` never started: {output:?}");
 }
 
 #[test]
@@ -258,8 +310,18 @@ fn an_interrupt_stops_and_the_next_run_goes_on() {
 #[test]
 fn the_ejected_bootstrap_runs_without_ztc() {
     let (environment, lab) = rendered(&[]);
-    insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected", "--with-secrets"]), @"");
-    insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected", "--with-secrets"]), @"
+    exit: 0
+    --- stderr
+    ✓ ejected 15 tasks to ejected/
+      next: cat ejected/README.md  how to run them by hand
+    ");
+    insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected"]), @"
+    exit: 5
+    --- stderr
+    error: `ejected` is not empty
+      help: give another directory with `--output`, or remove it: `rm -r ejected`
+    ");
     let directory = environment.repo().join("ejected");
     let scripts = Command::new("bash")
         .args(["-c", "shellcheck -x run.sh scripts/*/*.sh"])

@@ -163,7 +163,8 @@ impl TestEnv {
     /// Returns a text without what differs from test to test.
     pub(crate) fn filtered(&self, text: &str) -> String {
         let root = self.root.path().display().to_string();
-        text.replace(&format!("{root}/repo"), "[REPO]")
+        without_digests(text)
+            .replace(&format!("{root}/repo"), "[REPO]")
             .replace(&root, "[ROOT]")
             .replace(&programs().display().to_string(), "[PROGRAMS]")
             .replace(env!("CARGO_PKG_VERSION"), "[VERSION]")
@@ -175,6 +176,23 @@ impl TestEnv {
         collect(&self.repo(), &self.repo(), &mut files);
         files
     }
+}
+
+/// Returns a text with every SHA-256 in it replaced.
+fn without_digests(text: &str) -> String {
+    let mut result = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        if c.is_ascii_hexdigit() {
+            word.push(c);
+            continue;
+        }
+        result.push_str(if word.len() == 64 { "[SHA256]" } else { &word });
+        word.clear();
+        result.push(c);
+    }
+    result.pop();
+    result
 }
 
 /// Adds every file below a directory.

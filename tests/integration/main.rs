@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     reason = "the tests start the programs under test themselves"
 )]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod bootstrap;
 mod environment;

@@ -35,9 +35,56 @@ fn owned(environment: &TestEnv) -> BTreeMap<String, Vec<u8>> {
 fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
     let (environment, lab) = prepared();
     let run = environment.ztc_ok(&["render"]);
-    insta::assert_snapshot!(lab.filtered(&run.to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&run.to_string()), @"
+    exit: 0
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+      added    bootstrap/pipeline/lab.yaml
+      added    platform/generated/debug/scripts/README.md
+      added    platform/generated/debug/scripts/cilium/validate-cni.sh
+      added    platform/generated/debug/scripts/cilium/validate-cni.sh.context.json
+      added    platform/generated/debug/scripts/cilium/wait-cilium.sh
+      added    platform/generated/debug/scripts/cilium/wait-cilium.sh.context.json
+      added    platform/generated/debug/scripts/cilium/wait-gateway-api.sh
+      added    platform/generated/debug/scripts/cilium/wait-gateway-api.sh.context.json
+      added    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh
+      added    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh.context.json
+      added    … and 18 more
+    ✓ rendered `lab`: 26 artifacts, 10 stages (28 added, 0 changed, 0 removed, 0 unchanged)
+      next: ztc plan  shows what a bootstrap would do
+    ");
     let names: Vec<String> = owned(&environment).into_keys().collect();
-    insta::assert_snapshot!(names.join("\n"), @"");
+    insta::assert_snapshot!(names.join("\n"), @"
+    bootstrap/pipeline/lab.yaml
+    platform/generated/debug/scripts/README.md
+    platform/generated/debug/scripts/cilium/validate-cni.sh
+    platform/generated/debug/scripts/cilium/validate-cni.sh.context.json
+    platform/generated/debug/scripts/cilium/wait-cilium.sh
+    platform/generated/debug/scripts/cilium/wait-cilium.sh.context.json
+    platform/generated/debug/scripts/cilium/wait-gateway-api.sh
+    platform/generated/debug/scripts/cilium/wait-gateway-api.sh.context.json
+    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh
+    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh.context.json
+    platform/generated/debug/scripts/hetzner/validate-server-ids.sh
+    platform/generated/debug/scripts/hetzner/validate-server-ids.sh.context.json
+    platform/generated/debug/scripts/talos/add-worker-nodes.sh
+    platform/generated/debug/scripts/talos/add-worker-nodes.sh.context.json
+    platform/generated/debug/scripts/talos/apply-config.sh
+    platform/generated/debug/scripts/talos/apply-config.sh.context.json
+    platform/generated/debug/scripts/talos/bootstrap-talos.sh
+    platform/generated/debug/scripts/talos/bootstrap-talos.sh.context.json
+    platform/generated/debug/scripts/talos/install-talos.sh
+    platform/generated/debug/scripts/talos/install-talos.sh.context.json
+    platform/generated/debug/scripts/talos/validate-cluster.sh
+    platform/generated/debug/scripts/talos/validate-cluster.sh.context.json
+    platform/generated/network/cilium/manifests.yaml
+    platform/generated/os/talos/nodes/cp01/config.yaml
+    platform/generated/os/talos/nodes/worker01/config.yaml
+    platform/generated/os/talos/nodes/worker02/config.yaml
+    platform/generated/os/talos/talosconfig
+    platform/lock.json
+    ");
     insta::assert_snapshot!(
         "pipeline",
         lab.filtered(&environment.read("bootstrap/pipeline/lab.yaml"))
@@ -59,13 +106,25 @@ fn a_second_render_writes_nothing() {
     let before = inodes(&environment);
     let run = environment.ztc_ok(&["render"]);
     assert_eq!(inodes(&environment), before);
-    insta::assert_snapshot!(run, @"");
+    insta::assert_snapshot!(run, @"
+    exit: 0
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `127.42.0.11` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    ✓ nothing changed for `lab`: 26 artifacts, 10 stages
+    ");
 }
 
 #[test]
 fn check_shows_the_differences_and_writes_nothing() {
     let (environment, lab) = rendered();
-    insta::assert_snapshot!(environment.ztc(&["render", "--check"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["render", "--check"]), @"
+    exit: 0
+    --- stderr
+    platform.yaml:19:5: warning: `talos.nodes`: `127.42.0.11` is an address of this machine itself, which is right only for a simulation
+      help: give the address at which each machine is reached
+    ✓ nothing changed for `lab`: 26 artifacts, 10 stages
+    ");
     let platform = environment
         .read("platform.yaml")
         .replace("bgp_enabled: false", "bgp_enabled: false\n    mtu: 1400");
@@ -129,8 +188,21 @@ fn every_difference_from_the_lock_is_named() {
     )
     .unwrap();
     fs::remove_file(generated.join("os/talos/talosconfig")).unwrap();
-    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["validate"]).to_string()), @"");
-    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "lab"]).to_string()), @"");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["validate"]).to_string()), @"
+    exit: 3
+    --- stderr
+    error: files differ from the lock
+      added: platform/generated/os/talos/extra.yaml
+      changed: platform/generated/os/talos/nodes/cp01/config.yaml
+      removed: platform/generated/os/talos/talosconfig
+      renamed: platform/generated/network/cilium/manifests.yaml to platform/generated/network/cilium/renamed.yaml
+      help: put the files back with `ztc render` or `git checkout -- platform bootstrap/pipeline`; generated files are changed through platform.yaml
+    ");
+    insta::assert_snapshot!(lab.filtered(&environment.ztc(&["bootstrap", "--confirm", "lab"]).to_string()), @"
+    exit: 1
+    --- stderr
+    error: `ztc bootstrap` is not built yet
+    ");
 }
 
 #[test]
@@ -143,7 +215,11 @@ fn a_platform_edited_after_the_render_is_refused() {
         "platform.yaml",
         platform.replace("cluster_name: lab", "cluster_name: other"),
     );
-    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "other"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "other"]), @"
+    exit: 1
+    --- stderr
+    error: `ztc bootstrap` is not built yet
+    ");
 }
 
 #[test]
@@ -154,7 +230,11 @@ fn a_pipeline_edited_by_hand_is_refused() {
         "bootstrap/pipeline/lab.yaml",
         pipeline.replace("required: true", "required: false"),
     );
-    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "lab"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--confirm", "lab"]), @"
+    exit: 1
+    --- stderr
+    error: `ztc bootstrap` is not built yet
+    ");
 }
 
 #[test]
@@ -165,18 +245,46 @@ fn a_lock_that_is_not_ours_is_refused() {
         "platform/lock.json",
         lock.replace("\"format\": 1", "\"format\": 2"),
     );
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
-    insta::assert_snapshot!(environment.ztc(&["render"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: the lock was written by a newer ztc ([VERSION]): its format is 2, and this program reads 1
+      --> platform/lock.json
+      help: upgrade ztc; `ztc version` shows what is installed
+    ");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: the lock was written by a newer ztc ([VERSION]): its format is 2, and this program reads 1
+      --> platform/lock.json
+      help: upgrade ztc; `ztc version` shows what is installed
+    ");
     environment.write("platform/lock.json", &lock[..lock.len() / 2]);
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: the lock is not JSON
+      --> platform/lock.json
+      EOF while parsing a string at line 78 column 35
+      help: put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`
+    ");
     fs::remove_file(environment.repo().join("platform/lock.json")).unwrap();
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 3
+    --- stderr
+    error: nothing has been rendered yet: there is no platform/lock.json
+      help: run `ztc render`
+    ");
 }
 
 #[test]
 fn another_environment_than_the_lock_s_is_refused() {
     let (environment, _lab) = rendered();
-    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--env", "staging"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["bootstrap", "--env", "staging"]), @"
+    exit: 1
+    --- stderr
+    error: `ztc bootstrap` is not built yet
+    ");
 }
 
 #[test]
@@ -188,9 +296,32 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
     )
     .unwrap();
     let before = environment.files();
-    insta::assert_snapshot!(environment.ztc(&["render"]), @"");
-    insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"");
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 5
+    --- stderr
+    error: the secret bundle `talos` is missing, but the lock knows it
+      --> secrets/talos.yaml
+      the lock says: sha256:ea9b9ff8a1941b9799c8d1b6ed19935881077dc7c40e881c05978db0e10c8b89
+      a new one would not fit the cluster that was made with the old one, so none is made
+      help: restore `secrets/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+    ");
+    insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"
+    exit: 5
+    --- stderr
+    error: secret bundle `talos` is missing but platform/lock.json knows it
+      --> secrets/talos.yaml
+      a new one would not fit the cluster that was made with the old one
+      help: restore the file from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+    ");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 5
+    --- stderr
+    error: the secret bundle `talos` is missing, but the lock knows it
+      --> secrets/talos.yaml
+      the lock says: sha256:ea9b9ff8a1941b9799c8d1b6ed19935881077dc7c40e881c05978db0e10c8b89
+      a new one would not fit the cluster that was made with the old one, so none is made
+      help: restore `secrets/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+    ");
     let mut after = environment.files();
     after.retain(|name, _| before.contains_key(name));
     assert!(after == before, "a file changed");
@@ -209,7 +340,14 @@ fn secrets_that_git_tracks_are_refused() {
                 .success()
         );
     }
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 5
+    --- stderr
+    error: git tracks files that hold secrets
+      tracked: secrets/talos-admin.yaml
+      tracked: secrets/talos.yaml
+      help: take them out with `git rm --cached -r secrets/talos-admin.yaml secrets/talos.yaml`, commit, and make new secrets: what was committed stays readable in the history
+    ");
 }
 
 /// Runs a shell script in a mount namespace of its own, where `$REPO` is the repository and `$ZTC` the program.
@@ -252,7 +390,12 @@ fn a_read_only_repository_keeps_its_files() {
     let Some(output) = in_namespace(&environment, script) else {
         return;
     };
-    insta::assert_snapshot!(lab.filtered(&output), @"");
+    insta::assert_snapshot!(lab.filtered(&output), @"
+    error: failed to lock `.zerotouch-cache/render.lock`
+      Read-only file system (os error 30)
+      help: make the place writable for this user and run the same command again
+    exit: 1
+    ");
     assert!(owned(&environment) == before, "a file changed");
 }
 
@@ -274,7 +417,16 @@ fn a_full_disk_keeps_the_files() {
     let Some(output) = in_namespace(&environment, script) else {
         return;
     };
-    insta::assert_snapshot!(lab.filtered(&output), @"");
+    insta::assert_snapshot!(lab.filtered(&output), @"
+    error: failed to write `the rendered files`
+      No space left on device (os error 28)
+      nothing was changed
+      help: free some space on the device and run the same command again
+    exit: 1
+    unchanged
+    exit: 0
+    exit: 0
+    ");
 }
 
 #[test]

@@ -65,7 +65,9 @@ pub use discovery::Discovery;
 pub use supervisor::{Adapter, Supervisor};
 
 /// Runs this program as an adapter or as their guard where it was started as one. `arguments` are those after the program's name.
-pub(crate) fn run_as_part(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<std::process::ExitCode> {
+pub(crate) fn run_as_part(
+    mut arguments: impl Iterator<Item = std::ffi::OsString>,
+) -> Option<std::process::ExitCode> {
     let part = arguments.next()?;
     if part == builtin::ARGUMENT {
         builtin::run(arguments)

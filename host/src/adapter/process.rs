@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::watch;
@@ -21,6 +20,7 @@ use crate::adapter::guard::Guard;
 use crate::adapter::{Candidate, report};
 use crate::error::Failure;
 use crate::process;
+use crate::secrets::secure_dir::SecureDir;
 
 /// How many lines of stderr are kept, and how many bytes of each.
 const LINES: usize = 40;
@@ -43,7 +43,7 @@ pub(crate) struct Process {
     ended: watch::Receiver<Option<Ended>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     scratch: PathBuf,
-    scratch_directory: Mutex<Option<TempDir>>,
+    scratch_directory: Mutex<Option<SecureDir>>,
 }
 
 /// A process that was just started.
@@ -59,9 +59,7 @@ pub(crate) fn start(
     variables: &[(String, String)],
     guard: Option<Arc<Guard>>,
 ) -> Result<Started, Failure> {
-    let scratch = tempfile::Builder::new().prefix("ztc-adapter-").tempdir();
-    let scratch = scratch
-        .map_err(|error| Failure::io("make a directory in", std::env::temp_dir(), &error))?;
+    let scratch = SecureDir::new()?;
     let mut command = process::program(&candidate.program);
     command
         .args(&candidate.arguments)
@@ -106,7 +104,7 @@ pub(crate) fn run_in_terminal(
 }
 
 impl Process {
-    fn watch(mut child: Child, scratch: TempDir, guard: Option<Arc<Guard>>) -> Self {
+    fn watch(mut child: Child, scratch: SecureDir, guard: Option<Arc<Guard>>) -> Self {
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let guarded = guard.zip(group);
         if let Some((guard, group)) = &guarded {

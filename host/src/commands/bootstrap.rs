@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     /// Run this stage and what comes after it, whatever succeeded before
     #[arg(long, value_name = "STAGE")]
     pub(crate) from: Option<String>,
-    /// Run only this stage
+    /// Run only this stage, or one task of it such as `install_talos[cp01]`
     #[arg(long, value_name = "STAGE", conflicts_with = "from")]
     pub(crate) only: Option<String>,
     /// Confirm destructive stages without being asked: the name of the cluster

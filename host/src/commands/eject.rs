@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::atomic::{self, Existing};
 use crate::commands::Context;
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Location};
@@ -18,7 +19,6 @@ use crate::pipeline::file::Pipeline;
 use crate::pipeline::tasks::{Task, Tasks};
 use crate::platform::Platform;
 use crate::secrets::bundle::{self, Bundle};
-use crate::secrets::private::{self, Existing};
 use crate::yaml;
 
 /// Options of `ztc eject`.
@@ -125,7 +125,7 @@ fn empty_directory(repository: &Repository, output: &Path) -> Result<PathBuf, Fa
             output.display()
         )));
     }
-    private::directory(&path)?;
+    atomic::private_directory(&path)?;
     fs::canonicalize(&path).map_err(|error| Failure::io("open", &path, &error))
 }
 
@@ -257,7 +257,7 @@ impl Ejector<'_> {
 
     fn put(&self, path: &str, content: &[u8], mode: u32) -> Result<(), Failure> {
         let full = self.output.join(path);
-        private::write(&full, content, Existing::Replace)?;
+        atomic::private(&full, content, Existing::Replace)?;
         fs::set_permissions(&full, fs::Permissions::from_mode(mode))
             .map_err(|error| Failure::io("write", &full, &error))
     }

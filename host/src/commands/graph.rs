@@ -39,8 +39,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let repository = &context.repository;
     workspace::repair(repository)?;
     let (environment, resolution) = wait_for(async {
-        let session = Session::open(repository, &context.machine, &context.ui, arguments.env.as_deref()).await?;
-        let found = (session.platform.environment.clone(), session.resolution.clone());
+        let session = Session::open(
+            repository,
+            &context.machine,
+            &context.ui,
+            arguments.env.as_deref(),
+        )
+        .await?;
+        let found = (
+            session.platform.environment.clone(),
+            session.resolution.clone(),
+        );
         session.close().await;
         Ok(found)
     })?;
@@ -49,7 +58,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         context.ui.json(&serde_json::json!({ "environment": environment, "resolution": resolution, "pipeline": pipeline }));
         return Ok(Exit::Done);
     }
-    let pictures: Vec<Picture> = std::iter::once(capabilities(&resolution)).chain(pipeline.as_ref().map(stages)).collect();
+    let pictures: Vec<Picture> = std::iter::once(capabilities(&resolution))
+        .chain(pipeline.as_ref().map(stages))
+        .collect();
     context.ui.data(&match arguments.format {
         Format::Text => text(&resolution, pipeline.as_ref()),
         Format::Dot => picture::dot(&pictures),
@@ -57,7 +68,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Format::Svg => picture::svg(&pictures),
     });
     if pipeline.is_none() {
-        context.ui.warning(format!("there are no stages for `{environment}` yet: `ztc render` makes them"));
+        context.ui.warning(format!(
+            "there are no stages for `{environment}` yet: `ztc render` makes them"
+        ));
     }
     Ok(Exit::Done)
 }
@@ -67,9 +80,11 @@ fn pipeline(context: &Context, environment: &str) -> Result<Option<Pipeline>, Fa
     let path = context.repository.pipeline(environment);
     let shown = context.repository.display(&path);
     match std::fs::read_to_string(&path) {
-        Ok(text) => yaml::parse(&text)
-            .map(Some)
-            .map_err(|error| Failure::invalid(format!("`{shown}` cannot be read")).detail(error).help("run `ztc render`")),
+        Ok(text) => yaml::parse(&text).map(Some).map_err(|error| {
+            Failure::invalid(format!("`{shown}` cannot be read"))
+                .detail(error)
+                .help("run `ztc render`")
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("read", &shown, &error)),
     }
@@ -78,8 +93,18 @@ fn pipeline(context: &Context, environment: &str) -> Result<Option<Pipeline>, Fa
 /// The sections, with the capabilities that go from one to another.
 fn capabilities(resolution: &Resolution) -> Picture {
     let sections: Vec<&String> = resolution.waves.iter().flatten().collect();
-    let index = |name: &String| sections.iter().position(|section| *section == name).unwrap_or_default();
-    let node = |section: &&String| Node { name: (*section).clone(), note: provides(resolution, section), group: (*section).clone(), alarming: false };
+    let index = |name: &String| {
+        sections
+            .iter()
+            .position(|section| *section == name)
+            .unwrap_or_default()
+    };
+    let node = |section: &&String| Node {
+        name: (*section).clone(),
+        note: provides(resolution, section),
+        group: (*section).clone(),
+        alarming: false,
+    };
     let edge = |edge: &crate::resolve::Edge| Edge {
         from: index(&edge.provider),
         to: index(&edge.consumer),
@@ -94,8 +119,14 @@ fn capabilities(resolution: &Resolution) -> Picture {
 }
 
 fn provides(resolution: &Resolution, section: &str) -> String {
-    let provided = resolution.providers.iter().filter(|(_, provider)| *provider == section);
-    provided.map(|(capability, _)| capability.as_str()).collect::<Vec<_>>().join(", ")
+    let provided = resolution
+        .providers
+        .iter()
+        .filter(|(_, provider)| *provider == section);
+    provided
+        .map(|(capability, _)| capability.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The stages, with what each waits for.
@@ -110,12 +141,20 @@ fn stages(pipeline: &Pipeline) -> Picture {
     let edges = pipeline.stages.iter().enumerate().flat_map(|(to, stage)| {
         stage.needs.iter().filter_map(move |need| {
             let from = index(need)?;
-            let barrier = stage.barrier.iter().find(|barrier| pipeline.stages[from].reaches.contains(barrier));
-            Some(Edge { from, to, label: barrier.cloned().unwrap_or_default(), weak: false })
+            let barrier = stage
+                .barrier
+                .iter()
+                .find(|barrier| pipeline.stages[from].reaches.contains(barrier));
+            Some(Edge {
+                from,
+                to,
+                label: barrier.cloned().unwrap_or_default(),
+                weak: false,
+            })
         })
     });
     Picture {
-        title: format!("Stages of `{}`, in the order of the bootstrap", pipeline.mode),
+        title: format!("Stages of {}, in the order of the bootstrap", pipeline.mode),
         nodes: pipeline.stages.iter().map(node).collect(),
         edges: edges.collect(),
     }
@@ -128,32 +167,155 @@ fn notes(stage: &StageEntry) -> String {
     });
     let always = stage.cache_key.is_none().then(|| "always runs".to_owned());
     let destructive = stage.destructive.then(|| "destroys data".to_owned());
-    items.into_iter().chain(always).chain(destructive).collect::<Vec<_>>().join(", ")
+    items
+        .into_iter()
+        .chain(always)
+        .chain(destructive)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Indented text: both graphs, a line for each node and below it what it waits for.
 fn text(resolution: &Resolution, pipeline: Option<&Pipeline>) -> String {
     let mut lines = vec!["Capabilities, in the order of rendering".to_owned()];
-    for (number, section) in resolution.waves.iter().enumerate().flat_map(|(number, wave)| wave.iter().map(move |section| (number, section))) {
+    for (number, section) in resolution
+        .waves
+        .iter()
+        .enumerate()
+        .flat_map(|(number, wave)| wave.iter().map(move |section| (number, section)))
+    {
         let provided = provides(resolution, section);
-        let provided = if provided.is_empty() { "nothing".to_owned() } else { provided };
+        let provided = if provided.is_empty() {
+            "nothing".to_owned()
+        } else {
+            provided
+        };
         lines.push(format!("  {}. {section}  provides {provided}", number + 1));
         for edge in resolution.received(section) {
             let optional = if edge.optional { " (optional)" } else { "" };
-            lines.push(format!("       ← {} {} from {}{optional}", edge.capability, edge.version, edge.provider));
+            lines.push(format!(
+                "       ← {} {} from {}{optional}",
+                edge.capability, edge.version, edge.provider
+            ));
         }
     }
-    let Some(pipeline) = pipeline else { return lines.join("\n") };
+    let Some(pipeline) = pipeline else {
+        return lines.join("\n");
+    };
     lines.push(String::new());
-    lines.push(format!("Stages of `{}`, in the order of the bootstrap", pipeline.mode));
+    lines.push(format!(
+        "Stages of {}, in the order of the bootstrap",
+        pipeline.mode
+    ));
     for stage in &pipeline.stages {
-        let notes = Some(notes(stage)).filter(|notes| !notes.is_empty()).map(|notes| format!("  ({notes})"));
-        let reaches = if stage.reaches.is_empty() { String::new() } else { format!("  → {}", stage.reaches.join(", ")) };
-        lines.push(format!("  {}  {}{}{reaches}", stage.name, stage.adapter, notes.unwrap_or_default()));
+        let notes = Some(notes(stage))
+            .filter(|notes| !notes.is_empty())
+            .map(|notes| format!("  ({notes})"));
+        let reaches = if stage.reaches.is_empty() {
+            String::new()
+        } else {
+            format!("  → {}", stage.reaches.join(", "))
+        };
+        lines.push(format!(
+            "  {}  {}{}{reaches}",
+            stage.name,
+            stage.adapter,
+            notes.unwrap_or_default()
+        ));
         if !stage.needs.is_empty() {
-            let barrier = stage.barrier.as_ref().map(|barrier| format!("  (barrier {barrier})")).unwrap_or_default();
+            let barrier = stage
+                .barrier
+                .as_ref()
+                .map(|barrier| format!("  (barrier {barrier})"))
+                .unwrap_or_default();
             lines.push(format!("       ← {}{barrier}", stage.needs.join(", ")));
         }
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use ztc_protocol::stage::{ForEach, Item};
+
+    use super::*;
+
+    fn resolution() -> Resolution {
+        let edge = crate::resolve::Edge {
+            provider: "cilium".into(),
+            consumer: "talos".into(),
+            capability: "cni".into(),
+            version: "1.0".into(),
+            optional: true,
+        };
+        Resolution {
+            providers: [("cni".to_owned(), "cilium".to_owned())].into(),
+            waves: vec![vec!["cilium".into()], vec!["talos".into()]],
+            edges: vec![edge],
+        }
+    }
+
+    fn pipeline() -> Pipeline {
+        let each = ForEach {
+            item: "node".into(),
+            items: vec![Item::default(), Item::default()],
+        };
+        let install = StageEntry {
+            name: "install".into(),
+            adapter: "talos".into(),
+            cache_key: Some("install".into()),
+            reaches: vec!["ready".into()],
+            for_each: Some(each),
+            destructive: true,
+            ..StageEntry::default()
+        };
+        let check = StageEntry {
+            name: "check".into(),
+            adapter: "cilium".into(),
+            needs: vec!["install".into()],
+            barrier: Some("ready".into()),
+            ..StageEntry::default()
+        };
+        Pipeline {
+            mode: "lab".into(),
+            stages: vec![install, check],
+            ..Pipeline::default()
+        }
+    }
+
+    #[test]
+    fn both_graphs_are_written_as_text() {
+        assert_eq!(
+            text(&resolution(), Some(&pipeline())),
+            "\
+Capabilities, in the order of rendering
+  1. cilium  provides cni
+  2. talos  provides nothing
+       ← cni 1.0 from cilium (optional)
+
+Stages of lab, in the order of the bootstrap
+  install  talos  (2 × node, destroys data)  → ready
+  check  cilium  (always runs)
+       ← install  (barrier ready)"
+        );
+    }
+
+    #[test]
+    fn edges_carry_what_goes_over_them() {
+        let labels = |picture: Picture| -> Vec<(usize, usize, String, bool)> {
+            picture
+                .edges
+                .into_iter()
+                .map(|edge| (edge.from, edge.to, edge.label, edge.weak))
+                .collect()
+        };
+        assert_eq!(
+            labels(capabilities(&resolution())),
+            [(0, 1, "cni".to_owned(), true)]
+        );
+        assert_eq!(
+            labels(stages(&pipeline())),
+            [(0, 1, "ready".to_owned(), false)]
+        );
+    }
 }

@@ -3,20 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use ztc_protocol::Manifest;
-use ztc_protocol::message::{Diagnostic, GetInputs, GetInputsParams, InputPrompt, Validate, ValidateParams};
 
 use crate::adapter::{Discovery, Source, Supervisor};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::platform::{Partial, Platform, Plugin, answers};
-use crate::secrets::Reference;
-use crate::ui::table::table;
 use crate::wizard::files::{self, Files};
+use crate::wizard::running::{Interrupts, Running};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::twin::Twin;
-use crate::wizard::{Adapters, Draft, Group, Session, Stop, document, groups};
+use crate::wizard::{Draft, Group, Session, Stop, document, groups, summary};
 
 /// Options of `ztc init`.
 #[derive(Debug, clap::Args)]
@@ -37,12 +35,16 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let is_twin = arguments.answers.is_some() || !arguments.set.is_empty() || !context.ui.is_interactive();
+    let is_twin =
+        arguments.answers.is_some() || !arguments.set.is_empty() || !context.ui.is_interactive();
     refuse(context, arguments, is_twin)?;
     wait_for(async {
         let mut end = Interrupts::listen()?;
         let start = Start::read(context, arguments, is_twin)?;
-        let supervisor = Supervisor::new(Discovery::new(&context.machine, &context.repository, &start.plugins()), context.ui.clone());
+        let supervisor = Supervisor::new(
+            Discovery::new(&context.machine, &context.repository, &start.plugins()),
+            context.ui.clone(),
+        );
         let done = converse(context, &supervisor, start, &mut end, is_twin).await;
         supervisor.shutdown().await;
         done
@@ -78,22 +80,43 @@ struct Start {
 
 impl Start {
     fn read(context: &Context, arguments: &Arguments, is_twin: bool) -> Result<Self, Failure> {
-        let given = arguments.answers.as_deref().map(answers).transpose()?.map(|source| Platform::parse_partial(&source)).transpose()?;
+        let given = arguments
+            .answers
+            .as_deref()
+            .map(answers)
+            .transpose()?
+            .map(|source| Platform::parse_partial(&source))
+            .transpose()?;
         let (base, partial) = match arguments.resume {
             true => resumed(context)?,
             false => (Draft::default(), None),
         };
-        let (base, partial) = match partial.is_none() && !arguments.resume && !is_twin && files::has_newer_answers(&context.repository) {
+        let (base, partial) = match partial.is_none()
+            && !arguments.resume
+            && !is_twin
+            && files::has_newer_answers(&context.repository)
+        {
             true => offered(context)?,
             false => (base, partial),
         };
-        let source = given.as_ref().or(partial.as_ref()).map(|partial| partial.platform.clone());
-        Ok(Self { base, given, set: arguments.set.clone(), source })
+        let source = given
+            .as_ref()
+            .or(partial.as_ref())
+            .map(|partial| partial.platform.clone());
+        Ok(Self {
+            base,
+            given,
+            set: arguments.set.clone(),
+            source,
+        })
     }
 
     fn plugins(&self) -> BTreeMap<String, Plugin> {
         let mut plugins = serde_json::from_value(self.base.plugins.clone()).unwrap_or_default();
-        let given = self.given.iter().flat_map(|given| given.platform.plugins.clone());
+        let given = self
+            .given
+            .iter()
+            .flat_map(|given| given.platform.plugins.clone());
         BTreeMap::extend(&mut plugins, given);
         plugins
     }
@@ -110,7 +133,9 @@ fn resumed(context: &Context) -> Result<(Draft, Option<Partial>), Failure> {
     match Platform::load_partial(repository, &repository.platform())? {
         Some(partial) => Ok((Draft::of(&partial, true), Some(partial))),
         None => {
-            context.ui.say("there are no answers yet: this starts from the beginning");
+            context
+                .ui
+                .say("there are no answers yet: this starts from the beginning");
             Ok((Draft::default(), None))
         }
     }
@@ -118,19 +143,41 @@ fn resumed(context: &Context) -> Result<(Draft, Option<Partial>), Failure> {
 
 /// Asks whether the answers of an interrupted wizard are taken up.
 fn offered(context: &Context) -> Result<(Draft, Option<Partial>), Failure> {
-    let prompt = "Go on with the answers of the wizard that was interrupted?";
-    match Terminal::new(context.ui.clone()).yes(prompt, true).map_err(|stop| ended(stop, false))? {
+    let prompt = "Go on with the wizard that was interrupted?";
+    match Terminal::new(context.ui.clone())
+        .yes(prompt, true)
+        .map_err(|stop| ended(stop, false))?
+    {
         true => resumed(context),
         false => files::forget(&context.repository).map(|()| (Draft::default(), None)),
     }
 }
 
-async fn converse(context: &Context, supervisor: &Supervisor, start: Start, end: &mut Interrupts, is_twin: bool) -> Result<Exit, Failure> {
-    let manifests = end.or(manifests(context, supervisor)).await.map_err(|stop| ended(stop, false))?;
-    let is_built_in = |name: &str| supervisor.discovery().find(name).is_ok_and(|candidate| candidate.source == Source::BuiltIn);
+async fn converse(
+    context: &Context,
+    supervisor: &Supervisor,
+    start: Start,
+    end: &mut Interrupts,
+    is_twin: bool,
+) -> Result<Exit, Failure> {
+    let manifests = end
+        .or(manifests(context, supervisor))
+        .await
+        .map_err(|stop| ended(stop, false))?;
+    let is_built_in = |name: &str| {
+        supervisor
+            .discovery()
+            .find(name)
+            .is_ok_and(|candidate| candidate.source == Source::BuiltIn)
+    };
     let groups = groups(&manifests, is_built_in);
     let before = start.base.clone();
-    let wizard = Wizard { context, manifests: &manifests, groups: &groups, running: Running { supervisor, end: tokio::sync::Mutex::new(end) } };
+    let wizard = Wizard {
+        context,
+        manifests: &manifests,
+        groups: &groups,
+        running: Running::new(supervisor, end),
+    };
     let draft = match is_twin {
         true => wizard.twin(start).await?,
         false => wizard.terminal(start).await?,
@@ -139,18 +186,29 @@ async fn converse(context: &Context, supervisor: &Supervisor, start: Start, end:
 }
 
 /// Starts every adapter there is, for its manifest. One that cannot be started is left out and named.
-async fn manifests(context: &Context, supervisor: &Supervisor) -> Result<BTreeMap<String, Manifest>, Stop> {
+async fn manifests(
+    context: &Context,
+    supervisor: &Supervisor,
+) -> Result<BTreeMap<String, Manifest>, Stop> {
     let mut manifests = BTreeMap::new();
     for candidate in supervisor.discovery().all() {
         match supervisor.start(&candidate.name).await {
             Ok(adapter) => drop(manifests.insert(candidate.name.clone(), adapter.manifest.clone())),
-            Err(failure) => context.ui.finding(
-                &Finding { help: failure.help, ..Finding::warning(format!("adapter `{}` is left out: {}", candidate.name, failure.message)) },
-            ),
+            Err(failure) => context.ui.finding(&Finding {
+                help: failure.help,
+                ..Finding::warning(format!(
+                    "adapter `{}` is left out: {}",
+                    candidate.name, failure.message
+                ))
+            }),
         }
     }
     match manifests.is_empty() {
-        true => Err(Failure::new(Exit::Missing, "there is no adapter that can be asked").help("see what is wrong with `ztc plugins list`").into()),
+        true => Err(
+            Failure::new(Exit::Missing, "there is no adapter that can be asked")
+                .help("see what is wrong with `ztc plugins list`")
+                .into(),
+        ),
         false => Ok(manifests),
     }
 }
@@ -167,16 +225,31 @@ impl<'a> Wizard<'a> {
         let ui = &self.context.ui;
         let mut draft = start.base;
         for (section, pointer, why) in draft.take_plain_secrets(self.manifests) {
-            ui.warning(format!("`{section}{}`: {why}; it is asked again", pointer.replace('/', ".")));
+            ui.warning(format!(
+                "`{section}{}`: {why}; it is asked again",
+                pointer.replace('/', ".")
+            ));
         }
         for (section, finding) in draft.findings(self.manifests, self.groups) {
             // Two adapters of one group and a bad environment are asked for; a section that nobody knows is carried along.
-            if !draft.sections.iter().any(|known| known.name == section && self.manifests.contains_key(&known.adapter)) && !section.is_empty() {
-                ui.finding(&Finding { severity: crate::error::Severity::Warning, ..finding });
+            if !draft
+                .sections
+                .iter()
+                .any(|known| known.name == section && self.manifests.contains_key(&known.adapter))
+                && !section.is_empty()
+            {
+                ui.finding(&Finding {
+                    severity: crate::error::Severity::Warning,
+                    ..finding
+                });
             }
         }
         ui.say("Enter takes what is proposed. Ctrl-C stops; what was answered is kept for `ztc init --resume`.");
-        let mut session = self.session(Terminal::new(ui.clone()), Files::keeping(&self.context.repository, ui.mask()), draft);
+        let mut session = self.session(
+            Terminal::new(ui.clone()),
+            Files::keeping(&self.context.repository, ui.mask()),
+            draft,
+        );
         match session.run().await {
             Ok(()) => Ok(session.draft),
             Err(stop) => Err(ended(stop, files::kept(&self.context.repository).exists())),
@@ -185,12 +258,29 @@ impl<'a> Wizard<'a> {
 
     async fn twin(&self, start: Start) -> Result<Draft, Failure> {
         let ui = &self.context.ui;
-        let mut given = start.given.as_ref().map(|partial| Draft::of(partial, false)).unwrap_or_default();
+        let mut given = start
+            .given
+            .as_ref()
+            .map(|partial| Draft::of(partial, false))
+            .unwrap_or_default();
         let mut wrong = Vec::new();
         for assignment in &start.set {
             wrong.extend(given.set(assignment, &start.base, self.manifests).err());
         }
-        let assigned: BTreeSet<String> = start.set.iter().filter_map(|text| Some(text.split_once('=')?.0.split('.').take(2).collect::<Vec<_>>().join("."))).collect();
+        let assigned: BTreeSet<String> = start
+            .set
+            .iter()
+            .filter_map(|text| {
+                Some(
+                    text.split_once('=')?
+                        .0
+                        .split('.')
+                        .take(2)
+                        .collect::<Vec<_>>()
+                        .join("."),
+                )
+            })
+            .collect();
         let mut twin = Twin::new(ui.clone(), start.source, assigned);
         for finding in wrong {
             twin.add("", "", false, finding);
@@ -200,43 +290,83 @@ impl<'a> Wizard<'a> {
             twin.add(&section, "", true, finding);
         }
         for (gone, came) in draft.lay_over(given, self.groups) {
-            ui.say(format!("the answers for `{gone}` go: `{came}` takes its place"));
+            ui.say(format!(
+                "the answers for `{gone}` go: `{came}` takes its place"
+            ));
         }
         for (section, finding) in draft.findings(self.manifests, self.groups) {
             twin.add(&section, "", true, finding);
         }
         for (section, pointer, why) in draft.take_plain_secrets(self.manifests) {
-            twin.add(&section, &pointer, false, Finding::error(format!("`{section}{}`: {why}", pointer.replace('/', "."))));
+            twin.add(
+                &section,
+                &pointer,
+                false,
+                Finding::error(format!("`{section}{}`: {why}", pointer.replace('/', "."))),
+            );
         }
-        let mut session = self.session(twin, Files::writing_nothing(&self.context.repository, ui.mask()), draft);
+        let mut session = self.session(
+            twin,
+            Files::writing_nothing(&self.context.repository, ui.mask()),
+            draft,
+        );
         session.run().await.map_err(|stop| ended(stop, false))?;
-        let Session { prompter, draft, .. } = session;
+        let Session {
+            prompter, draft, ..
+        } = session;
         prompter.verdict().map(|()| draft)
     }
 
-    fn session<'s, P, W>(&'s self, prompter: P, world: W, draft: Draft) -> Session<'s, P, Running<'a>, W> {
-        Session { prompter, world, adapters: &self.running, manifests: self.manifests, groups: self.groups, draft, unanswered: BTreeSet::new() }
+    fn session<'s, P, W>(
+        &'s self,
+        prompter: P,
+        world: W,
+        draft: Draft,
+    ) -> Session<'s, P, Running<'a>, W> {
+        Session {
+            prompter,
+            world,
+            adapters: &self.running,
+            manifests: self.manifests,
+            groups: self.groups,
+            draft,
+            unanswered: BTreeSet::new(),
+        }
     }
 }
 
 /// Writes the document and says what it holds and what comes next.
-fn finish(context: &Context, before: &Draft, draft: &Draft, manifests: &BTreeMap<String, Manifest>) -> Result<Exit, Failure> {
+fn finish(
+    context: &Context,
+    before: &Draft,
+    draft: &Draft,
+    manifests: &BTreeMap<String, Manifest>,
+) -> Result<Exit, Failure> {
     let ui = &context.ui;
-    let is_new = document::value(before) != document::value(draft) || !context.repository.platform().exists();
+    let is_new = document::value(before) != document::value(draft)
+        || !context.repository.platform().exists();
     ui.say("");
-    ui.say(table(&["ADAPTER", "INPUT", "VALUE"], &summary(draft)));
+    ui.say(summary::text(draft));
     ui.say("");
     match is_new {
         true if files::write(&context.repository, draft)? => {
-            ui.done(format!("wrote `platform.yaml`; the one before it is kept as `{}`", context.repository.display(&files::previous(&context.repository))));
+            ui.done(format!(
+                "wrote `platform.yaml`; the one before it is kept as `{}`",
+                context
+                    .repository
+                    .display(&files::previous(&context.repository))
+            ));
         }
         true => ui.done("wrote `platform.yaml`"),
         false => ui.done("`platform.yaml` has every answer already and stays as it is"),
     }
     files::forget(&context.repository)?;
-    let missing = missing_bundles(context, draft, manifests);
+    let missing = summary::missing_bundles(&context.repository, draft, manifests);
     if !missing.is_empty() {
-        ui.next("ztc secrets generate", &format!("makes {}", missing.join(" and ")));
+        ui.next(
+            "ztc secrets generate",
+            &format!("makes `{}`", missing.join("` and `")),
+        );
     }
     ui.next("ztc render", "makes all artifacts from it");
     if ui.is_json() {
@@ -245,90 +375,17 @@ fn finish(context: &Context, before: &Draft, draft: &Draft, manifests: &BTreeMap
     Ok(Exit::Done)
 }
 
-fn summary(draft: &Draft) -> Vec<Vec<String>> {
-    let mut rows = vec![vec![String::new(), "environment".to_owned(), draft.environment.clone().unwrap_or_default()]];
-    for section in &draft.sections {
-        for (index, (key, value)) in section.config.iter().enumerate() {
-            let name = if index == 0 { section.name.clone() } else { String::new() };
-            rows.push(vec![name, key.clone(), shown(value)]);
-        }
-    }
-    rows
-}
-
-fn shown(value: &Value) -> String {
-    if let Ok(reference) = Reference::parse(value) {
-        return reference.to_string();
-    }
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            let named = items.iter().map(|item| item.get("name").and_then(Value::as_str).unwrap_or("…"));
-            format!("{}: {}", items.len(), named.collect::<Vec<_>>().join(", "))
-        }
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    };
-    crate::platform::words::short(&text)
-}
-
-/// Returns the bundles of secrets that the adapters declare and that do not exist yet.
-fn missing_bundles(context: &Context, draft: &Draft, manifests: &BTreeMap<String, Manifest>) -> Vec<String> {
-    let bundles = draft.sections.iter().filter_map(|section| manifests.get(&section.adapter)).flat_map(|manifest| &manifest.bundles);
-    let names = bundles.map(|bundle| format!("secrets/{}.yaml", bundle.name));
-    names.filter(|name| !context.repository.root().join(name).exists()).map(|name| format!("`{name}`")).collect()
-}
-
 fn ended(stop: Stop, kept: bool) -> Failure {
     match stop {
         Stop::Failed(failure) => failure,
-        Stop::Interrupted | Stop::Unanswered if kept => {
-            Failure::new(Exit::Interrupted, "interrupted; the answers so far are kept").help("go on with `ztc init --resume`")
+        Stop::Interrupted | Stop::Unanswered if kept => Failure::new(
+            Exit::Interrupted,
+            "interrupted; the answers so far are kept",
+        )
+        .help("go on with `ztc init --resume`"),
+        Stop::Interrupted | Stop::Unanswered => {
+            Failure::new(Exit::Interrupted, "interrupted; nothing was changed")
+                .help("start again with the same command")
         }
-        Stop::Interrupted | Stop::Unanswered => Failure::new(Exit::Interrupted, "interrupted; nothing was written").help("start again with `ztc init`"),
-    }
-}
-
-/// Signals that ask to end. While it lives they do not end the program, so that the terminal is put back first.
-struct Interrupts {
-    signals: Vec<tokio::signal::unix::Signal>,
-}
-
-impl Interrupts {
-    fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let signals: std::io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
-        signals.map(|signals| Self { signals }).map_err(|error| Failure::failed("failed to listen for signals").detail(error))
-    }
-
-    /// Waits for a future, or for a signal.
-    async fn or<T>(&mut self, future: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|task| {
-            match self.signals.iter_mut().any(|signal| signal.poll_recv(task).is_ready()) {
-                true => std::task::Poll::Ready(Err(Stop::Interrupted)),
-                false => future.as_mut().poll(task),
-            }
-        })
-        .await
-    }
-}
-
-/// The running adapters.
-struct Running<'a> {
-    supervisor: &'a Supervisor,
-    end: tokio::sync::Mutex<&'a mut Interrupts>,
-}
-
-impl Adapters for Running<'_> {
-    async fn inputs(&self, adapter: &str, params: GetInputsParams) -> Result<Vec<InputPrompt>, Stop> {
-        let asked = async { Ok(self.supervisor.start(adapter).await?.call::<GetInputs>(params).await?.inputs) };
-        self.end.lock().await.or(asked).await
-    }
-
-    async fn validate(&self, adapter: &str, params: ValidateParams) -> Result<Vec<Diagnostic>, Stop> {
-        let asked = async { Ok(self.supervisor.start(adapter).await?.call::<Validate>(params).await?.diagnostics) };
-        self.end.lock().await.or(asked).await
     }
 }

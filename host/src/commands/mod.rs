@@ -26,7 +26,7 @@ use crate::error::{Exit, Failure};
 use crate::jq;
 use crate::mask::Mask;
 use crate::paths::{Machine, Repository};
-use crate::ui::{Loudness, Ui};
+use crate::ui::{Loudness, Ui, trace};
 
 /// What every command works with.
 #[derive(Clone)]
@@ -41,8 +41,15 @@ pub fn main() -> ExitCode {
     if let Some(code) = adapter::run_as_part(std::env::args_os().skip(1)) {
         return code;
     }
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == jq::ARGUMENT) {
-        return jq::main(std::env::args_os().skip(2).map(|argument| argument.to_string_lossy().into_owned()));
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == jq::ARGUMENT)
+    {
+        return jq::main(
+            std::env::args_os()
+                .skip(2)
+                .map(|argument| argument.to_string_lossy().into_owned()),
+        );
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -64,7 +71,9 @@ fn voice(global: &Global) -> Ui {
     } else {
         Loudness::Normal
     };
-    Ui::new(loudness, !global.no_color, global.json, Mask::default())
+    let mask = Mask::default();
+    trace::start(global.verbose, mask.clone());
+    Ui::new(loudness, !global.no_color, global.json, mask)
 }
 
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
@@ -77,6 +86,12 @@ fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
+    if !matches!(
+        command,
+        Command::Vacuum(_) | Command::Version(_) | Command::Completions(_)
+    ) {
+        vacuum::sweep();
+    }
     match command {
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Render(arguments) => render::run(context, &arguments),

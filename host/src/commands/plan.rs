@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     /// Plan from this stage on
     #[arg(long, value_name = "STAGE")]
     pub(crate) from: Option<String>,
-    /// Plan only this stage
+    /// Plan only this stage, or one task of it such as `install_talos[cp01]`
     #[arg(long, value_name = "STAGE", conflicts_with = "from")]
     pub(crate) only: Option<String>,
 }

@@ -62,8 +62,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     wait_for(async {
         let guard = prepare(context, arguments.check)?;
         git::refuse_tracked(&context.repository).await?;
-        let session =
-            Session::open(&context.repository, &context.machine, &context.ui, arguments.env.as_deref()).await?;
+        let session = Session::open(
+            &context.repository,
+            &context.machine,
+            &context.ui,
+            arguments.env.as_deref(),
+        )
+        .await?;
         let trace = Trace::new(arguments.debug);
         let result = work(context, arguments, &session, &trace, guard.as_ref()).await;
         session.close().await;
@@ -104,8 +109,16 @@ async fn work(
         mask: context.ui.mask(),
         session,
         old: old.as_ref(),
-        refresh: if arguments.refresh { chosen.clone() } else { BTreeSet::new() },
-        missing: if arguments.check { Missing::Warning } else { Missing::Refused },
+        refresh: if arguments.refresh {
+            chosen.clone()
+        } else {
+            BTreeSet::new()
+        },
+        missing: if arguments.check {
+            Missing::Warning
+        } else {
+            Missing::Refused
+        },
         trace,
     }
     .render()
@@ -113,26 +126,52 @@ async fn work(
     trace.files(&rendered.tree);
     let changes = Changes::find(repository.root(), &rendered.tree)?;
     if !arguments.partial.is_empty() {
-        partial::refuse_others(&chosen, &rendered, before(context, &rendered).as_ref(), &changes)?;
+        partial::refuse_others(
+            &chosen,
+            &rendered,
+            before(context, &rendered).as_ref(),
+            &changes,
+        )?;
     }
     if let Some(guard) = guard {
         workspace::commit(repository, &rendered.tree, &changes, guard)?;
     }
-    Ok(report(context, session, rendered, &changes, guard.is_some()))
+    Ok(report(
+        context,
+        session,
+        rendered,
+        &changes,
+        guard.is_some(),
+    ))
 }
 
 /// Reads the pipeline that is there; one that cannot be read is none.
 fn before(context: &Context, rendered: &Rendered) -> Option<Pipeline> {
-    let text = std::fs::read_to_string(context.repository.root().join(&rendered.lock.pipeline.path)).ok()?;
+    let text =
+        std::fs::read_to_string(context.repository.root().join(&rendered.lock.pipeline.path))
+            .ok()?;
     yaml::parse(&text).ok()
 }
 
-fn report(context: &Context, session: &Session, rendered: Rendered, changes: &Changes, write: bool) -> Exit {
+fn report(
+    context: &Context,
+    session: &Session,
+    rendered: Rendered,
+    changes: &Changes,
+    write: bool,
+) -> Exit {
     let ui = &context.ui;
     let mut warnings = session.warnings.clone();
-    warnings.extend(rendered.warnings.iter().filter(|warning| !session.warnings.contains(warning)).cloned());
+    warnings.extend(
+        rendered
+            .warnings
+            .iter()
+            .filter(|warning| !session.warnings.contains(warning))
+            .cloned(),
+    );
     warnings.iter().for_each(|warning| ui.finding(warning));
-    let diff = (!write && !changes.is_empty()).then(|| diff::unified(context.repository.root(), &rendered.tree, changes));
+    let diff = (!write && !changes.is_empty())
+        .then(|| diff::unified(context.repository.root(), &rendered.tree, changes));
     if ui.is_json() {
         ui.json(&Report {
             environment: &session.platform.environment,
@@ -148,18 +187,32 @@ fn report(context: &Context, session: &Session, rendered: Rendered, changes: &Ch
         ui.data(&diff);
     }
     say(context, session, &rendered, changes, write);
-    if write || changes.is_empty() { Exit::Done } else { Exit::Differences }
+    if write || changes.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Differences
+    }
 }
 
 fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Changes, write: bool) {
     let ui = &context.ui;
     let environment = &session.platform.environment;
-    let size = format!("{} artifacts, {} stages", rendered.lock.artifacts.len(), rendered.pipeline.stages.len());
+    let size = format!(
+        "{} artifacts, {} stages",
+        rendered.lock.artifacts.len(),
+        rendered.pipeline.stages.len()
+    );
     if changes.is_empty() {
         ui.done(format!("nothing changed for `{environment}`: {size}"));
         return;
     }
-    let Changes { added, changed, removed, unchanged, .. } = changes;
+    let Changes {
+        added,
+        changed,
+        removed,
+        unchanged,
+        ..
+    } = changes;
     for (word, paths) in [("added", added), ("changed", changed), ("removed", removed)] {
         for path in paths.iter().take(NAMED) {
             ui.say(format!("  {word:<8} {path}"));
@@ -178,10 +231,15 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
         ui.done(format!("rendered `{environment}`: {size} ({count})"));
         match rendered.unmade.is_empty() {
             true => ui.next("ztc plan", "shows what a bootstrap would do"),
-            false => ui.next("ztc secrets generate", "makes the secrets that the artifacts refer to"),
+            false => ui.next(
+                "ztc secrets generate",
+                "makes the secrets that the artifacts refer to",
+            ),
         }
     } else {
-        ui.say(format!("a render of `{environment}` would change files: {count}"));
+        ui.say(format!(
+            "a render of `{environment}` would change files: {count}"
+        ));
         ui.next("ztc render", "writes them");
     }
 }
@@ -193,7 +251,10 @@ fn explain(context: &Context, trace: &Trace, failure: Failure) -> Failure {
         return failure;
     }
     match workspace::keep(&context.repository, &files) {
-        Ok(directory) => failure.detail(format!("kept for reading: `{}`", context.repository.display(&directory))),
+        Ok(directory) => failure.detail(format!(
+            "kept for reading: `{}`",
+            context.repository.display(&directory)
+        )),
         Err(other) => failure.detail(format!("and keeping the record failed: {other}")),
     }
 }

@@ -11,6 +11,7 @@ use ztc_protocol::message::{
 };
 
 use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::atomic::{self, Existing};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding, Location, Severity, did_you_mean, listed};
 use crate::lock::Lock;
@@ -18,7 +19,6 @@ use crate::paths::Repository;
 use crate::platform::{Platform, Section};
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
-use crate::secrets::private::{self, Existing};
 use crate::ui::table::table;
 
 /// Subcommands of `ztc secrets`.
@@ -188,6 +188,7 @@ impl<'a> Keeper<'a> {
     }
 
     async fn generate(&self, names: &[String]) -> Result<Exit, Failure> {
+        git::ensure_ignored(self.repository())?;
         git::refuse_tracked(self.repository()).await?;
         let mut made = 0;
         for declared in self.select(names)? {
@@ -248,7 +249,7 @@ impl<'a> Keeper<'a> {
         };
         let result = declared.adapter.call::<GenerateSecrets>(params).await?;
         let path = Bundle::path(self.repository(), name);
-        private::write(&path, result.content.as_bytes(), Existing::Keep)?;
+        atomic::private(&path, result.content.as_bytes(), Existing::Keep)?;
         self.context
             .ui
             .done(format!("wrote {}", self.repository().display(&path)));
@@ -261,6 +262,7 @@ impl<'a> Keeper<'a> {
         file: &std::path::Path,
         replace: bool,
     ) -> Result<Exit, Failure> {
+        git::ensure_ignored(self.repository())?;
         git::refuse_tracked(self.repository()).await?;
         let names = [name.to_owned()];
         let selected = self.select(&names)?;
@@ -280,7 +282,7 @@ impl<'a> Keeper<'a> {
             Existing::Keep
         };
         let path = Bundle::path(self.repository(), name);
-        private::write(&path, content.as_bytes(), existing).map_err(|failure| {
+        atomic::private(&path, content.as_bytes(), existing).map_err(|failure| {
             match failure.exit {
                 Exit::Refused => {
                     failure.help("give `--replace` where the cluster was made with the new file")

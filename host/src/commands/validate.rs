@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
-use crate::lock::verify as compare;
 use crate::lock::Lock;
+use crate::lock::verify as compare;
 use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
 use crate::render::bundles::{Bundles, Missing};
@@ -39,8 +39,16 @@ struct Report<'a> {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let verified = wait_for(verify(context, arguments.env.as_deref()))?;
-    let Verified { platform, lock, pipeline, bundles, warnings } = &verified;
-    warnings.iter().for_each(|warning| context.ui.finding(warning));
+    let Verified {
+        platform,
+        lock,
+        pipeline,
+        bundles,
+        warnings,
+    } = &verified;
+    warnings
+        .iter()
+        .for_each(|warning| context.ui.finding(warning));
     if context.ui.is_json() {
         context.ui.json(&Report {
             environment: &platform.environment,
@@ -74,7 +82,10 @@ pub(crate) struct Verified {
 }
 
 /// Checks everything that `ztc validate` checks; differences are a failure with [`Exit::Differences`] that names each.
-pub(crate) async fn verify(context: &Context, environment: Option<&str>) -> Result<Verified, Failure> {
+pub(crate) async fn verify(
+    context: &Context,
+    environment: Option<&str>,
+) -> Result<Verified, Failure> {
     let repository = &context.repository;
     if let Some(message) = workspace::repair(repository)?.message() {
         context.ui.warning(message);
@@ -82,11 +93,22 @@ pub(crate) async fn verify(context: &Context, environment: Option<&str>) -> Resu
     git::refuse_tracked(repository).await?;
     let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
     let result = agree(context, &session);
-    let Session { platform, supervisor, mut warnings, .. } = session;
+    let Session {
+        platform,
+        supervisor,
+        mut warnings,
+        ..
+    } = session;
     supervisor.shutdown().await;
     let (lock, pipeline, bundles, more) = result?;
     warnings.extend(more);
-    Ok(Verified { platform, lock, pipeline, bundles, warnings })
+    Ok(Verified {
+        platform,
+        lock,
+        pipeline,
+        bundles,
+        warnings,
+    })
 }
 
 type Agreed = (Lock, Pipeline, BTreeMap<String, Bundle>, Vec<Finding>);
@@ -95,26 +117,50 @@ fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
     let repository = &context.repository;
     let environment = &session.platform.environment;
     let lock = Lock::load(repository)?.ok_or_else(|| {
-        Failure::new(Exit::Differences, "nothing has been rendered yet: there is no platform/lock.json")
-            .help("run `ztc render`")
+        Failure::new(
+            Exit::Differences,
+            "nothing has been rendered yet: there is no platform/lock.json",
+        )
+        .help("run `ztc render`")
     })?;
     if lock.environment != *environment {
         return Err(Failure::new(
             Exit::Refused,
-            format!("the lock is for the environment `{}`, not for `{environment}`", lock.environment),
+            format!(
+                "the lock is for the environment `{}`, not for `{environment}`",
+                lock.environment
+            ),
         )
         .detail("what would run belongs to another environment")
-        .help(format!("run `ztc render --env {environment}` first, or use `--env {}`", lock.environment)));
+        .help(format!(
+            "run `ztc render --env {environment}` first, or use `--env {}`",
+            lock.environment
+        )));
     }
     let found = compare::Found::read(repository, &lock, &session.platform, &session.adapters)?;
     found.refuse(&lock)?;
     let pipeline = found.pipeline()?;
     let manifests = session.adapters.values().map(|adapter| &adapter.manifest);
-    let bundles = Bundles::load(repository, context.ui.mask(), manifests, &lock.secrets, Missing::Refused)?;
+    let bundles = Bundles::load(
+        repository,
+        context.ui.mask(),
+        manifests,
+        &lock.secrets,
+        Missing::Refused,
+    )?;
     bundles.refuse_unmade()?;
     let mut warnings = found.warnings(&lock);
-    warnings.extend(bundles.fingerprints.keys().filter(|name| !lock.secrets.contains_key(*name)).map(|name| {
-        Finding::warning(format!("the lock does not know the secret bundle `{name}` yet")).help("`ztc render` records it")
-    }));
+    warnings.extend(
+        bundles
+            .fingerprints
+            .keys()
+            .filter(|name| !lock.secrets.contains_key(*name))
+            .map(|name| {
+                Finding::warning(format!(
+                    "the lock does not know the secret bundle `{name}` yet"
+                ))
+                .help("`ztc render` records it")
+            }),
+    );
     Ok((lock, pipeline, bundles.loaded, warnings))
 }

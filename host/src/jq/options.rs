@@ -25,7 +25,10 @@ pub(super) struct Options {
 impl Options {
     /// Reads the command line.
     pub(super) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Problem> {
-        let mut options = Self { indent: Some("  ".to_owned()), ..Self::default() };
+        let mut options = Self {
+            indent: Some("  ".to_owned()),
+            ..Self::default()
+        };
         let (mut program, mut only_words) = (None, false);
         while let Some(argument) = arguments.next() {
             match argument.strip_prefix("--") {
@@ -42,14 +45,33 @@ impl Options {
                 },
             }
         }
-        options.program = program.ok_or_else(|| Problem::new(USAGE, "a program is missing: jq [options] FILTER [FILE...]"))?;
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let environment = environment.map(|(name, value)| (Val::from(name), Val::from(value))).collect();
-        let named = options.variables.iter().map(|(name, value)| (Val::from(name[1..].to_owned()), value.clone())).collect();
-        let positional = (Val::from("positional".to_owned()), std::iter::empty::<Val>().collect());
-        let arguments = [positional, (Val::from("named".to_owned()), Val::obj(named))].into_iter().collect();
-        options.variables.push(("$ENV".to_owned(), Val::obj(environment)));
-        options.variables.push(("$ARGS".to_owned(), Val::obj(arguments)));
+        options.program = program.ok_or_else(|| {
+            Problem::new(USAGE, "a program is missing: jq [options] FILTER [FILE...]")
+        })?;
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let environment = environment
+            .map(|(name, value)| (Val::from(name), Val::from(value)))
+            .collect();
+        let named = options
+            .variables
+            .iter()
+            .map(|(name, value)| (Val::from(name[1..].to_owned()), value.clone()))
+            .collect();
+        let positional = (
+            Val::from("positional".to_owned()),
+            std::iter::empty::<Val>().collect(),
+        );
+        let arguments = [positional, (Val::from("named".to_owned()), Val::obj(named))]
+            .into_iter()
+            .collect();
+        options
+            .variables
+            .push(("$ENV".to_owned(), Val::obj(environment)));
+        options
+            .variables
+            .push(("$ARGS".to_owned(), Val::obj(arguments)));
         Ok(options)
     }
 
@@ -103,7 +125,8 @@ impl Options {
             "indent" => self.indent(&next(option, arguments)?)?,
             "from-file" => {
                 // What would have been the program is a file then.
-                let text = std::io::read_to_string(open(&next(option, arguments)?)?).map_err(|error| Problem::new(COMPILE, error))?;
+                let text = std::io::read_to_string(open(&next(option, arguments)?)?)
+                    .map_err(|error| Problem::new(COMPILE, error))?;
                 self.files.extend(program.replace(text));
             }
             "arg" | "argjson" | "slurpfile" | "rawfile" => self.variable(option, arguments)?,
@@ -113,21 +136,38 @@ impl Options {
     }
 
     fn indent(&mut self, width: &str) -> Result<(), Problem> {
-        let width: usize = width.parse().map_err(|_| Problem::new(USAGE, "`--indent` takes a number"))?;
+        let width: usize = width
+            .parse()
+            .map_err(|_| Problem::new(USAGE, "`--indent` takes a number"))?;
         self.indent = (width > 0).then(|| " ".repeat(width.min(7)));
         Ok(())
     }
 
-    fn variable(&mut self, option: &str, arguments: &mut impl Iterator<Item = String>) -> Result<(), Problem> {
+    fn variable(
+        &mut self,
+        option: &str,
+        arguments: &mut impl Iterator<Item = String>,
+    ) -> Result<(), Problem> {
         let (name, text) = (next(option, arguments)?, next(option, arguments)?);
         let value = match option {
             "arg" => Val::from(text),
-            "argjson" => read::parse_single(text.as_bytes())
-                .map_err(|error| Problem::new(USAGE, format!("invalid JSON text passed to --argjson: {error}")))?,
-            "rawfile" => std::io::read_to_string(open(&text)?).map(Val::from).map_err(|error| Problem::new(USAGE, error))?,
+            "argjson" => read::parse_single(text.as_bytes()).map_err(|error| {
+                Problem::new(
+                    USAGE,
+                    format!("invalid JSON text passed to --argjson: {error}"),
+                )
+            })?,
+            "rawfile" => std::io::read_to_string(open(&text)?)
+                .map(Val::from)
+                .map_err(|error| Problem::new(USAGE, error))?,
             _ => values(std::io::BufReader::new(open(&text)?))
                 .collect::<Result<Val, String>>()
-                .map_err(|error| Problem::new(USAGE, format!("bad JSON in --{option} {name} {text}: {error}")))?,
+                .map_err(|error| {
+                    Problem::new(
+                        USAGE,
+                        format!("bad JSON in --{option} {name} {text}: {error}"),
+                    )
+                })?,
         };
         self.variables.push((format!("${name}"), value));
         Ok(())
@@ -135,5 +175,7 @@ impl Options {
 }
 
 fn next(option: &str, arguments: &mut impl Iterator<Item = String>) -> Result<String, Problem> {
-    arguments.next().ok_or_else(|| Problem::new(USAGE, format!("`--{option}` needs more arguments")))
+    arguments
+        .next()
+        .ok_or_else(|| Problem::new(USAGE, format!("`--{option}` needs more arguments")))
 }

@@ -16,10 +16,25 @@ fn check(arguments: &[&str], stdin: &str, code: u8, out: &str) {
 
 #[test]
 fn output_is_as_asked_for() {
-    check(&["."], r#"{"b":[1,{}],"a":"x"}"#, 0, "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\"\n}\n");
-    check(&["-c", "."], r#"{"b": [1, 2.50], "a": "é\n"}"#, 0, "{\"b\":[1,2.50],\"a\":\"é\\n\"}\n");
+    check(
+        &["."],
+        r#"{"b":[1,{}],"a":"x"}"#,
+        0,
+        "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\"\n}\n",
+    );
+    check(
+        &["-c", "."],
+        r#"{"b": [1, 2.50], "a": "é\n"}"#,
+        0,
+        "{\"b\":[1,2.50],\"a\":\"é\\n\"}\n",
+    );
     check(&["-r", ".[]"], r#"["a b", 1, null]"#, 0, "a b\n1\nnull\n");
-    check(&["-rc", "-S", "."], r#"{"b":1,"a":2}"#, 0, "{\"a\":2,\"b\":1}\n");
+    check(
+        &["-rc", "-S", "."],
+        r#"{"b":1,"a":2}"#,
+        0,
+        "{\"a\":2,\"b\":1}\n",
+    );
     check(&["-j", ".[]"], r#"["a", 1]"#, 0, "a1");
     check(&["--indent", "1", "."], "[1]", 0, "[\n 1\n]\n");
 }
@@ -36,14 +51,44 @@ fn input_is_as_asked_for() {
     std::fs::write(&file, "{\"k\": 1} 2").unwrap();
     let file = file.to_str().unwrap();
     check(&["-c", ".", file], "", 0, "{\"k\":1}\n2\n");
-    check(&["-nc", "--slurpfile", "f", file, "$f"], "", 0, "[{\"k\":1},2]\n");
-    check(&["-n", "--rawfile", "f", file, "$f"], "", 0, "\"{\\\"k\\\": 1} 2\"\n");
+    check(
+        &["-nc", "--slurpfile", "f", file, "$f"],
+        "",
+        0,
+        "[{\"k\":1},2]\n",
+    );
+    check(
+        &["-n", "--rawfile", "f", file, "$f"],
+        "",
+        0,
+        "\"{\\\"k\\\": 1} 2\"\n",
+    );
 }
 
 #[test]
 fn variables_reach_the_program() {
-    check(&["-n", "--arg", "a", "it's", "--argjson", "b", "{\"c\":[1]}", "-c", "[$a, $b.c[0], $ARGS.named.a]"], "", 0, "[\"it's\",1,\"it's\"]\n");
-    check(&["-n", "$ENV.CARGO_PKG_NAME, env.CARGO_PKG_NAME"], "", 0, "\"ztc\"\n\"ztc\"\n");
+    check(
+        &[
+            "-n",
+            "--arg",
+            "a",
+            "it's",
+            "--argjson",
+            "b",
+            "{\"c\":[1]}",
+            "-c",
+            "[$a, $b.c[0], $ARGS.named.a]",
+        ],
+        "",
+        0,
+        "[\"it's\",1,\"it's\"]\n",
+    );
+    check(
+        &["-n", "$ENV.CARGO_PKG_NAME, env.CARGO_PKG_NAME"],
+        "",
+        0,
+        "\"ztc\"\n\"ztc\"\n",
+    );
 }
 
 #[test]
@@ -70,19 +115,55 @@ fn exit_codes_are_those_of_jq() {
 fn what_the_scripts_of_this_project_ask_works() {
     let nodes = r#"{"items":[{"metadata":{"name":"cp01"},"spec":{"providerID":"hcloud://1"},"status":{"conditions":[{"type":"Ready","status":"True"}],"addresses":[{"type":"InternalIP","address":"192.0.2.1"}]}}]}"#;
     check(
-        &["-r", r#".items[] | select(any(.status.conditions[]; .type == "Ready" and .status == "True")) | "\(.metadata.name)\t\(.spec.providerID // "none")""#],
+        &[
+            "-r",
+            r#".items[] | select(any(.status.conditions[]; .type == "Ready" and .status == "True")) | "\(.metadata.name)\t\(.spec.providerID // "none")""#,
+        ],
         nodes,
         0,
         "cp01\thcloud://1\n",
     );
-    check(&["-r", r#"[.items[].status.addresses[]? | select(.type|test("^Internal")) | .address] | join(",")"#], nodes, 0, "192.0.2.1\n");
-    check(&["-r", "@base64d, (\"a b\" | @uri, @sh)"], "\"aGk=\"", 0, "hi\na%20b\n'a b'\n");
-    check(&["-r", "to_entries[] | [.key, (.value|tostring)] | @tsv"], r#"{"a": 1, "b": {"c": 2}}"#, 0, "a\t1\nb\t{\"c\":2}\n");
+    check(
+        &[
+            "-r",
+            r#"[.items[].status.addresses[]? | select(.type|test("^Internal")) | .address] | join(",")"#,
+        ],
+        nodes,
+        0,
+        "192.0.2.1\n",
+    );
+    check(
+        &["-r", "@base64d, (\"a b\" | @uri, @sh)"],
+        "\"aGk=\"",
+        0,
+        "hi\na%20b\n'a b'\n",
+    );
+    check(
+        &["-r", "to_entries[] | [.key, (.value|tostring)] | @tsv"],
+        r#"{"a": 1, "b": {"c": 2}}"#,
+        0,
+        "a\t1\nb\t{\"c\":2}\n",
+    );
 }
 
 #[test]
 fn what_jaq_leaves_out_is_there() {
-    check(&["-r", "@tsv"], r#"["a\tb\\", null, 1, true]"#, 0, "a\\tb\\\\\t\t1\ttrue\n");
-    check(&["-r", "@csv"], r#"["a\"b", null, 1]"#, 0, "\"a\"\"b\",,1\n");
-    check(&["-c", "IN(1, 2), INDEX([3]; .[0]), toarray"], "1", 0, "true\n{\"3\":[3]}\n[1]\n");
+    check(
+        &["-r", "@tsv"],
+        r#"["a\tb\\", null, 1, true]"#,
+        0,
+        "a\\tb\\\\\t\t1\ttrue\n",
+    );
+    check(
+        &["-r", "@csv"],
+        r#"["a\"b", null, 1]"#,
+        0,
+        "\"a\"\"b\",,1\n",
+    );
+    check(
+        &["-c", "IN(1, 2), INDEX([3]; .[0]), toarray"],
+        "1",
+        0,
+        "true\n{\"3\":[3]}\n[1]\n",
+    );
 }

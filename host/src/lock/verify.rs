@@ -51,12 +51,16 @@ impl Found {
             pipeline: match std::fs::read_to_string(&pipeline) {
                 Ok(text) => Some(text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                Err(error) => return Err(Failure::io("read", repository.display(&pipeline), &error)),
+                Err(error) => {
+                    return Err(Failure::io("read", repository.display(&pipeline), &error));
+                }
             },
             ..Self::default()
         };
         for section in &platform.sections {
-            let Some(adapter) = adapters.get(&section.name) else { continue };
+            let Some(adapter) = adapters.get(&section.name) else {
+                continue;
+            };
             let config = canonical_json(&serde_json::Value::Object(section.config.clone()));
             let adapter = FoundAdapter {
                 adapter: section.adapter.clone(),
@@ -76,7 +80,11 @@ impl Found {
         if inputs.is_empty() && files.is_empty() {
             return Ok(());
         }
-        let what = if files.is_empty() { "what was rendered is older than its inputs" } else { "files differ from the lock" };
+        let what = if files.is_empty() {
+            "what was rendered is older than its inputs"
+        } else {
+            "files differ from the lock"
+        };
         let help = match (inputs.is_empty(), files.is_empty()) {
             (true, _) => {
                 "put the files back with `ztc render` or `git checkout -- platform bootstrap/pipeline`; generated files are changed \
@@ -89,7 +97,11 @@ impl Found {
         let mut failure = Failure::new(Exit::Differences, what).help(help);
         let hidden = all.len().saturating_sub(LISTED);
         failure.details = all.into_iter().take(LISTED).collect();
-        Err(if hidden > 0 { failure.detail(format!("and {hidden} more")) } else { failure })
+        Err(if hidden > 0 {
+            failure.detail(format!("and {hidden} more"))
+        } else {
+            failure
+        })
     }
 
     /// Returns what differs in what was rendered from.
@@ -97,12 +109,19 @@ impl Found {
         let mut differences = Vec::new();
         for (section, now) in &self.adapters {
             match lock.adapters.get(section) {
-                None => differences.push(format!("`adapters.{section}` was added to platform.yaml")),
+                None => {
+                    differences.push(format!("`adapters.{section}` was added to platform.yaml"));
+                }
                 Some(then) => differences.extend(adapter(section, then, now)),
             }
         }
-        let gone = lock.adapters.keys().filter(|section| !self.adapters.contains_key(*section));
-        differences.extend(gone.map(|section| format!("`adapters.{section}` was removed from platform.yaml")));
+        let gone = lock
+            .adapters
+            .keys()
+            .filter(|section| !self.adapters.contains_key(*section));
+        differences.extend(
+            gone.map(|section| format!("`adapters.{section}` was removed from platform.yaml")),
+        );
         if differences.is_empty() && self.platform_hash != lock.platform_hash {
             differences.push("platform.yaml was changed outside of `adapters`".to_owned());
         }
@@ -111,10 +130,14 @@ impl Found {
 
     /// Returns what differs in what was rendered.
     fn files(&self, lock: &Lock) -> Vec<String> {
-        let mut differences: Vec<String> =
-            compare(&lock.artifacts, &self.artifacts).iter().map(|difference| below(GENERATED, difference)).collect();
+        let mut differences: Vec<String> = compare(&lock.artifacts, &self.artifacts)
+            .iter()
+            .map(|difference| below(GENERATED, difference))
+            .collect();
         if lock::artifacts_hash(&lock.artifacts) != lock.artifacts_hash {
-            differences.push("edited: platform/lock.json (`artifacts_hash` does not fit `artifacts`)".to_owned());
+            differences.push(
+                "edited: platform/lock.json (`artifacts_hash` does not fit `artifacts`)".to_owned(),
+            );
         }
         match &self.pipeline {
             None => differences.push(format!("removed: {}", lock.pipeline.path)),
@@ -131,14 +154,25 @@ impl Found {
         let mut warnings = Vec::new();
         let version = env!("CARGO_PKG_VERSION");
         if lock.ztc_version != version {
-            let message = format!("rendered by ztc {}, and this is {version}", lock.ztc_version);
-            warnings.push(Finding::warning(message).help("`ztc render --check` shows whether it makes a difference"));
+            let message = format!(
+                "rendered by ztc {}, and this is {version}",
+                lock.ztc_version
+            );
+            warnings.push(
+                Finding::warning(message)
+                    .help("`ztc render --check` shows whether it makes a difference"),
+            );
         }
         for (section, now) in &self.adapters {
-            let known = lock.adapters.get(section).is_some_and(|then| then.executables.contains_key(&lock::machine()));
+            let known = lock
+                .adapters
+                .get(section)
+                .is_some_and(|then| then.executables.contains_key(&lock::machine()));
             if now.digest.is_some() && !known {
                 let machine = lock::machine();
-                let message = format!("the lock does not know the executable of adapter `{section}` for {machine}");
+                let message = format!(
+                    "the lock does not know the executable of adapter `{section}` for {machine}"
+                );
                 warnings.push(Finding::warning(message).help("`ztc render` records it"));
             }
         }
@@ -149,22 +183,32 @@ impl Found {
     pub(crate) fn pipeline(&self) -> Result<Pipeline, Failure> {
         let text = self.pipeline.as_deref().unwrap_or_default();
         yaml::parse(text).map_err(|error| {
-            Failure::invalid("the pipeline cannot be read").at(Location::file("bootstrap/pipeline")).detail(error).help("run `ztc render`")
+            Failure::invalid("the pipeline cannot be read")
+                .at(Location::file("bootstrap/pipeline"))
+                .detail(error)
+                .help("run `ztc render`")
         })
     }
 }
 
 fn adapter(section: &str, then: &lock::LockedAdapter, now: &FoundAdapter) -> Vec<String> {
     if then.adapter != now.adapter {
-        return vec![format!("`adapters.{section}` is now adapter `{}`, it was `{}`", now.adapter, then.adapter)];
+        return vec![format!(
+            "`adapters.{section}` is now adapter `{}`, it was `{}`",
+            now.adapter, then.adapter
+        )];
     }
     let mut differences = Vec::new();
     if then.config_hash != now.config_hash {
         differences.push(format!("`adapters.{section}` was changed in platform.yaml"));
     }
     if then.adapter_version != now.adapter_version {
-        differences.push(format!("adapter `{section}` is now {}, it was {}", now.adapter_version, then.adapter_version));
-    } else if let (Some(known), Some(digest)) = (then.executables.get(&lock::machine()), &now.digest)
+        differences.push(format!(
+            "adapter `{section}` is now {}, it was {}",
+            now.adapter_version, then.adapter_version
+        ));
+    } else if let (Some(known), Some(digest)) =
+        (then.executables.get(&lock::machine()), &now.digest)
         && known != digest
     {
         differences.push(format!(
@@ -180,7 +224,9 @@ fn below(directory: &str, difference: &Difference) -> String {
     match difference {
         Difference::Added(path) => Difference::Added(full(path)),
         Difference::Changed(path) => Difference::Changed(full(path)),
-        Difference::Mode(path, locked, found) => Difference::Mode(full(path), locked.clone(), found.clone()),
+        Difference::Mode(path, locked, found) => {
+            Difference::Mode(full(path), locked.clone(), found.clone())
+        }
         Difference::Removed(path) => Difference::Removed(full(path)),
         Difference::Renamed(from, to) => Difference::Renamed(full(from), full(to)),
     }
@@ -193,7 +239,10 @@ mod tests {
     use crate::lock::{LockedAdapter, LockedPipeline};
 
     fn lock() -> Lock {
-        let file = |text: &str| LockedFile { sha256: sha256_hex(text.as_bytes()), mode: "0644".into() };
+        let file = |text: &str| LockedFile {
+            sha256: sha256_hex(text.as_bytes()),
+            mode: "0644".into(),
+        };
         let artifacts = BTreeMap::from([("a".to_owned(), file("a")), ("b".to_owned(), file("b"))]);
         let adapter = LockedAdapter {
             adapter: "talos".into(),
@@ -207,7 +256,10 @@ mod tests {
             platform_hash: "p".into(),
             artifacts_hash: lock::artifacts_hash(&artifacts),
             artifacts,
-            pipeline: LockedPipeline { path: "bootstrap/pipeline/x.yaml".into(), sha256: sha256_hex(b"stages") },
+            pipeline: LockedPipeline {
+                path: "bootstrap/pipeline/x.yaml".into(),
+                sha256: sha256_hex(b"stages"),
+            },
             adapters: BTreeMap::from([("talos".to_owned(), adapter)]),
             ..Lock::default()
         }
@@ -232,7 +284,13 @@ mod tests {
     fn differs(lock: &Lock, found: &Found, message: &str, details: &[&str]) {
         let failure = found.refuse(lock).unwrap_err();
         assert_eq!(failure.exit, Exit::Differences);
-        assert_eq!((failure.message.as_str(), failure.details.iter().map(String::as_str).collect()), (message, details.to_vec()));
+        assert_eq!(
+            (
+                failure.message.as_str(),
+                failure.details.iter().map(String::as_str).collect()
+            ),
+            (message, details.to_vec())
+        );
     }
 
     #[test]
@@ -246,19 +304,46 @@ mod tests {
         let older = "what was rendered is older than its inputs";
         let mut now = found();
         now.platform_hash = "q".into();
-        differs(&lock(), &now, older, &["platform.yaml was changed outside of `adapters`"]);
+        differs(
+            &lock(),
+            &now,
+            older,
+            &["platform.yaml was changed outside of `adapters`"],
+        );
         now.adapters.get_mut("talos").unwrap().config_hash = "d".into();
         now.adapters.get_mut("talos").unwrap().digest = Some("f".into());
-        now.adapters.insert("cilium".into(), FoundAdapter::default());
-        differs(&lock(), &now, older, &[
-            "`adapters.cilium` was added to platform.yaml",
-            "`adapters.talos` was changed in platform.yaml",
-            "adapter `talos` 0.1.0 is another executable than the one that rendered: f, it was e",
-        ]);
+        now.adapters
+            .insert("cilium".into(), FoundAdapter::default());
+        differs(
+            &lock(),
+            &now,
+            older,
+            &[
+                "`adapters.cilium` was added to platform.yaml",
+                "`adapters.talos` was changed in platform.yaml",
+                "adapter `talos` 0.1.0 is another executable than the one that rendered: f, it was e",
+            ],
+        );
         now.adapters = BTreeMap::new();
-        differs(&lock(), &now, older, &["`adapters.talos` was removed from platform.yaml"]);
-        now.adapters.insert("talos".into(), FoundAdapter { adapter: "k3s".into(), ..FoundAdapter::default() });
-        differs(&lock(), &now, older, &["`adapters.talos` is now adapter `k3s`, it was `talos`"]);
+        differs(
+            &lock(),
+            &now,
+            older,
+            &["`adapters.talos` was removed from platform.yaml"],
+        );
+        now.adapters.insert(
+            "talos".into(),
+            FoundAdapter {
+                adapter: "k3s".into(),
+                ..FoundAdapter::default()
+            },
+        );
+        differs(
+            &lock(),
+            &now,
+            older,
+            &["`adapters.talos` is now adapter `k3s`, it was `talos`"],
+        );
     }
 
     #[test]
@@ -267,32 +352,53 @@ mod tests {
         let moved = now.artifacts.remove("b").unwrap();
         now.artifacts.insert("c".into(), moved);
         now.pipeline = None;
-        differs(&lock(), &now, "files differ from the lock", &[
-            "renamed: platform/generated/b to platform/generated/c",
-            "removed: bootstrap/pipeline/x.yaml",
-        ]);
+        differs(
+            &lock(),
+            &now,
+            "files differ from the lock",
+            &[
+                "renamed: platform/generated/b to platform/generated/c",
+                "removed: bootstrap/pipeline/x.yaml",
+            ],
+        );
         let mut edited = lock();
         edited.artifacts.remove("b");
         let mut now = found();
         now.artifacts.remove("b");
         now.pipeline = Some("other".into());
-        differs(&edited, &now, "files differ from the lock", &[
-            "edited: platform/lock.json (`artifacts_hash` does not fit `artifacts`)",
-            "changed: bootstrap/pipeline/x.yaml",
-        ]);
+        differs(
+            &edited,
+            &now,
+            "files differ from the lock",
+            &[
+                "edited: platform/lock.json (`artifacts_hash` does not fit `artifacts`)",
+                "changed: bootstrap/pipeline/x.yaml",
+            ],
+        );
     }
 
     #[test]
     fn another_machine_and_another_release_are_warnings() {
         let mut other = lock();
         other.ztc_version = "0.0.1".into();
-        other.adapters.get_mut("talos").unwrap().executables = BTreeMap::from([("plan9-mips".to_owned(), "x".to_owned())]);
+        other.adapters.get_mut("talos").unwrap().executables =
+            BTreeMap::from([("plan9-mips".to_owned(), "x".to_owned())]);
         assert!(found().refuse(&other).is_ok());
         assert_eq!(
-            found().warnings(&other).into_iter().map(|warning| warning.message).collect::<Vec<_>>(),
+            found()
+                .warnings(&other)
+                .into_iter()
+                .map(|warning| warning.message)
+                .collect::<Vec<_>>(),
             [
-                format!("rendered by ztc 0.0.1, and this is {}", env!("CARGO_PKG_VERSION")),
-                format!("the lock does not know the executable of adapter `talos` for {}", lock::machine()),
+                format!(
+                    "rendered by ztc 0.0.1, and this is {}",
+                    env!("CARGO_PKG_VERSION")
+                ),
+                format!(
+                    "the lock does not know the executable of adapter `talos` for {}",
+                    lock::machine()
+                ),
             ]
         );
     }

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, Success, VERSION};
 use crate::pipeline::journal;
 use crate::pipeline::state::RunState;
 use crate::pipeline::why::Unfinished;
-use crate::secrets::private::{self, Existing};
 
 /// What is known of all tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ impl Cache {
     pub fn save(&self, repository: &Repository, environment: &str) -> Result<(), Failure> {
         let text = serde_json::to_vec(self)
             .map_err(|error| Failure::failed("failed to write the stage cache").detail(error))?;
-        private::write(
+        atomic::private(
             &Self::path(repository, environment),
             &text,
             Existing::Replace,

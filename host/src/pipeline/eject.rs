@@ -1,6 +1,6 @@
 //! The bootstrap without ztc: the text of `run.sh` and of the README beside it. Pure.
 //!
-//! `run.sh` runs the tasks one by one in the order of the pipeline, gives each script what ztc would give it, and remembers in `done/` what succeeded.
+//! `run.sh` runs the tasks one by one in the order of the pipeline, gives each script what ztc would give it, and remembers in `succeeded/` what succeeded.
 
 use std::collections::BTreeSet;
 
@@ -133,7 +133,7 @@ pub fn readme(pipeline: &Pipeline, tasks: &Tasks, setting: &Setting) -> String {
 }
 
 const HEAD: &str = r#"#!/usr/bin/env bash
-# Runs the bootstrap without ztc: one task after the other, remembering in done/ what succeeded.
+# Runs the bootstrap without ztc: one task after the other, remembering in succeeded/ what succeeded.
 #   ./run.sh              everything that has not succeeded yet
 #   ./run.sh --list       the tasks in their order, with their state
 #   ./run.sh --only TASK  one task, whatever succeeded before
@@ -185,12 +185,12 @@ task() {
   shift 9
   case $mode in
     list)
-      if [[ -e done/$file ]]; then printf 'done     %s\n' "$name"; else printf 'not yet  %s\n' "$name"; fi
+      if [[ -e succeeded/$file ]]; then printf 'done     %s\n' "$name"; else printf 'not yet  %s\n' "$name"; fi
       return 0
       ;;
     only) [[ $name == "$wanted" ]] || return 0 ;;
     from) if [[ -z $reached && $name != "$wanted" ]]; then return 0; fi ;;
-    all) if [[ $cached == cached && -e done/$file ]]; then printf 'skip  %s: done before\n' "$name"; return 0; fi ;;
+    all) if [[ $cached == cached && -e succeeded/$file ]]; then printf 'skip  %s: done before\n' "$name"; return 0; fi ;;
   esac
   reached=yes
   if [[ $skip != - && -z ${!skip:-} ]]; then
@@ -205,7 +205,7 @@ task() {
     fail "the files of $name hold placeholders: eject again with --with-secrets" 5
   fi
   if [[ $destructive == destructive ]]; then confirm "$name"; fi
-  mkdir -p done "$ZTC_STATE_DIR" "$ZTC_SECRETS_DIR"
+  mkdir -p succeeded "$ZTC_STATE_DIR" "$ZTC_SECRETS_DIR"
   chmod 700 "$ZTC_STATE_DIR" "$ZTC_SECRETS_DIR"
   printf 'run   %s\n' "$name"
   local status=0
@@ -216,7 +216,7 @@ task() {
     limited "$limit" bash "$here/$script" "$@" </dev/null
   ) || status=$?
   if ((status == 0)); then
-    : >"done/$file"
+    : >"succeeded/$file"
   elif [[ $required == required ]]; then
     fail "$name failed with exit code $status; put it right and run ./run.sh again"
   else
@@ -247,7 +247,7 @@ Everything that `ztc bootstrap` runs, for reading, changing and running by hand.
 | `context/<task>.json`, `.sh` | the data of each task, as JSON and to be sourced |
 | `files/<task>/` | the files of each task |
 | `pipeline/` | the pipeline, for reading |
-| `done/` | what succeeded; remove a file to run its task again |
+| `succeeded/` | what succeeded; remove a file to run its task again |
 
 ## Run it
 
@@ -260,7 +260,7 @@ One script alone, here the first of the list:
 
     ./run.sh --only \"$(./run.sh --list | awk 'NR == 1 {print $NF}')\"
 
-What ztc remembers of its own runs and what `done/` remembers are two things: after a run by hand, `ztc bootstrap` runs the stages again, which
+What ztc remembers of its own runs and what `succeeded/` remembers are two things: after a run by hand, `ztc bootstrap` runs the stages again, which
 do no harm to what is done.
 
 ";

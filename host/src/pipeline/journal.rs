@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::atomic;
 use crate::error::Failure;
 use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, VERSION};
 use crate::pipeline::files;
 use crate::pipeline::state::RunState;
-use crate::secrets::private;
 
 /// The directory of a run.
 pub fn directory(repository: &Repository, run: &str) -> PathBuf {
@@ -118,7 +118,7 @@ impl Journal {
     /// Begins the journal of a new run.
     pub fn create(repository: &Repository, run: &str) -> Result<Self, Failure> {
         let path = path(repository, run);
-        private::directory(&directory(repository, run))?;
+        atomic::private_directory(&directory(repository, run))?;
         let create = || {
             let directory = directory(repository, run);
             let file = files::append(&path)?;

@@ -2,6 +2,7 @@
 //!
 //! Nodes are the positions of stages in a list; an edge says that one waits for another and which rule makes it wait.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -126,8 +127,8 @@ impl Order {
                     way.reverse();
                     return Some(way);
                 }
-                if let std::collections::btree_map::Entry::Vacant(entry) = from.entry(need) {
-                    entry.insert(stage);
+                if let Entry::Vacant(place) = from.entry(need) {
+                    place.insert(stage);
                     queue.push_back(need);
                 }
             }

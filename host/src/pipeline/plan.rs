@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Failure;
+use crate::error::{Failure, listed};
 use crate::pipeline::cache::{Cache, Entry};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::fingerprint::Fingerprint;
@@ -16,7 +16,7 @@ pub struct Options {
     pub skip_cache: bool,
     /// Run this stage and everything after it; nothing before it.
     pub from: Option<String>,
-    /// Run this stage and no other.
+    /// Run this stage, or one task of it (`install_talos[cp01]`), and nothing else.
     pub only: Option<String>,
 }
 
@@ -53,13 +53,13 @@ pub fn plan(
         cache,
         why: vec![Why::NeverRan; tasks.list.len()],
     };
-    let asked = Asked::new(pipeline, options)?;
+    let asked = Asked::new(pipeline, tasks, options)?;
     let order = tasks::order(pipeline)?;
     let sorted = order.sorted(|stage| stage).unwrap_or_default();
     for task in sorted.into_iter().flat_map(|stage| &tasks.of_stage[stage]) {
         planner.why[*task] = planner
             .nothing_to_do(*task)
-            .or_else(|| asked.decide(planner.tasks.list[*task].stage))
+            .or_else(|| asked.decide(*task, planner.tasks.list[*task].stage))
             .unwrap_or_else(|| {
                 if options.skip_cache {
                     Why::CacheSkipped
@@ -74,29 +74,27 @@ pub fn plan(
 /// What `--from` and `--only` mean for stages.
 struct Asked<'a> {
     options: &'a Options,
-    only: Option<usize>,
+    /// The tasks of `--only`.
+    only: Option<Vec<usize>>,
     from: Option<usize>,
     before: Vec<BTreeSet<usize>>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(pipeline: &Pipeline, options: &'a Options) -> Result<Self, Failure> {
-        let find = |name: &Option<String>| {
-            name.as_deref()
-                .map(|name| tasks::stage(pipeline, name))
-                .transpose()
-        };
+    fn new(pipeline: &Pipeline, tasks: &Tasks, options: &'a Options) -> Result<Self, Failure> {
+        let from = options.from.as_deref();
+        let only = options.only.as_deref();
         Ok(Self {
             options,
-            only: find(&options.only)?,
-            from: find(&options.from)?,
+            only: only.map(|name| named(pipeline, tasks, name)).transpose()?,
+            from: from.map(|name| tasks::stage(pipeline, name)).transpose()?,
             before: tasks::order(pipeline)?.before(),
         })
     }
 
-    fn decide(&self, stage: usize) -> Option<Why> {
-        if let (Some(only), Some(name)) = (self.only, &self.options.only) {
-            return Some(if stage == only {
+    fn decide(&self, task: usize, stage: usize) -> Option<Why> {
+        if let (Some(only), Some(name)) = (&self.only, &self.options.only) {
+            return Some(if only.contains(&task) {
                 Why::Only
             } else {
                 Why::NotAskedFor { only: name.clone() }
@@ -111,6 +109,23 @@ impl<'a> Asked<'a> {
         self.before[from].contains(&stage).then(|| Why::BeforeFrom {
             stage: name.clone(),
         })
+    }
+}
+
+/// Returns the task with this name, or all tasks of the stage with this name.
+fn named(pipeline: &Pipeline, tasks: &Tasks, name: &str) -> Result<Vec<usize>, Failure> {
+    let task = tasks.list.iter().position(|task| task.name == name);
+    match (task, name.split_once('[')) {
+        (Some(task), _) => Ok(vec![task]),
+        (None, None) => Ok(tasks.of_stage[tasks::stage(pipeline, name)?].clone()),
+        (None, Some((stage, _))) => {
+            let known = &tasks.of_stage[tasks::stage(pipeline, stage)?];
+            let names = known.iter().map(|task| tasks.list[*task].name.as_str());
+            Err(
+                Failure::invalid(format!("the pipeline has no task `{name}`"))
+                    .help(format!("there is {}", listed(names))),
+            )
+        }
     }
 }
 
@@ -154,27 +169,50 @@ impl Planner<'_> {
                 run: run.clone(),
                 how: *how,
             },
-            Some(Entry::Succeeded { run, success }) => self.fingerprints[task]
-                .difference(&success.fingerprint)
-                .or_else(|| self.need(task, success.stamp))
-                .unwrap_or_else(|| Why::Cached { run: run.clone() }),
+            Some(Entry::Succeeded { run, success }) => {
+                let difference = self.fingerprints[task].difference(&success.fingerprint);
+                self.again(task, run, difference, success.stamp)
+            }
         }
+    }
+
+    /// Decides over a task that succeeded before. One that destroys data runs again only behind another one that does: what was
+    /// installed is not wiped because a script, a version or an address in its context became another.
+    fn again(&self, task: usize, run: &str, difference: Option<Why>, stamp: u64) -> Why {
+        let run = run.to_owned();
+        if !self.destroys(task) {
+            return difference
+                .or_else(|| self.need(task, stamp, |_| true))
+                .unwrap_or(Why::Cached { run });
+        }
+        if let Some(why) = self.need(task, stamp, |need| self.destroys(need)) {
+            return why;
+        }
+        match difference.or_else(|| self.need(task, stamp, |_| true)) {
+            Some(change) => Why::Kept {
+                run,
+                change: Box::new(change),
+            },
+            None => Why::Cached { run },
+        }
+    }
+
+    fn destroys(&self, task: usize) -> bool {
+        self.tasks.list[task].entry(self.pipeline).destructive
     }
 
     /// Finds a task before this one that runs, or that succeeded after this one did. What always runs does not count: it would make
     /// everything behind it run always. The nearest one is the last in the order of the pipeline.
-    fn need(&self, task: usize, stamp: u64) -> Option<Why> {
+    fn need(&self, task: usize, stamp: u64, counts: impl Fn(usize) -> bool) -> Option<Why> {
         let counts = |need: &usize| {
-            self.tasks.list[*need]
-                .entry(self.pipeline)
-                .cache_key
-                .is_some()
+            let entry = self.tasks.list[*need].entry(self.pipeline);
+            entry.cache_key.is_some() && counts(*need)
         };
         let name = |need: usize| self.tasks.list[need].name.clone();
         let runs = self
             .tasks
             .before(task)
-            .filter(counts)
+            .filter(&counts)
             .filter(|need| self.why[*need].runs())
             .max();
         let later = |need: &usize| matches!(self.entry(*need), Some(Entry::Succeeded { success, .. }) if success.stamp > stamp);
@@ -182,7 +220,7 @@ impl Planner<'_> {
             .or_else(|| {
                 self.tasks
                     .before(task)
-                    .filter(counts)
+                    .filter(&counts)
                     .filter(later)
                     .max()
                     .map(|need| Why::NeedRanAgain { task: name(need) })

@@ -376,3 +376,59 @@ fn a_stage_with_nothing_to_do_is_skipped_even_when_asked_for() {
         "run join: --only"
     );
 }
+
+/// The demo with stages that destroy data: check (not destructive) → rescue → install.
+fn destructive() -> Pipeline {
+    let mut demo = demo();
+    demo.stages[0].destructive = true;
+    demo.stages[1].destructive = true;
+    demo.stages[0].needs = vec!["look".into()];
+    demo.stages.insert(0, stage("look", &[]));
+    demo
+}
+
+#[test]
+fn what_destroys_data_runs_again_only_when_asked_for_or_behind_something_that_does() {
+    let mut cache = Cache::default();
+    let all: Vec<&str> = ["look"].into_iter().chain(ALL).collect();
+    ran(&mut cache, &destructive(), "R1", &all);
+    let changed = |name: &str, fingerprint: &mut Fingerprint| match name {
+        "look" => fingerprint.script = "new".into(),
+        "install[a]" => drop(fingerprint.context.insert("disk".into(), "new".into())),
+        _ => {}
+    };
+    assert_eq!(
+        lines(&destructive(), &cache, &Options::default(), changed),
+        [
+            "run look: script changed",
+            "skip rescue[a]: done in run R1; look runs, but it destroys data: only --only or --from runs it again",
+            "skip rescue[b]: done in run R1; look runs, but it destroys data: only --only or --from runs it again",
+            "skip install[a]: done in run R1; context changed: disk, but it destroys data: only --only or --from runs it again",
+            "skip install[b]: done in run R1; look runs, but it destroys data: only --only or --from runs it again",
+            "run join: look runs",
+            "run check: always runs",
+        ]
+    );
+    let only = Options {
+        only: Some("rescue[a]".into()),
+        ..Options::default()
+    };
+    assert_eq!(
+        lines(&destructive(), &cache, &only, |_, _| ())[..3],
+        [
+            "skip look: --only rescue[a]",
+            "run rescue[a]: --only",
+            "skip rescue[b]: --only rescue[a]",
+        ]
+    );
+    ran(&mut cache, &destructive(), "R2", &["rescue[a]"]);
+    assert_eq!(
+        lines(&destructive(), &cache, &Options::default(), |_, _| ())[1..5],
+        [
+            "skip rescue[a]: done in run R2",
+            "skip rescue[b]: done in run R1",
+            "run install[a]: rescue[a] ran again since",
+            "skip install[b]: done in run R1",
+        ]
+    );
+}

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::atomic::private_directory;
 use crate::error::Failure;
 use crate::pipeline::{context, files};
-use crate::secrets::private::directory;
 use crate::secrets::secure_dir::SecureDir;
 
 /// The directory; removed when dropped.
@@ -28,7 +28,7 @@ impl Private {
             script: scripts.join(script.0),
             directory: secure,
         };
-        directory(&scripts)?;
+        private_directory(&scripts)?;
         let shell = context::shell(context)
             .map_err(|why| Failure::invalid(format!("the context does not fit bash: {why}")))?;
         private.write(&private.script, script.1)?;
@@ -39,8 +39,8 @@ impl Private {
         private.write(&private.context_shell(), shell.as_bytes())?;
         private.write(&private.guard(), guard(private.directory.path()).as_bytes())?;
         let files = private.files();
-        directory(&files)?;
-        directory(&private.temporary())?;
+        private_directory(&files)?;
+        private_directory(&private.temporary())?;
         for (name, content) in contents {
             private.write(&files.join(name), content)?;
         }

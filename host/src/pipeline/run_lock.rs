@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic;
 use crate::error::{Exit, Failure};
 use crate::paths::Repository;
 use crate::pipeline::files;
-use crate::secrets::private;
 
 /// How often and how far apart the lock is tried: `ztc status` holds it for a moment when it looks.
 const TRIES: (u32, Duration) = (10, Duration::from_millis(20));
@@ -50,7 +50,7 @@ impl RunLock {
         let io = |operation: &str, error: &std::io::Error| {
             Failure::io(operation, repository.display(&path), error)
         };
-        private::directory(&repository.cache())?;
+        atomic::private_directory(&repository.cache())?;
         let mut file = files::read_write(&path).map_err(|error| io("open", &error))?;
         for attempt in 1.. {
             match file.try_lock() {

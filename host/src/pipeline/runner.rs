@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use ztc_protocol::stage::Retry;
 
+use crate::atomic;
 use crate::error::Failure;
 use crate::pipeline::attempt::{Ended, Stop};
 use crate::pipeline::cache::Cache;
@@ -19,7 +20,6 @@ use crate::pipeline::plan::Plan;
 use crate::pipeline::scheduler::{End, Queue};
 use crate::pipeline::site::Site;
 use crate::pipeline::state::RunState;
-use crate::secrets::private;
 
 /// The longest wait before another attempt, in seconds.
 const LONGEST_BACKOFF: u32 = 60;
@@ -87,7 +87,7 @@ impl Runner {
             site.repository.state(&site.environment),
             site.repository.secrets(),
         ] {
-            private::directory(&directory)?;
+            atomic::private_directory(&directory)?;
         }
         let last = journal::runs(&site.repository)?.pop().unwrap_or_default();
         let journal = Journal::create(&site.repository, &journal::new_run(&last))?;
@@ -198,7 +198,7 @@ impl Runner {
                 starting.push((task, attempt));
             }
         }
-        while let Some(task) = self.queue.take() {
+        while let Some(task) = self.queue.start_next() {
             if self.plan.why[task].runs() {
                 self.since.insert(task, Instant::now());
                 starting.push((task, 1));

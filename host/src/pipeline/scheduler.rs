@@ -61,7 +61,7 @@ impl Queue {
     }
 
     /// Takes the next task to start: the first in the order of the pipeline.
-    pub fn take(&mut self) -> Option<usize> {
+    pub fn start_next(&mut self) -> Option<usize> {
         if self.stopped || self.running >= self.jobs {
             return None;
         }
@@ -150,7 +150,7 @@ mod tests {
         let (mut started, mut running, mut passed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut failed = false;
         for pick in picks.iter().cycle() {
-            while let Some(task) = queue.take() {
+            while let Some(task) = queue.start_next() {
                 prop_assert!(!failed, "a task started after a failure");
                 prop_assert!(
                     tasks.before(task).all(|need| passed.contains(&need)),
@@ -210,15 +210,15 @@ mod tests {
         .unwrap();
         let mut queue = Queue::new(&tasks, 2);
         assert_eq!(
-            [queue.take(), queue.take(), queue.take()],
+            [queue.start_next(), queue.start_next(), queue.start_next()],
             [Some(0), Some(1), None]
         );
         queue.ended(1, End::Passed);
-        assert_eq!([queue.take(), queue.take()], [Some(2), None]);
+        assert_eq!([queue.start_next(), queue.start_next()], [Some(2), None]);
         queue.ended(0, End::Passed);
-        assert_eq!(queue.take(), None);
+        assert_eq!(queue.start_next(), None);
         queue.ended(2, End::Passed);
-        assert_eq!([queue.take(), queue.take()], [Some(3), None]);
+        assert_eq!([queue.start_next(), queue.start_next()], [Some(3), None]);
         queue.ended(3, End::Passed);
         assert!(queue.is_done());
     }

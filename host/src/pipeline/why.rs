@@ -74,6 +74,13 @@ pub enum Why {
         /// In which run.
         run: String,
     },
+    /// Skipped: it succeeded already, from other inputs, but it destroys data and nobody asked for it by name.
+    Kept {
+        /// In which run it succeeded.
+        run: String,
+        /// Why it would run if it destroyed nothing.
+        change: Box<Self>,
+    },
     /// Skipped: the variable is empty.
     Empty {
         /// The variable.
@@ -114,6 +121,7 @@ impl Why {
         !matches!(
             self,
             Self::Cached { .. }
+                | Self::Kept { .. }
                 | Self::Empty { .. }
                 | Self::NoItems
                 | Self::BeforeFrom { .. }
@@ -152,6 +160,10 @@ impl fmt::Display for Why {
             Self::Only => f.write_str("--only"),
             Self::AlwaysRuns => f.write_str("always runs"),
             Self::Cached { run } => write!(f, "done in run {run}"),
+            Self::Kept { run, change } => write!(
+                f,
+                "done in run {run}; {change}, but it destroys data: only --only or --from runs it again"
+            ),
             Self::Empty { variable } => write!(f, "{variable} is empty"),
             Self::NoItems => f.write_str("nothing to run it for"),
             Self::BeforeFrom { stage } => write!(f, "before --from {stage}"),

@@ -130,9 +130,13 @@ fn version(name: &str, config: &Map<String, Value>, manifest: &Manifest) -> Opti
         }
         Some(Value::String(version)) if versions().any(|known| known == version) => None,
         Some(Value::String(version)) => {
-            let known = format!("the versions are {}", listed(versions()));
-            let help = did_you_mean(version, versions())
-                .map_or(known.clone(), |hint| format!("{hint} {known}"));
+            let known = match manifest.supported_versions.as_slice() {
+                [only] => format!("the only version is `{only}`"),
+                _ => format!("the versions are {}", listed(versions())),
+            };
+            let hint =
+                did_you_mean(version, versions()).filter(|_| manifest.supported_versions.len() > 1);
+            let help = hint.map_or(known.clone(), |hint| format!("{hint} {known}"));
             Some(problem(
                 "/version",
                 format!(

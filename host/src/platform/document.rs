@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn an_overlay_merges_mappings_and_replaces_all_else_with_its_places() {
-        let (mut base, _) = document("base", "a: {b: 1, c: [1, 2]}\na-z: 3\n");
+        let (mut base, _) = document("base", "a: {b: 1, c: [1, 2], c-x: 5}\na-z: 3\n");
         let (overlay, _) = document("over", "a:\n  c: [9]\n  d~/: {e: 4}\n");
         base.merge(overlay);
         assert_eq!(
             base.value,
-            json!({"a": {"b": 1, "c": [9], "d~/": {"e": 4}}, "a-z": 3})
+            json!({"a": {"b": 1, "c": [9], "c-x": 5, "d~/": {"e": 4}}, "a-z": 3})
         );
         assert_eq!(
             places(&base.values),
@@ -214,17 +214,19 @@ mod tests {
                 "/a-z base:2:6",
                 "/a/b base:1:8",
                 "/a/c over:2:3",
+                "/a/c-x base:1:27",
                 "/a/c/0 over:2:7",
                 "/a/d~0~1 over:3:3",
                 "/a/d~0~1/e over:3:12",
             ]
         );
         assert_eq!(
-            places(&base.keys)[1..5],
+            places(&base.keys)[1..6],
             [
                 "/a-z base:2:1",
                 "/a/b base:1:5",
                 "/a/c over:2:3",
+                "/a/c-x base:1:22",
                 "/a/d~0~1 over:3:3"
             ]
         );

@@ -21,8 +21,8 @@ use crate::platform::document::{Document, push};
 pub(crate) use crate::platform::secret_places::secrets;
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
-pub(crate) use crate::platform::structure::environment_problem;
 use crate::platform::structure::Whole;
+pub(crate) use crate::platform::structure::environment_problem;
 use crate::yaml;
 
 /// The `apiVersion` that this program reads.
@@ -107,8 +107,13 @@ impl Platform {
     }
 
     /// Reads a file of answers for the wizard; nothing where there is no file.
-    pub(crate) fn load_partial(repository: &Repository, path: &std::path::Path) -> Result<Option<Partial>, Failure> {
-        source::read(repository, path)?.map(|source| Self::parse_partial(&source)).transpose()
+    pub(crate) fn load_partial(
+        repository: &Repository,
+        path: &std::path::Path,
+    ) -> Result<Option<Partial>, Failure> {
+        source::read(repository, path)?
+            .map(|source| Self::parse_partial(&source))
+            .transpose()
     }
 
     /// Reads the texts of `platform.yaml` and of its overlay. `environment` is the one that the overlay is for, unless it says another itself.
@@ -142,10 +147,19 @@ impl Platform {
     pub(crate) fn parse_partial(source: &Source) -> Result<Partial, Failure> {
         let mut findings = Vec::new();
         let document = read(source, &mut findings)?.unwrap_or_default();
-        let said = document.value.get("environment").and_then(Value::as_str).map(str::to_owned);
+        let said = document
+            .value
+            .get("environment")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         let plugins = document.value.get("plugins").cloned().unwrap_or_default();
         let platform = Self::from_document(&source.file, document, findings, None, Whole::No)?;
-        Ok(Partial { environment: said, sections: platform.sections.clone(), plugins, platform })
+        Ok(Partial {
+            environment: said,
+            sections: platform.sections.clone(),
+            plugins,
+            platform,
+        })
     }
 
     fn from_document(
@@ -158,13 +172,21 @@ impl Platform {
         let structure = structure::read(&document, whole, &mut findings);
         if !findings.is_empty() {
             findings.sort_by(|a, b| a.location.cmp(&b.location));
-            return Err(Failure::findings(format!("`{file}` is not valid"), findings));
+            return Err(Failure::findings(
+                format!("`{file}` is not valid"),
+                findings,
+            ));
         }
         let environment = environment
             .or(structure.environment)
             .unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         document.value["environment"] = Value::from(environment.as_str());
-        Ok(Self { environment, sections: structure.sections, plugins: structure.plugins, document })
+        Ok(Self {
+            environment,
+            sections: structure.sections,
+            plugins: structure.plugins,
+            document,
+        })
     }
 
     /// Returns where a value of an adapter's section stands; where the value is absent, its nearest parent.

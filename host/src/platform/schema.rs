@@ -37,7 +37,6 @@ pub(crate) fn problems(
     let explainer = Explainer { subject, schema };
     let mut problems: Vec<Problem> = validator
         .iter_errors(value)
-        .filter(|error| !is_below(error.instance_path().as_str(), hidden))
         .flat_map(|error| explainer.explain(&error))
         .filter(|problem| !is_below(&problem.pointer, hidden))
         .collect();

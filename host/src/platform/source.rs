@@ -48,7 +48,8 @@ pub(crate) fn answers(path: &Path) -> Result<Source, Failure> {
     }
     let file = path.display().to_string();
     read_file(&file, path)?.ok_or_else(|| {
-        Failure::invalid(format!("there is no file `{file}`")).help("name a file of the form of platform.yaml, or `-` for standard input")
+        Failure::invalid(format!("there is no file `{file}`"))
+            .help("name a file of the form of platform.yaml, or `-` for standard input")
     })
 }
 
@@ -104,7 +105,8 @@ fn read_file(file: &str, path: &Path) -> Result<Option<Source>, Failure> {
         Err(error) => return Err(Failure::io("read", file, &error)),
     };
     if metadata.is_dir() {
-        return Err(Failure::invalid(format!("`{file}` is not a file")).help("move it out of the way and run `ztc init`"));
+        return Err(Failure::invalid(format!("`{file}` is not a file"))
+            .help("move it out of the way and run `ztc init`"));
     }
     let opened = std::fs::File::open(path).map_err(|error| Failure::io("read", file, &error))?;
     text(file, opened).map(Some)
@@ -112,15 +114,25 @@ fn read_file(file: &str, path: &Path) -> Result<Option<Source>, Failure> {
 
 fn text(file: &str, reader: impl Read) -> Result<Source, Failure> {
     let mut bytes = Vec::new();
-    reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| Failure::io("read", file, &error))?;
+    reader
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io("read", file, &error))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Failure::invalid(format!("`{file}` is larger than {} MiB", LARGEST / 1024 / 1024))
-            .at(Location::file(file))
-            .help("this is more than any platform needs: check that the file is what it should be"));
+        return Err(Failure::invalid(format!(
+            "`{file}` is larger than {} MiB",
+            LARGEST / 1024 / 1024
+        ))
+        .at(Location::file(file))
+        .help("this is more than any platform needs: check that the file is what it should be"));
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source::new(file, text)),
-        Err(error) => Err(not_utf8(file, error.as_bytes(), error.utf8_error().valid_up_to())),
+        Err(error) => Err(not_utf8(
+            file,
+            error.as_bytes(),
+            error.utf8_error().valid_up_to(),
+        )),
     }
 }
 

@@ -31,7 +31,11 @@ pub(crate) enum Whole {
 /// Reads the document's structure and adds what is wrong with it.
 pub(crate) fn read(document: &Document, whole: Whole, findings: &mut Vec<Finding>) -> Structure {
     if whole == Whole::No && document.value.is_null() {
-        return Structure { environment: None, sections: Vec::new(), plugins: BTreeMap::new() };
+        return Structure {
+            environment: None,
+            sections: Vec::new(),
+            plugins: BTreeMap::new(),
+        };
     }
     let mut reader = Reader { document, findings };
     let Value::Object(root) = &document.value else {
@@ -53,7 +57,8 @@ pub(crate) fn read(document: &Document, whole: Whole, findings: &mut Vec<Finding
         };
     };
     reader.unknown_keys(root, "", &KEYS);
-    let is_left_out = |key: &str| whole == Whole::No && !root.contains_key(key);
+    let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+    let is_left_out = |key: &str| whole == Whole::No && root.get(key).is_none_or(is_empty);
     if !is_left_out("apiVersion") {
         reader.api_version(root.get("apiVersion"));
     }

@@ -43,7 +43,12 @@ pub(crate) struct Owner<'a> {
 impl<'a> Collection<'a> {
     /// Begins with nothing. `bundles` are those that exist.
     pub(crate) fn new(bundles: &'a BTreeMap<String, Bundle>) -> Self {
-        Self { names: Names::default(), bundles, tree: Tree::new(), owners: BTreeMap::new() }
+        Self {
+            names: Names::default(),
+            bundles,
+            tree: Tree::new(),
+            owners: BTreeMap::new(),
+        }
     }
 
     /// Takes everything that an adapter rendered.
@@ -51,11 +56,24 @@ impl<'a> Collection<'a> {
         let directory = directory(owner)?;
         for artifact in &answer.result.artifacts {
             if let Some(why) = names::refuse(&artifact.path) {
-                return Err(bug(owner.section, format!("rendered an artifact with the path `{}`: {why}", artifact.path)));
+                return Err(bug(
+                    owner.section,
+                    format!(
+                        "rendered an artifact with the path `{}`: {why}",
+                        artifact.path
+                    ),
+                ));
             }
-            let output = Output { content: content(owner, artifact)?, executable: artifact.executable };
+            let output = Output {
+                content: content(owner, artifact)?,
+                executable: artifact.executable,
+            };
             self.placeholders(owner, artifact, &output.content)?;
-            self.add(owner.section, &format!("{directory}/{}", artifact.path), output)?;
+            self.add(
+                owner.section,
+                &format!("{directory}/{}", artifact.path),
+                output,
+            )?;
         }
         for script in &answer.scripts {
             self.script(owner.section, script)?;
@@ -83,35 +101,90 @@ impl<'a> Collection<'a> {
     fn script(&mut self, section: &str, script: &Script) -> Result<(), Failure> {
         let path = format!("{SCRIPTS}/{section}/{}", script.name);
         if !script.context_data.is_empty() {
-            let mut text = serde_json::to_string_pretty(&script.context_data).expect("a JSON object can be written");
+            let mut text = serde_json::to_string_pretty(&script.context_data)
+                .expect("a JSON object can be written");
             text.push('\n');
             self.add(section, &format!("{path}.context.json"), Output::text(text))?;
         }
-        self.add(section, &path, Output { content: script.content.clone().into_bytes(), executable: true })
+        self.add(
+            section,
+            &path,
+            Output {
+                content: script.content.clone().into_bytes(),
+                executable: true,
+            },
+        )
     }
 
     /// Checks that placeholders belong to the adapter's own bundles and, where those exist, that there is a value for each.
-    fn placeholders(&self, owner: &Owner<'_>, artifact: &Artifact, content: &[u8]) -> Result<(), Failure> {
-        let Ok(text) = std::str::from_utf8(content) else { return Ok(()) };
+    fn placeholders(
+        &self,
+        owner: &Owner<'_>,
+        artifact: &Artifact,
+        content: &[u8],
+    ) -> Result<(), Failure> {
+        let Ok(text) = std::str::from_utf8(content) else {
+            return Ok(());
+        };
         let referenced = bundle::referenced(text);
-        let own = || owner.manifest.bundles.iter().map(|bundle| bundle.name.as_str());
-        if let Some(foreign) = referenced.iter().find(|name| !own().any(|own| own == *name)) {
-            return Err(bug(owner.section, format!("put a placeholder of the secret bundle `{foreign}` into `{}`", artifact.path))
-                .detail(format!("the bundles that it declares: {}", listed(own()))));
+        let own = || {
+            owner
+                .manifest
+                .bundles
+                .iter()
+                .map(|bundle| bundle.name.as_str())
+        };
+        if let Some(foreign) = referenced
+            .iter()
+            .find(|name| !own().any(|own| own == *name))
+        {
+            return Err(bug(
+                owner.section,
+                format!(
+                    "put a placeholder of the secret bundle `{foreign}` into `{}`",
+                    artifact.path
+                ),
+            )
+            .detail(format!("the bundles that it declares: {}", listed(own()))));
         }
-        if !referenced.is_empty() && referenced.iter().all(|name| self.bundles.contains_key(name)) {
-            bundle::fill(text, self.bundles)
-                .map_err(|failure| failure.detail(format!("in the artifact `{}` of adapter `{}`", artifact.path, owner.section)))?;
+        if !referenced.is_empty()
+            && referenced
+                .iter()
+                .all(|name| self.bundles.contains_key(name))
+        {
+            bundle::fill(text, self.bundles).map_err(|failure| {
+                failure.detail(format!(
+                    "in the artifact `{}` of adapter `{}`",
+                    artifact.path, owner.section
+                ))
+            })?;
         }
         Ok(())
     }
 
     /// Checks that the files that stages get were rendered.
-    fn referenced(&self, section: &str, stages: &[Stage], scripts: &[Script]) -> Result<(), Failure> {
-        let items = stages.iter().flat_map(|stage| &stage.for_each).flat_map(|each| &each.items);
-        let files = scripts.iter().map(|script| &script.files).chain(items.map(|item| &item.files));
-        match files.flat_map(BTreeMap::values).find(|path| !self.tree.contains_key(&format!("{GENERATED}/{path}"))) {
-            Some(path) => Err(bug(section, format!("gives its stages the artifact `{path}`, which was not rendered"))),
+    fn referenced(
+        &self,
+        section: &str,
+        stages: &[Stage],
+        scripts: &[Script],
+    ) -> Result<(), Failure> {
+        let items = stages
+            .iter()
+            .flat_map(|stage| &stage.for_each)
+            .flat_map(|each| &each.items);
+        let files = scripts
+            .iter()
+            .map(|script| &script.files)
+            .chain(items.map(|item| &item.files));
+        match files
+            .flat_map(BTreeMap::values)
+            .find(|path| !self.tree.contains_key(&format!("{GENERATED}/{path}")))
+        {
+            Some(path) => Err(bug(
+                section,
+                format!("gives its stages the artifact `{path}`, which was not rendered"),
+            )),
             None => Ok(()),
         }
     }
@@ -125,25 +198,42 @@ fn directory(owner: &Owner<'_>) -> Result<String, Failure> {
         given => given.to_owned(),
     };
     let why = match directory.split('/').next() {
-        Some(first) if first.eq_ignore_ascii_case(DEBUG) => Some(format!("`{DEBUG}` belongs to ztc")),
+        Some(first) if first.eq_ignore_ascii_case(DEBUG) => {
+            Some(format!("`{DEBUG}` belongs to ztc"))
+        }
         _ => names::refuse(&directory),
     };
     match why {
-        Some(why) => Err(bug(owner.section, format!("wants its artifacts in `{directory}`: {why}"))),
+        Some(why) => Err(bug(
+            owner.section,
+            format!("wants its artifacts in `{directory}`: {why}"),
+        )),
         None => Ok(directory),
     }
 }
 
 /// Returns what is in an artifact.
 fn content(owner: &Owner<'_>, artifact: &Artifact) -> Result<Vec<u8>, Failure> {
-    let Artifact { path, content, content_file, sha256, .. } = artifact;
+    let Artifact {
+        path,
+        content,
+        content_file,
+        sha256,
+        ..
+    } = artifact;
     let content = match content_file {
         None => content.clone().into_bytes(),
         Some(_) if !content.is_empty() => {
-            return Err(bug(owner.section, format!("sent the artifact `{path}` twice: in the answer and in a file")));
+            return Err(bug(
+                owner.section,
+                format!("sent the artifact `{path}` twice: in the answer and in a file"),
+            ));
         }
         Some(_) if sha256.is_none() => {
-            return Err(bug(owner.section, format!("sent the artifact `{path}` in a file without a digest")));
+            return Err(bug(
+                owner.section,
+                format!("sent the artifact `{path}` in a file without a digest"),
+            ));
         }
         Some(file) => {
             let place = inside(owner.scratch, file).ok_or_else(|| {
@@ -153,11 +243,12 @@ fn content(owner: &Owner<'_>, artifact: &Artifact) -> Result<Vec<u8>, Failure> {
         }
     };
     match sha256 {
-        Some(said) if *said != sha256_hex(&content) => {
-            Err(bug(owner.section, format!("sent the artifact `{path}` with a digest that is not its own"))
-                .detail(format!("said: {said}"))
-                .detail(format!("is:   {}", sha256_hex(&content))))
-        }
+        Some(said) if *said != sha256_hex(&content) => Err(bug(
+            owner.section,
+            format!("sent the artifact `{path}` with a digest that is not its own"),
+        )
+        .detail(format!("said: {said}"))
+        .detail(format!("is:   {}", sha256_hex(&content)))),
         _ => Ok(content),
     }
 }

@@ -59,12 +59,22 @@ pub(crate) struct Assembly<'a> {
 
 impl Assembly<'_> {
     /// Assembles. `answers` are by section.
-    pub(crate) fn assemble(&self, mut answers: BTreeMap<String, Answer>) -> Result<Rendered, Failure> {
+    pub(crate) fn assemble(
+        &self,
+        mut answers: BTreeMap<String, Answer>,
+    ) -> Result<Rendered, Failure> {
         let mut collection = Collection::new(&self.bundles.loaded);
         let mut stages = Vec::new();
         for section in self.resolution.waves.iter().flatten() {
             let (origin, answer) = (&self.origins[section], &answers[section]);
-            collection.take(&Owner { section, manifest: &origin.manifest, scratch: &origin.scratch }, answer)?;
+            collection.take(
+                &Owner {
+                    section,
+                    manifest: &origin.manifest,
+                    scratch: &origin.scratch,
+                },
+                answer,
+            )?;
             self.refuse_values(section, answer)?;
             stages.push(contribution(section, origin, answer));
         }
@@ -72,28 +82,53 @@ impl Assembly<'_> {
         let mut pipeline = compose(&stages)?;
         pipeline.mode.clone_from(&self.platform.environment);
         let mut warnings: Vec<Finding> = self.bundles.warnings.clone();
-        for finding in answers.values_mut().flat_map(|answer| std::mem::take(&mut answer.warnings)) {
+        for finding in answers
+            .values_mut()
+            .flat_map(|answer| std::mem::take(&mut answer.warnings))
+        {
             if !warnings.contains(&finding) {
                 warnings.push(finding);
             }
         }
-        let Collection { mut tree, owners, .. } = collection;
+        let Collection {
+            mut tree, owners, ..
+        } = collection;
         let artifacts = locked(&tree);
         let path = self.pipeline_path();
         let text = Output::text(pipeline_text(&pipeline)?);
-        let lock = self.lock(artifacts, LockedPipeline { path: path.clone(), sha256: sha256_hex(&text.content) }, &answers);
+        let lock = self.lock(
+            artifacts,
+            LockedPipeline {
+                path: path.clone(),
+                sha256: sha256_hex(&text.content),
+            },
+            &answers,
+        );
         tree.insert(path, text);
         tree.insert(LOCK.to_owned(), self.lock_file(&lock));
         self.refuse_leaks(&tree, &owners)?;
-        Ok(Rendered { tree, owners, pipeline, lock, warnings, unmade: self.bundles.unmade.clone() })
+        Ok(Rendered {
+            tree,
+            owners,
+            pipeline,
+            lock,
+            warnings,
+            unmade: self.bundles.unmade.clone(),
+        })
     }
 
     fn pipeline_path(&self) -> String {
-        self.repository.display(&self.repository.pipeline(&self.platform.environment))
+        self.repository
+            .display(&self.repository.pipeline(&self.platform.environment))
     }
 
     /// Makes the lock; where it says the same as the one that is there, it keeps that one's time.
-    fn lock(&self, artifacts: BTreeMap<String, LockedFile>, pipeline: LockedPipeline, answers: &BTreeMap<String, Answer>) -> Lock {
+    fn lock(
+        &self,
+        artifacts: BTreeMap<String, LockedFile>,
+        pipeline: LockedPipeline,
+        answers: &BTreeMap<String, Answer>,
+    ) -> Lock {
         let mut lock = Lock {
             format: lock::FORMAT,
             ztc_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -108,7 +143,12 @@ impl Assembly<'_> {
                 .platform
                 .sections
                 .iter()
-                .map(|section| (section.name.clone(), self.adapter(section, &answers[&section.name])))
+                .map(|section| {
+                    (
+                        section.name.clone(),
+                        self.adapter(section, &answers[&section.name]),
+                    )
+                })
                 .collect(),
             secrets: self.bundles.fingerprints.clone(),
             assets: BTreeMap::new(),
@@ -133,7 +173,9 @@ impl Assembly<'_> {
         if let Some(digest) = &origin.digest {
             // What other machines of the team have stays known as long as it is the same release.
             let before = self.old.and_then(|old| old.adapters.get(&section.name));
-            if let Some(before) = before.filter(|before| before.adapter_version == adapter.adapter_version) {
+            if let Some(before) =
+                before.filter(|before| before.adapter_version == adapter.adapter_version)
+            {
                 adapter.executables.clone_from(&before.executables);
             }
             adapter.executables.insert(lock::machine(), digest.clone());
@@ -143,16 +185,31 @@ impl Assembly<'_> {
 
     /// Returns the file of the lock; one that says the same keeps its bytes.
     fn lock_file(&self, lock: &Lock) -> Output {
-        let kept = self.old.filter(|old| *old == lock).and_then(|_| std::fs::read_to_string(self.repository.lock()).ok());
+        let kept = self
+            .old
+            .filter(|old| *old == lock)
+            .and_then(|_| std::fs::read_to_string(self.repository.lock()).ok());
         Output::text(kept.unwrap_or_else(|| lock.text()))
     }
 
     /// Refuses a secret in what an adapter answered, before the form of a file can hide it.
     fn refuse_values(&self, section: &str, answer: &Answer) -> Result<(), Failure> {
-        let contexts = answer.scripts.iter().map(|script| ("the context of a script", Value::Object(script.context_data.clone())));
-        let variables = answer.result.env_vars.values().map(|value| ("a variable", Value::String(value.clone())));
+        let contexts = answer.scripts.iter().map(|script| {
+            (
+                "the context of a script",
+                Value::Object(script.context_data.clone()),
+            )
+        });
+        let variables = answer
+            .result
+            .env_vars
+            .values()
+            .map(|value| ("a variable", Value::String(value.clone())));
         let facts = answer.facts.values().map(|value| ("a fact", value.clone()));
-        for (place, value) in contexts.chain(variables).chain(facts) {
+        let stages = serde_json::to_value(&answer.result.stages)
+            .ok()
+            .map(|stages| ("a stage", stages));
+        for (place, value) in contexts.chain(variables).chain(facts).chain(stages) {
             if let Some(secret) = leaked(self.mask, &value) {
                 return Err(leak(section, place, &secret));
             }
@@ -173,17 +230,23 @@ impl Assembly<'_> {
 }
 
 fn leak(section: &str, place: &str, secret: &str) -> Failure {
-    Failure::failed(format!("adapter `{section}` put the value of a secret into {place}"))
-        .detail(format!("the secret: {secret}"))
-        .detail("nothing was written")
-        .help("this is a bug of the adapter: artifacts hold placeholders, never values; tell its author")
+    Failure::failed(format!(
+        "adapter `{section}` put the value of a secret into {place}"
+    ))
+    .detail(format!("the secret: {secret}"))
+    .detail("nothing was written")
+    .help(
+        "this is a bug of the adapter: artifacts hold placeholders, never values; tell its author",
+    )
 }
 
 fn leaked(mask: &Mask, value: &Value) -> Option<String> {
     match value {
         Value::String(text) => mask.leak(text.as_bytes()),
         Value::Array(items) => items.iter().find_map(|item| leaked(mask, item)),
-        Value::Object(object) => object.iter().find_map(|(key, item)| mask.leak(key.as_bytes()).or_else(|| leaked(mask, item))),
+        Value::Object(object) => object
+            .iter()
+            .find_map(|(key, item)| mask.leak(key.as_bytes()).or_else(|| leaked(mask, item))),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
@@ -205,20 +268,32 @@ pub(crate) fn config_hash(section: &Section) -> String {
 
 /// Returns the version of the technology that a section chose.
 fn technology(section: &Section, manifest: &Manifest) -> String {
-    section.config.get("version").and_then(Value::as_str).unwrap_or(&manifest.default_version).to_owned()
+    section
+        .config
+        .get("version")
+        .and_then(Value::as_str)
+        .unwrap_or(&manifest.default_version)
+        .to_owned()
 }
 
 fn locked(tree: &Tree) -> BTreeMap<String, LockedFile> {
     let prefix = format!("{GENERATED}/");
-    tree.iter().filter_map(|(path, output)| Some((path.strip_prefix(&prefix)?.to_owned(), output.locked()))).collect()
+    tree.iter()
+        .filter_map(|(path, output)| {
+            Some((path.strip_prefix(&prefix)?.to_owned(), output.locked()))
+        })
+        .collect()
 }
 
 fn now() -> String {
-    jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string())
+    jiff::Timestamp::now()
+        .round(jiff::Unit::Second)
+        .map_or_else(|_| String::new(), |now| now.to_string())
 }
 
 fn pipeline_text(pipeline: &Pipeline) -> Result<String, Failure> {
-    let text = yaml::write(pipeline).map_err(|error| Failure::failed("failed to write the pipeline").detail(error))?;
+    let text = yaml::write(pipeline)
+        .map_err(|error| Failure::failed("failed to write the pipeline").detail(error))?;
     Ok(format!(
         "# The stages of the bootstrap, in an order in which they could run one by one.\n\
          # Written by `ztc render`; do not edit: `ztc validate` and `ztc bootstrap` compare it with platform/lock.json.\n{text}"

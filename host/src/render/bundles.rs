@@ -47,20 +47,30 @@ impl Bundles {
             let path = repository.display(&Bundle::path(repository, name));
             match (locked.get(name), bundle) {
                 (None, None) => {
-                    let message = format!("the secret bundle `{name}` ({}) does not exist yet", declared.description);
-                    bundles.warnings.push(Finding::warning(message).help(format!("`ztc secrets generate {name}` makes it")));
+                    let message = format!(
+                        "the secret bundle `{name}` ({}) does not exist yet",
+                        declared.description
+                    );
+                    bundles.warnings.push(
+                        Finding::warning(message)
+                            .help(format!("`ztc secrets generate {name}` makes it")),
+                    );
                     bundles.unmade.push(name.clone());
                 }
                 (Some(known), None) if missing == Missing::Warning => {
                     bundles.fingerprints.insert(name.clone(), known.clone());
-                    bundles.warnings.push(Finding::warning(format!("`{path}` is not here; the lock knows it as {known}")));
+                    bundles.warnings.push(Finding::warning(format!(
+                        "`{path}` is not here; the lock knows it as {known}"
+                    )));
                 }
                 (Some(known), None) => return Err(lost(name, &path, known)),
                 (Some(known), Some(bundle)) if *known != bundle.fingerprint() => {
                     return Err(exchanged(name, &path, known, &bundle.fingerprint()));
                 }
                 (_, Some(bundle)) => {
-                    bundles.fingerprints.insert(name.clone(), bundle.fingerprint());
+                    bundles
+                        .fingerprints
+                        .insert(name.clone(), bundle.fingerprint());
                     bundles.loaded.insert(name.clone(), bundle);
                 }
             }
@@ -76,8 +86,11 @@ impl Bundles {
             return Ok(());
         }
         let names = self.unmade.join("`, `");
-        Err(Failure::new(Exit::Refused, format!("secret bundles that the artifacts refer to do not exist: `{names}`"))
-            .help("make them with `ztc secrets generate`, or restore them from their backup"))
+        Err(Failure::new(
+            Exit::Refused,
+            format!("secret bundles that the artifacts refer to do not exist: `{names}`"),
+        )
+        .help("make them with `ztc secrets generate`, or restore them from their backup"))
     }
 }
 
@@ -105,23 +118,40 @@ mod tests {
 
     use super::*;
 
-    fn load(file: Option<&str>, locked: Option<&str>, missing: Missing) -> Result<Bundles, Failure> {
+    fn load(
+        file: Option<&str>,
+        locked: Option<&str>,
+        missing: Missing,
+    ) -> Result<Bundles, Failure> {
         let directory = tempfile::tempdir().unwrap();
         let repository = Repository::at(directory.path());
         if let Some(text) = file {
             std::fs::create_dir(repository.secrets()).unwrap();
             std::fs::write(Bundle::path(&repository, "talos"), text).unwrap();
         }
-        let bundle = SecretBundle { name: "talos".into(), description: "keys".into(), from: Vec::new() };
-        let manifest = Manifest { bundles: vec![bundle], ..Manifest::default() };
-        let locked = locked.map(|known| ("talos".to_owned(), known.to_owned())).into_iter().collect();
+        let bundle = SecretBundle {
+            name: "talos".into(),
+            description: "keys".into(),
+            from: Vec::new(),
+        };
+        let manifest = Manifest {
+            bundles: vec![bundle],
+            ..Manifest::default()
+        };
+        let locked = locked
+            .map(|known| ("talos".to_owned(), known.to_owned()))
+            .into_iter()
+            .collect();
         Bundles::load(&repository, &Mask::default(), [&manifest], &locked, missing)
     }
 
     #[track_caller]
     fn refused(result: Result<Bundles, Failure>, message: &str) {
         let failure = result.err().unwrap();
-        assert_eq!((failure.exit, failure.message.as_str()), (Exit::Refused, message));
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (Exit::Refused, message)
+        );
     }
 
     #[test]
@@ -129,17 +159,33 @@ mod tests {
         let new = load(Some("a: b\n"), None, Missing::Refused).unwrap();
         let fingerprint = new.fingerprints["talos"].clone();
         assert!(new.loaded.contains_key("talos") && new.warnings.is_empty());
-        assert!(load(Some("# same\na: 'b'\n"), Some(&fingerprint), Missing::Refused).is_ok());
+        assert!(
+            load(
+                Some("# same\na: 'b'\n"),
+                Some(&fingerprint),
+                Missing::Refused
+            )
+            .is_ok()
+        );
         refused(
             load(Some("a: c\n"), Some(&fingerprint), Missing::Warning),
             "the secret bundle `talos` is not the one that the lock knows",
         );
-        refused(load(None, Some(&fingerprint), Missing::Refused), "the secret bundle `talos` is missing, but the lock knows it");
+        refused(
+            load(None, Some(&fingerprint), Missing::Refused),
+            "the secret bundle `talos` is missing, but the lock knows it",
+        );
         let kept = load(None, Some(&fingerprint), Missing::Warning).unwrap();
         assert_eq!(kept.fingerprints["talos"], fingerprint);
         let none = load(None, None, Missing::Refused).unwrap();
-        assert_eq!(none.warnings[0].message, "the secret bundle `talos` (keys) does not exist yet");
+        assert_eq!(
+            none.warnings[0].message,
+            "the secret bundle `talos` (keys) does not exist yet"
+        );
         assert!(none.fingerprints.is_empty());
-        refused(none.refuse_unmade().map(|()| none), "secret bundles that the artifacts refer to do not exist: `talos`");
+        refused(
+            none.refuse_unmade().map(|()| none),
+            "secret bundles that the artifacts refer to do not exist: `talos`",
+        );
     }
 }

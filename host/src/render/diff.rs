@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) fn unified(root: &Path, tree: &Tree, changes: &Changes) -> String {
     let mut paths: Vec<&String> = changes.paths().collect();
     paths.sort();
-    paths.into_iter().map(|path| file(root, tree, path)).collect()
+    paths
+        .into_iter()
+        .map(|path| file(root, tree, path))
+        .collect()
 }
 
 fn file(root: &Path, tree: &Tree, path: &str) -> String {
@@ -24,10 +27,19 @@ fn file(root: &Path, tree: &Tree, path: &str) -> String {
     let is_file = fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_file());
     let before = if is_file { fs::read(&place).ok() } else { None };
     let after = tree.get(path).map(|output| &output.content);
-    let (from, to) = (side("a", path, before.is_some()), side("b", path, after.is_some()));
-    let (before, after) = (before.unwrap_or_default(), after.cloned().unwrap_or_default());
+    let (from, to) = (
+        side("a", path, before.is_some()),
+        side("b", path, after.is_some()),
+    );
+    let (before, after) = (
+        before.unwrap_or_default(),
+        after.cloned().unwrap_or_default(),
+    );
     if before == after {
-        return format!("--- {from}\n+++ {to}\n# {}\n", same_bytes(tree, path, is_file));
+        return format!(
+            "--- {from}\n+++ {to}\n# {}\n",
+            same_bytes(tree, path, is_file)
+        );
     }
     match (std::str::from_utf8(&before), std::str::from_utf8(&after)) {
         (Ok(before), Ok(after)) => TextDiff::configure()
@@ -42,7 +54,11 @@ fn file(root: &Path, tree: &Tree, path: &str) -> String {
 }
 
 fn side(letter: &str, path: &str, exists: bool) -> String {
-    if exists { format!("{letter}/{path}") } else { "/dev/null".to_owned() }
+    if exists {
+        format!("{letter}/{path}")
+    } else {
+        "/dev/null".to_owned()
+    }
 }
 
 /// Says what else changes in a file whose bytes stay.
@@ -66,14 +82,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let generated = directory.path().join("platform/generated");
         fs::create_dir_all(&generated).unwrap();
-        for (name, content) in [("changed", &b"1\n2\n3\n"[..]), ("gone", b"x\n"), ("mode", b"#!\n"), ("binary", b"\xff")] {
+        for (name, content) in [
+            ("changed", &b"1\n2\n3\n"[..]),
+            ("gone", b"x\n"),
+            ("mode", b"#!\n"),
+            ("binary", b"\xff"),
+        ] {
             fs::write(generated.join(name), content).unwrap();
         }
         let path = |name: &str| format!("platform/generated/{name}");
         let tree = Tree::from([
             (path("changed"), Output::text("1\ntwo\n3\n")),
-            (path("mode"), Output { content: b"#!\n".to_vec(), executable: true }),
-            (path("binary"), Output { content: b"\xfe".to_vec(), executable: false }),
+            (
+                path("mode"),
+                Output {
+                    content: b"#!\n".to_vec(),
+                    executable: true,
+                },
+            ),
+            (
+                path("binary"),
+                Output {
+                    content: b"\xfe".to_vec(),
+                    executable: false,
+                },
+            ),
             (path("new"), Output::text("y\n")),
         ]);
         let changes = Changes::find(directory.path(), &tree).unwrap();

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 use ztc_protocol::manifest::Facts;
 use ztc_protocol::message::{
-    Diagnostic, Discover, DiscoverParams, DiscoverResult, PlatformContext, Render, RenderParams, RenderResult, Scripts, ScriptsParams,
-    ScriptsResult, Severity, Validate, ValidateParams, ValidateResult,
+    Diagnostic, Discover, DiscoverParams, DiscoverResult, PlatformContext, Render, RenderParams,
+    RenderResult, Scripts, ScriptsParams, ScriptsResult, Severity, Validate, ValidateParams,
+    ValidateResult,
 };
 use ztc_protocol::stage::Script;
 
@@ -75,11 +76,15 @@ pub(crate) struct Engine<'a> {
 
 impl Engine<'_> {
     /// Asks all adapters; answers by section. Independent adapters work at the same time.
-    pub(crate) async fn run<C: Calls>(&self, members: &BTreeMap<String, Member<'_, C>>) -> Result<BTreeMap<String, Answer>, Failure> {
+    pub(crate) async fn run<C: Calls>(
+        &self,
+        members: &BTreeMap<String, Member<'_, C>>,
+    ) -> Result<BTreeMap<String, Answer>, Failure> {
         let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
         for wave in &self.resolution.waves {
             let wave = wave.iter().filter_map(|section| members.get(section));
-            let calls = wave.map(|member| self.one(member, self.capabilities(&member.section.name, &answers)));
+            let calls = wave
+                .map(|member| self.one(member, self.capabilities(&member.section.name, &answers)));
             let answered = together::all(calls).await?;
             answers.extend(answered);
         }
@@ -87,11 +92,19 @@ impl Engine<'_> {
     }
 
     /// Returns copies of what a section gets from those before it.
-    fn capabilities(&self, section: &str, answers: &BTreeMap<String, Answer>) -> BTreeMap<String, Value> {
+    fn capabilities(
+        &self,
+        section: &str,
+        answers: &BTreeMap<String, Answer>,
+    ) -> BTreeMap<String, Value> {
         self.resolution
             .received(section)
             .filter_map(|edge| {
-                let data = answers.get(&edge.provider)?.result.capabilities.get(&edge.capability)?;
+                let data = answers
+                    .get(&edge.provider)?
+                    .result
+                    .capabilities
+                    .get(&edge.capability)?;
                 Some((edge.capability.clone(), data.clone()))
             })
             .collect()
@@ -110,10 +123,20 @@ impl Engine<'_> {
             platform: platform.clone(),
             ..ValidateParams::default()
         };
-        let mut warnings = self.judge(member.section, member.calls.validate(params).await?.diagnostics)?;
+        self.trace.record(name, "validate.params.json", &params);
+        let mut warnings = self.judge(
+            member.section,
+            member.calls.validate(params).await?.diagnostics,
+        )?;
         let (facts, found) = self.facts(member).await?;
         warnings.extend(found);
-        let params = RenderParams { config: config.clone(), facts: facts.clone(), capabilities, platform, ..RenderParams::default() };
+        let params = RenderParams {
+            config: config.clone(),
+            facts: facts.clone(),
+            capabilities,
+            platform,
+            ..RenderParams::default()
+        };
         self.trace.record(name, "render.params.json", &params);
         let mut result = member.calls.render(params.clone()).await?;
         self.trace.record(name, "render.result.json", &result);
@@ -122,18 +145,33 @@ impl Engine<'_> {
         let scripts = member.calls.scripts(params).await?.scripts;
         self.trace.record(name, "scripts.result.json", &scripts);
         contract::scripts(name, member.manifest, &result.stages, &scripts)?;
-        Ok((name.clone(), Answer { facts, result, scripts, warnings }))
+        Ok((
+            name.clone(),
+            Answer {
+                facts,
+                result,
+                scripts,
+                warnings,
+            },
+        ))
     }
 
     /// Returns the lock's facts where they still hold, and else asks the adapter to look them up.
-    async fn facts<C: Calls>(&self, member: &Member<'_, C>) -> Result<(Facts, Vec<Finding>), Failure> {
+    async fn facts<C: Calls>(
+        &self,
+        member: &Member<'_, C>,
+    ) -> Result<(Facts, Vec<Finding>), Failure> {
         match &member.facts {
             _ if !member.manifest.discovers => Ok((Facts::new(), Vec::new())),
             Some(facts) => Ok((facts.clone(), Vec::new())),
             None => {
                 let Section { name, config, .. } = member.section;
                 let secrets = self.secrets(name, config, member.manifest).await?;
-                let params = DiscoverParams { config: config.clone(), secrets, ..DiscoverParams::default() };
+                let params = DiscoverParams {
+                    config: config.clone(),
+                    secrets,
+                    ..DiscoverParams::default()
+                };
                 let found = member.calls.discover(params).await?;
                 self.trace.record(name, "discover.result.json", &found);
                 Ok((found.facts, self.judge(member.section, found.diagnostics)?))
@@ -142,24 +180,49 @@ impl Engine<'_> {
     }
 
     /// Returns the secrets that `discover` gets: only those that the manifest declares for it.
-    async fn secrets(&self, section: &str, config: &Map<String, Value>, manifest: &Manifest) -> Result<BTreeMap<String, String>, Failure> {
+    async fn secrets(
+        &self,
+        section: &str,
+        config: &Map<String, Value>,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<String, String>, Failure> {
         let mut secrets = BTreeMap::new();
         for secret in manifest.secrets.iter().filter(|secret| secret.discover) {
-            let Some(value) = config.get(&secret.input) else { continue };
+            let Some(value) = config.get(&secret.input) else {
+                continue;
+            };
             let place = || self.platform.locate(section, &format!("/{}", secret.input));
-            let reference = Reference::parse(value).map_err(|why| Failure::invalid(why).at(place()))?;
+            let reference =
+                Reference::parse(value).map_err(|why| Failure::invalid(why).at(place()))?;
             let what = format!("{section}.{}", secret.input);
-            let value = self.vault.resolve(&what, &reference).await.map_err(|failure| failure.at(place()))?;
+            let value = self
+                .vault
+                .resolve(&what, &reference)
+                .await
+                .map_err(|failure| failure.at(place()))?;
             secrets.insert(secret.input.clone(), value);
         }
         Ok(secrets)
     }
 
     /// Returns the warnings; errors end the render.
-    fn judge(&self, section: &Section, diagnostics: Vec<Diagnostic>) -> Result<Vec<Finding>, Failure> {
+    fn judge(
+        &self,
+        section: &Section,
+        diagnostics: Vec<Diagnostic>,
+    ) -> Result<Vec<Finding>, Failure> {
         let findings = check::diagnostics(self.platform, section, diagnostics);
-        match findings.iter().any(|finding| finding.severity == Severity::Error) {
-            true => Err(Failure::findings(format!("adapter `{}` refuses its section of platform.yaml", section.name), findings)),
+        match findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+        {
+            true => Err(Failure::findings(
+                format!(
+                    "adapter `{}` refuses its section of platform.yaml",
+                    section.name
+                ),
+                findings,
+            )),
             false => Ok(findings),
         }
     }
@@ -169,6 +232,14 @@ impl Engine<'_> {
 pub(crate) fn context(platform: &Platform) -> PlatformContext {
     PlatformContext {
         environment: platform.environment.clone(),
-        adapters: platform.sections.iter().map(|section| (section.name.clone(), section.adapter.clone())).collect(),
+        adapters: platform
+            .sections
+            .iter()
+            .map(|section| (section.name.clone(), section.adapter.clone()))
+            .collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

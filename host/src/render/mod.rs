@@ -55,12 +55,22 @@ pub(crate) struct Request<'a> {
 impl Request<'_> {
     /// Renders in memory.
     pub(crate) async fn render(&self) -> Result<Rendered, Failure> {
-        let Session { platform, resolution, adapters, .. } = self.session;
+        let Session {
+            platform,
+            resolution,
+            adapters,
+            ..
+        } = self.session;
         let locked = self.old.map(|old| old.secrets.clone()).unwrap_or_default();
         let manifests = adapters.values().map(|adapter| &adapter.manifest);
         let bundles = Bundles::load(self.repository, self.mask, manifests, &locked, self.missing)?;
         let vault = Vault::new(self.repository, self.mask);
-        let engine = Engine { platform, resolution, vault: &vault, trace: self.trace };
+        let engine = Engine {
+            platform,
+            resolution,
+            vault: &vault,
+            trace: self.trace,
+        };
         let answers = engine.run(&self.members()).await?;
         let origins = self.origins()?;
         let assembly = Assembly {
@@ -77,12 +87,19 @@ impl Request<'_> {
 
     fn members(&self) -> BTreeMap<String, Member<'_, Adapter>> {
         let sections = self.session.platform.sections.iter();
-        sections.filter_map(|section| Some((section.name.clone(), self.member(section)?))).collect()
+        sections
+            .filter_map(|section| Some((section.name.clone(), self.member(section)?)))
+            .collect()
     }
 
     fn member<'a>(&'a self, section: &'a Section) -> Option<Member<'a, Adapter>> {
         let adapter = self.session.adapters.get(&section.name)?;
-        Some(Member { section, manifest: &adapter.manifest, calls: adapter.as_ref(), facts: self.facts(section) })
+        Some(Member {
+            section,
+            manifest: &adapter.manifest,
+            calls: adapter.as_ref(),
+            facts: self.facts(section),
+        })
     }
 
     /// Returns the lock's facts where the section is still the one for which they were looked up.

@@ -4,8 +4,13 @@ use std::pin::Pin;
 use std::task::Poll;
 
 /// Waits for all; the results are in the order of the futures. The first error ends it, and the other futures are dropped.
-pub(crate) async fn all<T, E>(futures: impl IntoIterator<Item = impl Future<Output = Result<T, E>>>) -> Result<Vec<T>, E> {
-    let mut waiting: Vec<Option<Pin<Box<_>>>> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+pub(crate) async fn all<T, E>(
+    futures: impl IntoIterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<Vec<T>, E> {
+    let mut waiting: Vec<Option<Pin<Box<_>>>> = futures
+        .into_iter()
+        .map(|future| Some(Box::pin(future)))
+        .collect();
     let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(move |context| {
         for (slot, result) in waiting.iter_mut().zip(&mut done) {

@@ -17,20 +17,29 @@ pub(crate) struct Trace {
 impl Trace {
     /// Keeps what is recorded, or not.
     pub(crate) fn new(wanted: bool) -> Self {
-        Self { wanted, ..Self::default() }
+        Self {
+            wanted,
+            ..Self::default()
+        }
     }
 
     /// Records a message of a section.
     pub(crate) fn record(&self, section: &str, name: &str, message: &impl Serialize) {
-        if self.wanted && let Ok(text) = serde_json::to_vec_pretty(message) {
-            self.files.borrow_mut().insert(format!("{section}/{name}"), text);
+        if self.wanted
+            && let Ok(text) = serde_json::to_vec_pretty(message)
+        {
+            self.files
+                .borrow_mut()
+                .insert(format!("{section}/{name}"), text);
         }
     }
 
     /// Records files as they were about to be written.
     pub(crate) fn files(&self, tree: &crate::render::output::Tree) {
         if self.wanted {
-            let files = tree.iter().map(|(path, output)| (format!("files/{path}"), output.content.clone()));
+            let files = tree
+                .iter()
+                .map(|(path, output)| (format!("files/{path}"), output.content.clone()));
             self.files.borrow_mut().extend(files);
         }
     }
@@ -38,6 +47,9 @@ impl Trace {
     /// Returns everything, without secrets; nothing where it was not wanted.
     pub(crate) fn take(&self, mask: &Mask) -> BTreeMap<String, Vec<u8>> {
         let files = std::mem::take(&mut *self.files.borrow_mut());
-        files.into_iter().map(|(path, content)| (path, mask.apply_bytes(&content))).collect()
+        files
+            .into_iter()
+            .map(|(path, content)| (path, mask.apply_bytes(&content)))
+            .collect()
     }
 }

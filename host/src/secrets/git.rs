@@ -2,12 +2,38 @@
 
 use std::time::Duration;
 
+use crate::atomic;
 use crate::error::{Exit, Failure};
 use crate::paths::Repository;
 use crate::process;
 
 /// The lines of `.gitignore` that a repository needs.
 pub const IGNORED: [&str; 2] = ["/secrets/", "/.zerotouch-cache/"];
+
+/// Adds the lines to `.gitignore` that it lacks.
+pub fn ensure_ignored(repository: &Repository) -> Result<(), Failure> {
+    let path = repository.root().join(".gitignore");
+    let old = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::io("read", path, &error));
+        }
+        text => text.unwrap_or_default(),
+    };
+    let bare = |line: &str| line.trim().trim_matches('/').to_owned();
+    let missing: Vec<&str> = IGNORED
+        .into_iter()
+        .filter(|wanted| !old.lines().any(|line| bare(line) == bare(wanted)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let gap = if old.is_empty() || old.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    atomic::public(&path, &format!("{old}{gap}{}\n", missing.join("\n")))
+}
 
 /// Refuses where git tracks a file below `secrets/` or `.zerotouch-cache/`. A repository without git is fine.
 pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
@@ -40,4 +66,32 @@ pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
         .map(|file| format!("tracked: {file}"))
         .collect();
     Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gitignore_gets_only_the_lines_that_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::at(directory.path());
+        let path = directory.path().join(".gitignore");
+        for (before, after) in [
+            (None, "/secrets/\n/.zerotouch-cache/\n"),
+            (Some("target"), "target\n/secrets/\n/.zerotouch-cache/\n"),
+            (Some("secrets/\r\n"), "secrets/\r\n/.zerotouch-cache/\n"),
+            (
+                Some("/.zerotouch-cache\n/secrets/\n"),
+                "/.zerotouch-cache\n/secrets/\n",
+            ),
+        ] {
+            match before {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => drop(std::fs::remove_file(&path)),
+            }
+            ensure_ignored(&repository).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
+    }
 }

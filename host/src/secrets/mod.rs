@@ -4,7 +4,6 @@
 
 pub mod bundle;
 pub mod git;
-pub mod private;
 pub mod reference;
 pub mod secure_dir;
 pub mod vault;

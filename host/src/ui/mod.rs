@@ -6,6 +6,7 @@ pub mod failure;
 pub mod prompt;
 pub mod run;
 pub mod table;
+pub mod trace;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -79,7 +80,7 @@ impl Ui {
         match serde_json::to_string_pretty(value) {
             Ok(text) => self.data(&text),
             Err(error) => {
-                self.failure(&Failure::failed("failed to write the result as JSON").detail(error))
+                self.failure(&Failure::failed("failed to write the result as JSON").detail(error));
             }
         }
     }

@@ -45,13 +45,30 @@ impl Prompts {
             values_style: style().cyan(),
             ..ColorfulTheme::default()
         };
-        Self { theme, term: Term::stderr() }
+        Self {
+            theme,
+            term: Term::stderr(),
+        }
+    }
+
+    /// How many columns the terminal has.
+    pub fn width(&self) -> usize {
+        usize::from(self.term.size().1)
     }
 
     /// Asks for one of several; each has a word and a few words about it.
-    pub fn select(&self, prompt: &str, options: &[(&str, &str)], default: Option<usize>) -> Result<usize, Refusal> {
-        let widest = options.iter().map(|(word, _)| console::measure_text_width(word)).max().unwrap_or(0);
-        let width = usize::from(self.term.size().1).saturating_sub(6);
+    pub fn select(
+        &self,
+        prompt: &str,
+        options: &[(&str, &str)],
+        default: Option<usize>,
+    ) -> Result<usize, Refusal> {
+        let widest = options
+            .iter()
+            .map(|(word, _)| console::measure_text_width(word))
+            .max()
+            .unwrap_or(0);
+        let width = self.width().saturating_sub(6);
         let line = |(word, note): &(&str, &str)| {
             let word = console::pad_str(word, widest, console::Alignment::Left, None);
             // A choice that is broken over two lines cannot be drawn again.
@@ -72,7 +89,9 @@ impl Prompts {
 
     /// Asks for yes or no. The answer counts after Enter, so that nothing typed ahead answers the next question.
     pub fn confirm(&self, prompt: &str, default: Option<bool>) -> Result<bool, Refusal> {
-        let question = Confirm::with_theme(&self.theme).with_prompt(prompt).wait_for_newline(true);
+        let question = Confirm::with_theme(&self.theme)
+            .with_prompt(prompt)
+            .wait_for_newline(true);
         let question = match default {
             Some(default) => question.default(default),
             None => question,
@@ -81,8 +100,15 @@ impl Prompts {
     }
 
     /// Asks for a line; empty where the default is taken and there is none.
-    pub fn text(&self, prompt: &str, default: Option<&str>, initial: &str) -> Result<String, Refusal> {
-        let question = Input::<String>::with_theme(&self.theme).with_prompt(prompt).allow_empty(true);
+    pub fn text(
+        &self,
+        prompt: &str,
+        default: Option<&str>,
+        initial: &str,
+    ) -> Result<String, Refusal> {
+        let question = Input::<String>::with_theme(&self.theme)
+            .with_prompt(prompt)
+            .allow_empty(true);
         let question = match default {
             Some(default) => question.default(default.to_owned()),
             None => question,
@@ -98,7 +124,10 @@ impl Prompts {
     pub fn hidden(&self, prompt: &str) -> Result<String, Refusal> {
         let sign = &self.theme.prompt_prefix;
         let suffix = &self.theme.prompt_suffix;
-        let asked = self.term.write_str(&format!("{sign} {} {suffix} ", self.theme.prompt_style.apply_to(prompt)));
+        let asked = self.term.write_str(&format!(
+            "{sign} {} {suffix} ",
+            self.theme.prompt_style.apply_to(prompt)
+        ));
         let line = asked.and_then(|()| read_hidden());
         let _ = self.term.write_line("");
         let line = self.answer(line.map_err(dialoguer::Error::from))?;
@@ -107,16 +136,27 @@ impl Prompts {
         Ok(line)
     }
 
+    /// Takes back the line that says what was answered: it was refused.
+    pub fn take_back(&self, prompt: &str, answer: &str) {
+        let width = self.width().max(1);
+        let lines = (console::measure_text_width(&self.reported(prompt, answer)) - 1) / width + 1;
+        let _ = self.term.clear_last_lines(lines);
+    }
+
     fn report(&self, prompt: &str, answer: &str) -> Result<(), Refusal> {
+        let written = self.term.write_line(&self.reported(prompt, answer));
+        self.answer(written.map_err(dialoguer::Error::from))
+    }
+
+    fn reported(&self, prompt: &str, answer: &str) -> String {
         let theme = &self.theme;
-        let line = format!(
+        format!(
             "{} {} {} {}",
             theme.success_prefix,
             theme.prompt_style.apply_to(prompt),
             theme.success_suffix,
             theme.values_style.apply_to(answer)
-        );
-        self.answer(self.term.write_line(&line).map_err(dialoguer::Error::from))
+        )
     }
 
     fn answer<T>(&self, result: dialoguer::Result<T>) -> Result<T, Refusal> {
@@ -130,7 +170,9 @@ impl Prompts {
         match error.kind() {
             io::ErrorKind::Interrupted => Err(Refusal::Interrupted),
             io::ErrorKind::UnexpectedEof => Err(Refusal::Interrupted),
-            _ => Err(Refusal::Failed(Failure::failed("failed to ask on the terminal").detail(error))),
+            _ => Err(Refusal::Failed(
+                Failure::failed("failed to ask on the terminal").detail(error),
+            )),
         }
     }
 }
@@ -163,7 +205,10 @@ fn read_hidden() -> io::Result<String> {
         }
         for byte in &bytes[..count] {
             match byte {
-                b'\r' | b'\n' => return String::from_utf8(line).map_err(|_| io::Error::other("what was typed is not UTF-8 text")),
+                b'\r' | b'\n' => {
+                    return String::from_utf8(line)
+                        .map_err(|_| io::Error::other("what was typed is not UTF-8 text"));
+                }
                 3 => return Err(io::ErrorKind::Interrupted.into()),
                 4 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 8 | 127 => while line.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {},

@@ -17,6 +17,13 @@ pub fn write(draft: &Draft) -> Result<String, YamlError> {
     body(draft).map(|text| format!("{head}{text}"))
 }
 
+/// Writes the answers of a conversation that has not ended.
+pub fn write_answers(draft: &Draft) -> Result<String, YamlError> {
+    let head =
+        "# Answers of a `ztc init` that has not ended; `ztc init --resume` goes on with them.\n";
+    body(draft).map(|text| format!("{head}{text}"))
+}
+
 /// Writes the document alone.
 fn body(draft: &Draft) -> Result<String, YamlError> {
     let value = value(draft);
@@ -35,7 +42,12 @@ fn body(draft: &Draft) -> Result<String, YamlError> {
 pub fn value(draft: &Draft) -> Value {
     let mut root = Map::new();
     root.insert("apiVersion".into(), API_VERSION.into());
-    root.extend(draft.environment.iter().map(|environment| ("environment".to_owned(), Value::from(environment.as_str()))));
+    root.extend(
+        draft
+            .environment
+            .iter()
+            .map(|environment| ("environment".to_owned(), Value::from(environment.as_str()))),
+    );
     let sections = draft.sections.iter().map(|section| {
         let mut config = Map::new();
         if section.adapter != section.name {
@@ -45,7 +57,11 @@ pub fn value(draft: &Draft) -> Value {
         (section.name.clone(), Value::Object(config))
     });
     root.insert("adapters".into(), Value::Object(sections.collect()));
-    if draft.plugins.as_object().is_some_and(|plugins| !plugins.is_empty()) {
+    if draft
+        .plugins
+        .as_object()
+        .is_some_and(|plugins| !plugins.is_empty())
+    {
         root.insert("plugins".into(), draft.plugins.clone());
     }
     Value::Object(root)
@@ -53,7 +69,11 @@ pub fn value(draft: &Draft) -> Value {
 
 fn mapping(object: &Map<String, Value>, indent: usize, text: &mut String) -> Result<(), YamlError> {
     for (key, value) in object {
-        let lead = format!("{}{}:", " ".repeat(indent), scalar(&Value::from(key.as_str()))?);
+        let lead = format!(
+            "{}{}:",
+            " ".repeat(indent),
+            scalar(&Value::from(key.as_str()))?
+        );
         text.push_str(&lead);
         match value {
             Value::Object(inner) if !fits(value, lead.len() + 1, indent)? => {
@@ -92,7 +112,12 @@ fn fits(value: &Value, lead: usize, indent: usize) -> Result<bool, YamlError> {
     let is_flat = |value: &Value| !value.is_object() && !value.is_array();
     let flat = match value {
         Value::Object(object) if object.is_empty() => return Ok(true),
-        Value::Object(object) => indent > 2 && object.values().all(|value| is_flat(value) || is_short_list(value)),
+        Value::Object(object) => {
+            indent > 2
+                && object
+                    .values()
+                    .all(|value| is_flat(value) || is_short_list(value))
+        }
         Value::Array(items) => items.iter().all(is_flat),
         _ => return Ok(true),
     };
@@ -100,16 +125,30 @@ fn fits(value: &Value, lead: usize, indent: usize) -> Result<bool, YamlError> {
 }
 
 fn is_short_list(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| items.iter().all(|item| item.is_string()))
+    value
+        .as_array()
+        .is_some_and(|items| items.iter().all(|item| item.is_string()))
 }
 
 fn flow(value: &Value) -> Result<String, YamlError> {
     Ok(match value {
         Value::Object(object) => {
-            let entries = object.iter().map(|(key, value)| Ok(format!("{}: {}", flow_text(key)?, inner(value)?)));
-            format!("{{{}}}", entries.collect::<Result<Vec<_>, YamlError>>()?.join(", "))
+            let entries = object
+                .iter()
+                .map(|(key, value)| Ok(format!("{}: {}", flow_text(key)?, inner(value)?)));
+            format!(
+                "{{{}}}",
+                entries.collect::<Result<Vec<_>, YamlError>>()?.join(", ")
+            )
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(inner).collect::<Result<Vec<_>, _>>()?.join(", ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items
+                .iter()
+                .map(inner)
+                .collect::<Result<Vec<_>, _>>()?
+                .join(", ")
+        ),
         other => scalar(other)?,
     })
 }
@@ -131,10 +170,18 @@ fn flow_text(text: &str) -> Result<String, YamlError> {
 }
 
 fn scalar(value: &Value) -> Result<String, YamlError> {
+    if let Value::String(address) = value
+        && address.parse::<std::net::Ipv4Addr>().is_ok()
+    {
+        // The library is more careful than any reader needs: three dots make no number.
+        return Ok(address.clone());
+    }
     let text = yaml::write(value)?;
     let text = text.trim_end_matches('\n');
     match value {
-        Value::String(original) if text.contains('\n') || original.ends_with('\n') => Ok(quoted(original)),
+        Value::String(original) if text.contains('\n') || original.ends_with('\n') => {
+            Ok(quoted(original))
+        }
         _ => Ok(text.to_owned()),
     }
 }
@@ -147,7 +194,9 @@ fn quoted(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => quoted.push_str(&format!("\\U{:08X}", u32::from(c))),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                quoted.push_str(&format!("\\U{:08X}", u32::from(c)));
+            }
             c => quoted.push(c),
         }
     }
@@ -164,8 +213,16 @@ mod tests {
     use crate::platform::Section;
 
     fn draft(config: Value) -> Draft {
-        let section = Section { name: "talos".into(), adapter: "talos".into(), config: config.as_object().unwrap().clone() };
-        Draft { environment: Some("production".into()), sections: vec![section], ..Draft::default() }
+        let section = Section {
+            name: "talos".into(),
+            adapter: "talos".into(),
+            config: config.as_object().unwrap().clone(),
+        };
+        Draft {
+            environment: Some("production".into()),
+            sections: vec![section],
+            ..Draft::default()
+        }
     }
 
     #[test]
@@ -226,12 +283,27 @@ plugins:
             any::<i32>().prop_map(Value::from),
             ".{0,12}".prop_map(Value::from),
             "[ -~]{0,140}".prop_map(Value::from),
-            prop::sample::select(vec!["yes", "~", "null", "0755", "1e3", "- a", "a: b", "a #b", "<<", "\u{7f}\u{2028}", " x ", "a\nb\n"]).prop_map(Value::from),
+            prop::sample::select(vec![
+                "yes",
+                "~",
+                "null",
+                "0755",
+                "1e3",
+                "- a",
+                "a: b",
+                "a #b",
+                "<<",
+                "\u{7f}\u{2028}",
+                " x ",
+                "a\nb\n"
+            ])
+            .prop_map(Value::from),
         ];
         leaf.prop_recursive(3, 24, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("[a-z:, ]{1,8}", inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map("[a-z:, ]{1,8}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

@@ -2,16 +2,16 @@
 //!
 //! A secret's value goes into `secrets/<name>` and nowhere else, and not before `.gitignore` names that directory.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::mask::Mask;
 use crate::paths::Repository;
-use crate::secrets::git::IGNORED;
-use crate::secrets::private::{self, Existing};
+use crate::secrets::git;
 use crate::wizard::prompter::World;
 use crate::wizard::{Draft, document};
+use crate::yaml::YamlError;
 
 /// The operator's repository and environment.
 pub struct Files {
@@ -23,12 +23,20 @@ pub struct Files {
 impl Files {
     /// Makes the world of the terminal, where every answer is kept at once.
     pub fn keeping(repository: &Repository, mask: &Mask) -> Self {
-        Self { repository: repository.clone(), mask: mask.clone(), keeps: true }
+        Self {
+            repository: repository.clone(),
+            mask: mask.clone(),
+            keeps: true,
+        }
     }
 
     /// Makes the world of the twin, which writes nothing before all is well.
     pub fn writing_nothing(repository: &Repository, mask: &Mask) -> Self {
-        Self { repository: repository.clone(), mask: mask.clone(), keeps: false }
+        Self {
+            repository: repository.clone(),
+            mask: mask.clone(),
+            keeps: false,
+        }
     }
 }
 
@@ -37,14 +45,22 @@ impl World for Files {
         if !self.keeps {
             return Ok(());
         }
-        ignore(&self.repository)?;
-        private::write(&kept(&self.repository), text(draft)?.as_bytes(), Existing::Replace)
+        git::ensure_ignored(&self.repository)?;
+        atomic::private(
+            &kept(&self.repository),
+            text(document::write_answers(draft))?.as_bytes(),
+            Existing::Replace,
+        )
     }
 
     fn store(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        ignore(&self.repository)?;
+        git::ensure_ignored(&self.repository)?;
         self.mask.add(name, value);
-        private::write(&self.repository.secrets().join(name), value.as_bytes(), Existing::Replace)
+        atomic::private(
+            &self.repository.secrets().join(name),
+            value.as_bytes(),
+            Existing::Replace,
+        )
     }
 
     fn has_variable(&self, name: &str) -> bool {
@@ -70,64 +86,42 @@ pub fn previous(repository: &Repository) -> PathBuf {
 pub fn forget(repository: &Repository) -> Result<(), Failure> {
     let path = kept(repository);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io("remove", path, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove", path, &error))
+        }
         _ => Ok(()),
     }
 }
 
 /// Whether answers are kept that are newer than platform.yaml.
 pub fn has_newer_answers(repository: &Repository) -> bool {
-    let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    changed(&kept(repository)).is_some_and(|answers| changed(&repository.platform()).is_none_or(|platform| answers >= platform))
+    let changed = |path: &Path| {
+        std::fs::metadata(path)
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    changed(&kept(repository)).is_some_and(|answers| {
+        changed(&repository.platform()).is_none_or(|platform| answers >= platform)
+    })
 }
 
 /// Writes `platform.yaml` and keeps the one that it takes the place of. Returns whether there was one.
 pub fn write(repository: &Repository, draft: &Draft) -> Result<bool, Failure> {
-    ignore(repository)?;
+    git::ensure_ignored(repository)?;
     // A link stays a link.
-    let path = std::fs::canonicalize(repository.platform()).unwrap_or_else(|_| repository.platform());
+    let path =
+        std::fs::canonicalize(repository.platform()).unwrap_or_else(|_| repository.platform());
     let replaces = path.exists();
     if replaces {
         let old = std::fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
-        private::write(&previous(repository), &old, Existing::Replace)?;
+        atomic::private(&previous(repository), &old, Existing::Replace)?;
     }
-    public(&path, &text(draft)?)?;
+    atomic::public(&path, &text(document::write(draft))?)?;
     Ok(replaces)
 }
 
-/// Adds the lines to `.gitignore` that it lacks.
-fn ignore(repository: &Repository) -> Result<(), Failure> {
-    let path = repository.root().join(".gitignore");
-    let old = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Failure::io("read", path, &error)),
-        text => text.unwrap_or_default(),
-    };
-    let bare = |line: &str| line.trim().trim_matches('/').to_owned();
-    let missing: Vec<&str> = IGNORED.into_iter().filter(|wanted| !old.lines().any(|line| bare(line) == bare(wanted))).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let gap = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
-    public(&path, &format!("{old}{gap}{}\n", missing.join("\n")))
-}
-
-fn text(draft: &Draft) -> Result<String, Failure> {
-    document::write(draft).map_err(|error| Failure::failed("failed to write the answers as YAML").detail(error))
-}
-
-/// Writes a file that everybody may read, in one step.
-fn public(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let fail = |error: std::io::Error| Failure::io("write", path, &error);
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mode = std::fs::metadata(path).map_or(0o666, |metadata| metadata.permissions().mode() & 0o777);
-    let mut file = tempfile::Builder::new()
-        .prefix(".ztc-")
-        .permissions(std::fs::Permissions::from_mode(mode))
-        .tempfile_in(parent)
-        .map_err(fail)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(fail)?;
-    file.persist(path).map(drop).map_err(|error| fail(error.error))
+fn text(written: Result<String, YamlError>) -> Result<String, Failure> {
+    written.map_err(|error| Failure::failed("failed to write the answers as YAML").detail(error))
 }
 
 #[cfg(test)]
@@ -141,35 +135,27 @@ mod tests {
     }
 
     #[test]
-    fn gitignore_gets_only_the_lines_that_it_lacks() {
-        let directory = tempfile::tempdir().unwrap();
-        let repository = Repository::at(directory.path());
-        let path = directory.path().join(".gitignore");
-        for (before, after) in [
-            (None, "/secrets/\n/.zerotouch-cache/\n"),
-            (Some("target"), "target\n/secrets/\n/.zerotouch-cache/\n"),
-            (Some("secrets/\r\n"), "secrets/\r\n/.zerotouch-cache/\n"),
-            (Some("/.zerotouch-cache\n/secrets/\n"), "/.zerotouch-cache\n/secrets/\n"),
-        ] {
-            match before {
-                Some(text) => std::fs::write(&path, text).unwrap(),
-                None => drop(std::fs::remove_file(&path)),
-            }
-            ignore(&repository).unwrap();
-            assert_eq!(read(path.clone()), after);
-        }
-    }
-
-    #[test]
     fn a_typed_secret_is_private_and_masked_and_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let repository = Repository::at(directory.path());
         let mask = Mask::default();
-        Files::keeping(&repository, &mask).store("hetzner-api-token", "tok-123456").unwrap();
+        Files::keeping(&repository, &mask)
+            .store("hetzner-api-token", "tok-123456")
+            .unwrap();
         let path = directory.path().join("secrets/hetzner-api-token");
         assert_eq!(read(path.clone()), "tok-123456");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            std::fs::metadata(path.parent().unwrap())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o700
+        );
         assert_eq!(mask.apply("tok-123456"), "********");
         assert!(read(directory.path().join(".gitignore")).contains("/secrets/"));
     }
@@ -178,13 +164,36 @@ mod tests {
     fn a_platform_that_is_written_over_is_kept_beside() {
         let directory = tempfile::tempdir().unwrap();
         let repository = Repository::at(directory.path());
-        let draft = Draft { environment: Some("staging".into()), ..Draft::default() };
+        let draft = Draft {
+            environment: Some("staging".into()),
+            ..Draft::default()
+        };
         assert!(!write(&repository, &draft).unwrap());
         let first = read(repository.platform());
-        std::fs::set_permissions(repository.platform(), std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(write(&repository, &Draft { environment: Some("production".into()), ..draft }).unwrap());
+        std::fs::set_permissions(
+            repository.platform(),
+            std::fs::Permissions::from_mode(0o640),
+        )
+        .unwrap();
+        assert!(
+            write(
+                &repository,
+                &Draft {
+                    environment: Some("production".into()),
+                    ..draft
+                }
+            )
+            .unwrap()
+        );
         assert_eq!(read(previous(&repository)), first);
         assert!(read(repository.platform()).contains("environment: production"));
-        assert_eq!(std::fs::metadata(repository.platform()).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            std::fs::metadata(repository.platform())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o640
+        );
     }
 }

@@ -27,6 +27,8 @@ impl From<Failure> for Stop {
 pub struct Question {
     /// The answer that it belongs to, as `--set` names it: `talos.nodes`.
     pub answer: String,
+    /// What that answer is about, where the question is only a part of it.
+    pub about: Option<String>,
     /// The question.
     pub prompt: String,
     /// Shown with it.
@@ -119,9 +121,17 @@ pub trait Prompter {
 /// The adapters that are asked for questions and judgement.
 pub trait Adapters {
     /// Returns an adapter's questions.
-    fn inputs(&self, adapter: &str, params: GetInputsParams) -> impl Future<Output = Result<Vec<InputPrompt>, Stop>>;
+    fn inputs(
+        &self,
+        adapter: &str,
+        params: GetInputsParams,
+    ) -> impl Future<Output = Result<Vec<InputPrompt>, Stop>>;
     /// Returns what an adapter says against a section.
-    fn validate(&self, adapter: &str, params: ValidateParams) -> impl Future<Output = Result<Vec<Diagnostic>, Stop>>;
+    fn validate(
+        &self,
+        adapter: &str,
+        params: ValidateParams,
+    ) -> impl Future<Output = Result<Vec<Diagnostic>, Stop>>;
 }
 
 /// Where answers are kept and what the machine knows about secrets.

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use ztc_protocol::Manifest;
-use ztc_protocol::message::{GetInputsParams, InputPrompt, PlatformContext, Severity, ValidateParams};
+use ztc_protocol::message::{
+    GetInputsParams, InputPrompt, PlatformContext, Severity, ValidateParams,
+};
 
 use crate::platform::check::{named, problems};
-use crate::platform::{DEFAULT_ENVIRONMENT, Section, environment_problem};
+use crate::platform::{DEFAULT_ENVIRONMENT, Section};
 use crate::wizard::ask::Asking;
 use crate::wizard::draft::{Draft, given};
 use crate::wizard::groups::Group;
-use crate::wizard::prompter::{Adapters, Choice, Kind, Prompter, Stop, Trouble, World};
+use crate::wizard::prompter::{Adapters, Prompter, Stop, Trouble, World};
 use crate::wizard::value;
 
 /// One conversation.
@@ -49,70 +51,16 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         self.draft = self.draft.settled();
         for (section, pointer, why) in self.draft.take_plain_secrets(self.manifests) {
             let message = format!("`{}` is left out: {why}", named(&section, &pointer));
-            self.prompter.trouble(&Trouble { section, pointer, of_key: false, severity: Severity::Error, message, help: None });
+            self.prompter.trouble(&Trouble {
+                section,
+                pointer,
+                of_key: false,
+                severity: Severity::Error,
+                message,
+                help: None,
+            });
         }
         Ok(())
-    }
-
-    fn environment(&mut self) -> Result<(), Stop> {
-        if self.draft.environment.as_deref().is_some_and(|name| environment_problem(name).is_none()) {
-            return Ok(());
-        }
-        let mut asking = self.asking("environment".to_owned(), None);
-        let kind = Kind::Text { default: Some(DEFAULT_ENVIRONMENT.to_owned()), initial: String::new(), required: true };
-        let question = asking.question("Environment", Some("what this cluster is for, such as production or staging"), kind);
-        let name = asking.until(&question, |line| match environment_problem(line) {
-            None => Ok(line.to_owned()),
-            Some(problem) => Err(problem),
-        });
-        if let Some(name) = skip(name)?.flatten() {
-            self.draft.environment = Some(name);
-            self.keep()?;
-        }
-        Ok(())
-    }
-
-    /// Returns the section of the adapter that is chosen from a group.
-    fn choose(&mut self, group: &Group) -> Result<Option<String>, Stop> {
-        let is_member = |section: &&Section| group.options.contains(&section.adapter);
-        let chosen: Vec<String> = self.draft.sections.iter().filter(is_member).map(|section| section.name.clone()).collect();
-        let adapter = match (chosen.as_slice(), group.options.as_slice(), &group.default) {
-            ([one], ..) => return Ok(Some(one.clone())),
-            // A choice of one is none; the heading of its section says what it is.
-            ([], [one], Some(_)) => one.clone(),
-            _ => match self.ask_group(group)? {
-                Some(adapter) => adapter,
-                None => return Ok(None),
-            },
-        };
-        for name in &chosen {
-            if self.draft.sections.iter().any(|section| section.name == *name && section.adapter != adapter) {
-                self.prompter.note(&format!("the answers for `{name}` go: `{adapter}` takes its place"));
-            }
-        }
-        self.draft.sections.retain(|section| section.adapter == adapter || !group.options.contains(&section.adapter));
-        let name = match self.draft.sections.iter().find(|section| section.adapter == adapter) {
-            Some(section) => section.name.clone(),
-            None => {
-                self.draft.sections.push(Section { name: adapter.clone(), adapter: adapter.clone(), config: Map::new() });
-                adapter
-            }
-        };
-        self.keep()?;
-        Ok(Some(name))
-    }
-
-    fn ask_group(&mut self, group: &Group) -> Result<Option<String>, Stop> {
-        let about = |name: &String| self.manifests.get(name).map(|manifest| manifest.description.clone()).unwrap_or_default();
-        let mut options: Vec<Choice> = group.options.iter().map(|name| Choice { value: name.clone(), note: about(name) }).collect();
-        let mut default = group.default.as_ref().and_then(|name| group.options.iter().position(|option| option == name));
-        if group.default.is_none() {
-            options.push(Choice { value: "none".to_owned(), note: "leave it out".to_owned() });
-            default = Some(group.options.len());
-        }
-        let help = (!group.help.is_empty()).then_some(group.help.as_str());
-        let index = self.asking(group.name.clone(), None).one_of(&group.prompt, help, options, default)?;
-        Ok(group.options.get(index).cloned())
     }
 
     /// Asks for all of a section and returns the names of its inputs, in order.
@@ -127,7 +75,9 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         loop {
             let inputs = self.missing(name, manifest, &mut asked).await?;
             let troubles = self.troubles(name, manifest).await?;
-            for trouble in troubles.iter().filter(|trouble| trouble.severity == Severity::Error || seen.insert(trouble.message.clone())) {
+            for trouble in troubles.iter().filter(|trouble| {
+                trouble.severity == Severity::Error || seen.insert(trouble.message.clone())
+            }) {
                 self.prompter.trouble(trouble);
             }
             if !self.prompter.corrects() || !self.correct(name, manifest, &inputs, &troubles)? {
@@ -136,53 +86,95 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         }
     }
 
-    fn version(&mut self, name: &str, manifest: &Manifest, again: bool) -> Result<(), Stop> {
-        let versions = &manifest.supported_versions;
-        let current = self.at(name).config.get("version");
-        if versions.is_empty() || (current.is_some_and(|version| !version.is_null()) && !again) {
-            return Ok(());
-        }
-        let position = |version: &str| versions.iter().position(|known| known == version);
-        let default = position(&manifest.default_version).or(Some(0));
-        let note = |version: &String| if *version == manifest.default_version { "recommended".to_owned() } else { String::new() };
-        let options = versions.iter().map(|version| Choice { value: version.clone(), note: note(version) }).collect();
-        let prompt = format!("Version of {}", manifest.name);
-        let index = skip(self.asking(format!("{name}.version"), None).one_of(&prompt, None, options, default))?;
-        if let Some(version) = index.and_then(|index| versions.get(index)) {
-            self.answer(name, "version", Value::from(version.as_str()))?;
-        }
-        Ok(())
-    }
-
     /// Asks for every input that has no answer or one of the wrong form. Which inputs there are may change with each answer.
-    async fn missing(&mut self, name: &str, manifest: &Manifest, asked: &mut BTreeSet<String>) -> Result<Vec<InputPrompt>, Stop> {
+    async fn missing(
+        &mut self,
+        name: &str,
+        manifest: &Manifest,
+        asked: &mut BTreeSet<String>,
+    ) -> Result<Vec<InputPrompt>, Stop> {
         loop {
-            let inputs = self.adapters.inputs(&manifest.name, self.inputs_of(name)).await?;
-            let Some(input) = inputs.iter().find(|input| !asked.contains(&input.name) && self.is_open(name, input)) else {
+            let inputs = self
+                .adapters
+                .inputs(&manifest.name, self.inputs_of(name))
+                .await?;
+            let Some(input) = inputs
+                .iter()
+                .find(|input| !asked.contains(&input.name) && self.is_open(name, input))
+            else {
                 return Ok(inputs);
             };
             asked.insert(input.name.clone());
-            let current = self.at(name).config.get(&input.name).filter(|value| !value.is_null()).cloned();
-            match current.map(|value| (value::check(input, &value), value)) {
+            let current = self
+                .at(name)
+                .config
+                .get(&input.name)
+                .filter(|value| !value.is_null())
+                .cloned();
+            match current.map(|value| value::check(input, &value)) {
                 None => self.ask(name, manifest, input, None)?,
-                Some((Ok(value), _)) => self.answer(name, &input.name, value)?,
-                Some((Err(why), current)) => {
-                    let pointer = format!("/{}", input.name);
-                    let message = format!("`{}`: {why}", named(name, &pointer));
-                    self.prompter.trouble(&Trouble {
-                        section: name.to_owned(),
-                        pointer,
-                        of_key: false,
-                        severity: Severity::Error,
-                        message,
-                        help: input.help_text.clone(),
-                    });
-                    match self.prompter.corrects() {
-                        true => self.ask(name, manifest, input, Some(&current))?,
-                        false => drop(self.unanswered.insert((name.to_owned(), input.name.clone()))),
-                    }
-                }
+                Some(Ok(value)) => self.answer(name, &input.name, value)?,
+                Some(Err(wrong)) => self.wrong(name, manifest, input, &wrong)?,
             }
+        }
+    }
+
+    /// Says what is wrong with an answer that stands, and asks again for that.
+    fn wrong(
+        &mut self,
+        name: &str,
+        manifest: &Manifest,
+        input: &InputPrompt,
+        wrong: &value::Wrong,
+    ) -> Result<(), Stop> {
+        let pointer = format!("/{}{}", input.name, wrong.pointer);
+        let message = format!("`{}`: {}", named(name, &pointer), wrong.why);
+        let part = input
+            .items
+            .iter()
+            .find(|part| wrong.pointer.ends_with(&format!("/{}", part.name)));
+        let help = part.unwrap_or(input).help_text.clone();
+        self.prompter.trouble(&Trouble {
+            section: name.to_owned(),
+            pointer,
+            of_key: false,
+            severity: Severity::Error,
+            message,
+            help,
+        });
+        match self.prompter.corrects() {
+            true => self.again(name, manifest, input, &[&wrong.pointer]),
+            false => {
+                self.unanswered
+                    .insert((name.to_owned(), input.name.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks again for an input: for the parts of it that the pointers name, or else for all of it with what stands there proposed.
+    fn again(
+        &mut self,
+        name: &str,
+        manifest: &Manifest,
+        input: &InputPrompt,
+        pointers: &[&str],
+    ) -> Result<(), Stop> {
+        let current = self
+            .at(name)
+            .config
+            .get(&input.name)
+            .filter(|value| !value.is_null())
+            .cloned();
+        let parts = match &current {
+            Some(current) => self
+                .asking(format!("{name}.{}", input.name), None)
+                .parts(input, current, pointers)?,
+            None => None,
+        };
+        match parts {
+            Some(value) => self.answer(name, &input.name, value),
+            None => self.ask(name, manifest, input, current.as_ref()),
         }
     }
 
@@ -191,7 +183,10 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         match self.at(name).config.get(&input.name) {
             None => input.required || !self.draft.finished.contains(name),
             Some(Value::Null) => input.required,
-            Some(value) => value::check(input, value).as_ref() != Ok(value) && !self.is_finished_form(name, input, value),
+            Some(value) => {
+                value::check(input, value).as_ref() != Ok(value)
+                    && !self.is_finished_form(name, input, value)
+            }
         }
     }
 
@@ -200,13 +195,26 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         self.draft.finished.contains(name) && value::check(input, value).is_ok()
     }
 
-    fn ask(&mut self, name: &str, manifest: &Manifest, input: &InputPrompt, current: Option<&Value>) -> Result<(), Stop> {
-        let variable = manifest.secrets.iter().find(|secret| secret.input == input.name).map(|secret| secret.variable.clone());
-        let answer = self.asking(format!("{name}.{}", input.name), variable).ask(input, current);
+    fn ask(
+        &mut self,
+        name: &str,
+        manifest: &Manifest,
+        input: &InputPrompt,
+        current: Option<&Value>,
+    ) -> Result<(), Stop> {
+        let variable = manifest
+            .secrets
+            .iter()
+            .find(|secret| secret.input == input.name)
+            .map(|secret| secret.variable.clone());
+        let answer = self
+            .asking(format!("{name}.{}", input.name), variable)
+            .ask(input, current);
         match skip(answer)? {
             Some(answer) => self.answer(name, &input.name, answer.unwrap_or(Value::Null)),
             None => {
-                self.unanswered.insert((name.to_owned(), input.name.clone()));
+                self.unanswered
+                    .insert((name.to_owned(), input.name.clone()));
                 Ok(())
             }
         }
@@ -215,14 +223,34 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
     /// Returns what is wrong with a section: what its manifest says, and where that is nothing, what the adapter says.
     async fn troubles(&self, name: &str, manifest: &Manifest) -> Result<Vec<Trouble>, Stop> {
         let config = given(&self.at(name).config);
-        let trouble = |pointer, of_key, severity, message, help| Trouble { section: name.to_owned(), pointer, of_key, severity, message, help };
+        let trouble = |pointer, of_key, severity, message, help| Trouble {
+            section: name.to_owned(),
+            pointer,
+            of_key,
+            severity,
+            message,
+            help,
+        };
         let found = problems(name, &config, manifest);
         if !found.is_empty() {
-            let is_known = |pointer: &str| pointer.split('/').nth(1).is_some_and(|key| self.unanswered.contains(&(name.to_owned(), key.to_owned())));
-            let found = found.into_iter().filter(|problem| !is_known(&problem.pointer));
-            return Ok(found.map(|p| trouble(p.pointer, p.of_key, Severity::Error, p.message, p.help)).collect());
+            let is_known = |pointer: &str| {
+                pointer
+                    .split('/')
+                    .nth(1)
+                    .is_some_and(|key| self.unanswered.contains(&(name.to_owned(), key.to_owned())))
+            };
+            let found = found
+                .into_iter()
+                .filter(|problem| !is_known(&problem.pointer));
+            return Ok(found
+                .map(|p| trouble(p.pointer, p.of_key, Severity::Error, p.message, p.help))
+                .collect());
         }
-        let params = ValidateParams { config, platform: self.context(), ..ValidateParams::default() };
+        let params = ValidateParams {
+            config,
+            platform: self.context(),
+            ..ValidateParams::default()
+        };
         let diagnostics = self.adapters.validate(&manifest.name, params).await?;
         let said = diagnostics.into_iter().map(|d| {
             let message = format!("`{}`: {}", named(name, &d.pointer), d.message);
@@ -232,9 +260,18 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
     }
 
     /// Asks again for what is wrong and can be asked. Returns whether anything was.
-    fn correct(&mut self, name: &str, manifest: &Manifest, inputs: &[InputPrompt], troubles: &[Trouble]) -> Result<bool, Stop> {
+    fn correct(
+        &mut self,
+        name: &str,
+        manifest: &Manifest,
+        inputs: &[InputPrompt],
+        troubles: &[Trouble],
+    ) -> Result<bool, Stop> {
         let mut wrong: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for trouble in troubles.iter().filter(|trouble| trouble.severity == Severity::Error && !trouble.of_key) {
+        for trouble in troubles
+            .iter()
+            .filter(|trouble| trouble.severity == Severity::Error && !trouble.of_key)
+        {
             let (key, rest) = match trouble.pointer.strip_prefix('/') {
                 Some(path) => path.split_at(path.find('/').unwrap_or(path.len())),
                 None => ("", ""),
@@ -251,46 +288,59 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 continue;
             };
             asked = true;
-            let current = self.at(name).config.get(&input.name).filter(|value| !value.is_null()).cloned();
-            let parts = match &current {
-                Some(current) => self.asking(format!("{name}.{}", input.name), None).parts(input, current, pointers)?,
-                None => None,
-            };
-            match parts {
-                Some(value) => self.answer(name, &input.name, value)?,
-                None => self.ask(name, manifest, input, current.as_ref())?,
-            }
+            self.again(name, manifest, input, pointers)?;
         }
         Ok(asked)
     }
 
-    fn answer(&mut self, name: &str, key: &str, value: Value) -> Result<(), Stop> {
-        if let Some(section) = self.draft.sections.iter_mut().find(|section| section.name == name) {
+    pub(super) fn answer(&mut self, name: &str, key: &str, value: Value) -> Result<(), Stop> {
+        if let Some(section) = self
+            .draft
+            .sections
+            .iter_mut()
+            .find(|section| section.name == name)
+        {
             section.config.insert(key.to_owned(), value);
         }
         self.keep()
     }
 
     /// Keeps what was answered, without anything that looks like a secret and should be a reference.
-    fn keep(&mut self) -> Result<(), Stop> {
+    pub(super) fn keep(&mut self) -> Result<(), Stop> {
         let mut draft = self.draft.clone();
         draft.take_plain_secrets(self.manifests);
         Ok(self.world.keep(&draft)?)
     }
 
-    fn at(&self, name: &str) -> &Section {
-        self.draft.sections.iter().find(|section| section.name == name).expect("a chosen section is in the draft")
+    pub(super) fn at(&self, name: &str) -> &Section {
+        self.draft
+            .sections
+            .iter()
+            .find(|section| section.name == name)
+            .expect("a chosen section is in the draft")
     }
 
-    fn asking(&mut self, answer: String, variable: Option<String>) -> Asking<'_, P, W> {
-        Asking { prompter: &mut self.prompter, world: &mut self.world, answer, variable }
+    pub(super) fn asking(&mut self, answer: String, variable: Option<String>) -> Asking<'_, P, W> {
+        Asking {
+            prompter: &mut self.prompter,
+            world: &mut self.world,
+            answer,
+            variable,
+            about: None,
+        }
     }
 
     fn inputs_of(&self, name: &str) -> GetInputsParams {
-        let others = self.draft.sections.iter().filter(|section| section.name != name);
+        let others = self
+            .draft
+            .sections
+            .iter()
+            .filter(|section| section.name != name);
         GetInputsParams {
             answers: given(&self.at(name).config),
-            others: others.map(|section| (section.name.clone(), Value::Object(given(&section.config)))).collect(),
+            others: others
+                .map(|section| (section.name.clone(), Value::Object(given(&section.config))))
+                .collect(),
             platform: self.context(),
             ..GetInputsParams::default()
         }
@@ -298,14 +348,23 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
 
     fn context(&self) -> PlatformContext {
         PlatformContext {
-            environment: self.draft.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
-            adapters: self.draft.sections.iter().map(|section| (section.name.clone(), section.adapter.clone())).collect(),
+            environment: self
+                .draft
+                .environment
+                .clone()
+                .unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+            adapters: self
+                .draft
+                .sections
+                .iter()
+                .map(|section| (section.name.clone(), section.adapter.clone()))
+                .collect(),
         }
     }
 }
 
 /// Lets the conversation go on past a question that has no answer.
-fn skip<T>(result: Result<T, Stop>) -> Result<Option<T>, Stop> {
+pub(super) fn skip<T>(result: Result<T, Stop>) -> Result<Option<T>, Stop> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Stop::Unanswered) => Ok(None),

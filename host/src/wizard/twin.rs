@@ -13,38 +13,61 @@ pub struct Twin {
     source: Option<Platform>,
     assigned: BTreeSet<String>,
     findings: Vec<Finding>,
+    notes: Vec<String>,
 }
 
 impl Twin {
     /// Makes one. `source` is the file of answers, which knows places; `assigned` holds the answers that `--set` gave, as `talos.nodes`.
     pub fn new(ui: Ui, source: Option<Platform>, assigned: BTreeSet<String>) -> Self {
-        Self { ui, source, assigned, findings: Vec::new() }
+        Self {
+            ui,
+            source,
+            assigned,
+            findings: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Adds what is wrong with a section.
     pub fn add(&mut self, section: &str, pointer: &str, of_key: bool, finding: Finding) {
-        let location = finding.location.clone().or_else(|| self.place(section, pointer, of_key));
+        let location = finding
+            .location
+            .clone()
+            .or_else(|| self.place(section, pointer, of_key));
         let finding = finding.at(location);
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }
 
-    /// Fails where an answer is missing or wrong; warnings are said.
-    pub fn verdict(self) -> Result<(), Failure> {
-        let (errors, warnings): (Vec<_>, Vec<_>) = self.findings.into_iter().partition(|finding| finding.severity == crate::error::Severity::Error);
+    /// Fails where an answer is missing or wrong; otherwise says what was noted on the way. Warnings are always said.
+    pub fn verdict(mut self) -> Result<(), Failure> {
+        // In the order of the file; what has no place comes last.
+        self.findings.sort_by(|a, b| {
+            (a.location.is_none(), &a.location).cmp(&(b.location.is_none(), &b.location))
+        });
+        let (errors, warnings): (Vec<_>, Vec<_>) = self
+            .findings
+            .into_iter()
+            .partition(|finding| finding.severity == crate::error::Severity::Error);
         for warning in &warnings {
             self.ui.finding(warning);
         }
         match errors.is_empty() {
-            true => Ok(()),
+            true => {
+                self.notes.iter().for_each(|note| self.ui.say(note));
+                Ok(())
+            }
             false => Err(Failure { exit: Exit::Invalid, ..Failure::findings("the answers do not make a platform; nothing was written", errors) }
                 .help("give the answers in the file of `--answers` or with `--set ADAPTER.KEY=VALUE`, or run `ztc init` on a terminal")),
         }
     }
 
     fn place(&self, section: &str, pointer: &str, of_key: bool) -> Option<Location> {
-        let key = format!("{section}.{}", pointer.split('/').nth(1).unwrap_or_default());
+        let key = format!(
+            "{section}.{}",
+            pointer.split('/').nth(1).unwrap_or_default()
+        );
         if self.assigned.contains(&key) {
             return Some(Location::file(format!("--set {key}")));
         }
@@ -62,7 +85,12 @@ impl Prompter for Twin {
         let reply = match &question.kind {
             Kind::Choice { default, .. } => default.map(Reply::Chosen),
             Kind::Confirm { default } => default.map(Reply::Confirmed),
-            Kind::Text { default: None, required: true, .. } | Kind::Hidden => None,
+            Kind::Text {
+                default: None,
+                required: true,
+                ..
+            }
+            | Kind::Hidden => None,
             Kind::Text { .. } => Some(Reply::Line(String::new())),
         };
         reply.map_or_else(|| self.refuse(question, "").and(Err(Stop::Unanswered)), Ok)
@@ -70,10 +98,17 @@ impl Prompter for Twin {
 
     fn refuse(&mut self, question: &Question, why: &str) -> Result<(), Stop> {
         let message = match why {
-            "" => format!("`{}` has no answer: {}", question.answer, question.prompt),
+            "" => format!(
+                "`{}` has no answer: {}",
+                question.answer,
+                question.about.as_ref().unwrap_or(&question.prompt)
+            ),
             why => format!("`{}`: the default will not do: {why}", question.answer),
         };
-        let finding = Finding { help: question.help.clone(), ..Finding::error(message) };
+        let finding = Finding {
+            help: question.help.clone(),
+            ..Finding::error(message)
+        };
         let section = question.answer.split('.').next().unwrap_or_default();
         self.add(section, "", false, finding);
         Err(Stop::Unanswered)
@@ -96,6 +131,6 @@ impl Prompter for Twin {
     fn heading(&mut self, _title: &str, _about: &str) {}
 
     fn note(&mut self, text: &str) {
-        self.ui.say(text);
+        self.notes.push(text.to_owned());
     }
 }

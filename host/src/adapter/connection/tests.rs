@@ -64,7 +64,9 @@ impl Peer {
     }
 
     async fn hear(&mut self) -> Value {
-        let line = tokio::time::timeout(Duration::from_secs(10), self.requests.next_line()).await.expect("a line in time");
+        let line = tokio::time::timeout(Duration::from_secs(10), self.requests.next_line())
+            .await
+            .expect("a line in time");
         serde_json::from_str(&line.unwrap().expect("a line")).unwrap()
     }
 

@@ -55,24 +55,48 @@ pub(super) fn layout(picture: &Picture) -> Layout {
         .nodes
         .iter()
         .map(|node| {
-            let letters = node.name.chars().count().max((node.note.chars().count() * 9).div_ceil(10));
-            Slot { layer: 0, width: letters as f64 * LETTER + PADDING, above: Vec::new(), below: Vec::new(), x: 0.0 }
+            let letters = node
+                .name
+                .chars()
+                .count()
+                .max((node.note.chars().count() * 9).div_ceil(10));
+            Slot {
+                layer: 0,
+                width: letters as f64 * LETTER + PADDING,
+                above: Vec::new(),
+                below: Vec::new(),
+                x: 0.0,
+            }
         })
         .collect();
     for (number, layer) in layers.iter().enumerate() {
         layer.iter().for_each(|node| slots[*node].layer = number);
     }
-    let chains: Vec<Vec<usize>> = picture.edges.iter().map(|edge| chain(&mut slots, edge.from, edge.to)).collect();
-    let rows = arrange(&mut slots, layers.len());
-    let widest = rows.iter().map(|row| row_width(&slots, row)).fold(0.0, f64::max);
+    let chains: Vec<Vec<usize>> = picture
+        .edges
+        .iter()
+        .map(|edge| chain(&mut slots, edge.from, edge.to))
+        .collect();
+    arrange(&mut slots, layers.len());
     let y = |layer: usize| HEIGHT / 2.0 + layer as f64 * (HEIGHT + GAP_Y);
-    let shift = slots.iter().map(|slot| slot.x - slot.width / 2.0).fold(f64::INFINITY, f64::min);
-    let right = slots.iter().map(|slot| slot.x + slot.width / 2.0).fold(widest, f64::max);
-    let shift = if shift.is_finite() { shift } else { 0.0 };
-    slots.iter_mut().for_each(|slot| slot.x -= shift);
+    let left = slots
+        .iter()
+        .map(|slot| slot.x - slot.width / 2.0)
+        .reduce(f64::min)
+        .unwrap_or(0.0);
+    let right = slots
+        .iter()
+        .map(|slot| slot.x + slot.width / 2.0)
+        .reduce(f64::max)
+        .unwrap_or(0.0);
+    slots.iter_mut().for_each(|slot| slot.x -= left);
     let point = |slot: usize| (slots[slot].x, y(slots[slot].layer));
     let nodes = (0..picture.nodes.len())
-        .map(|node| Place { x: slots[node].x, y: y(slots[node].layer), width: slots[node].width })
+        .map(|node| Place {
+            x: slots[node].x,
+            y: y(slots[node].layer),
+            width: slots[node].width,
+        })
         .collect();
     let edges = chains
         .iter()
@@ -85,14 +109,25 @@ pub(super) fn layout(picture: &Picture) -> Layout {
             points
         })
         .collect();
-    Layout { width: right - shift, height: y(layers.len().saturating_sub(1)) + HEIGHT / 2.0, nodes, edges }
+    Layout {
+        width: right - left,
+        height: y(layers.len().saturating_sub(1)) + HEIGHT / 2.0,
+        nodes,
+        edges,
+    }
 }
 
 /// Adds the bends of an edge; returns everything that it passes.
 fn chain(slots: &mut Vec<Slot>, from: usize, to: usize) -> Vec<usize> {
     let mut chain = vec![from];
     for layer in slots[from].layer + 1..slots[to].layer {
-        slots.push(Slot { layer, width: BEND, above: Vec::new(), below: Vec::new(), x: 0.0 });
+        slots.push(Slot {
+            layer,
+            width: BEND,
+            above: Vec::new(),
+            below: Vec::new(),
+            x: 0.0,
+        });
         chain.push(slots.len() - 1);
     }
     chain.push(to);
@@ -104,7 +139,7 @@ fn chain(slots: &mut Vec<Slot>, from: usize, to: usize) -> Vec<usize> {
 }
 
 /// Puts every slot into its row and gives it its x.
-fn arrange(slots: &mut [Slot], layers: usize) -> Vec<Vec<usize>> {
+fn arrange(slots: &mut [Slot], layers: usize) {
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); layers];
     (0..slots.len()).for_each(|slot| rows[slots[slot].layer].push(slot));
     for row in &rows {
@@ -112,25 +147,36 @@ fn arrange(slots: &mut [Slot], layers: usize) -> Vec<Vec<usize>> {
     }
     for sweep in 0..SWEEPS {
         let down = sweep % 2 == 0;
-        let order: Vec<usize> = if down { (0..layers).collect() } else { (0..layers).rev().collect() };
+        let order: Vec<usize> = if down {
+            (0..layers).collect()
+        } else {
+            (0..layers).rev().collect()
+        };
         for layer in order {
             let wish = |slot: &Slot| {
                 let neighbors = if down { &slot.above } else { &slot.below };
-                (!neighbors.is_empty()).then(|| neighbors.iter().map(|other| slots[*other].x).sum::<f64>() / neighbors.len() as f64)
+                (!neighbors.is_empty()).then(|| {
+                    neighbors.iter().map(|other| slots[*other].x).sum::<f64>()
+                        / neighbors.len() as f64
+                })
             };
-            let wishes: Vec<f64> = rows[layer].iter().map(|slot| wish(&slots[*slot]).unwrap_or(slots[*slot].x)).collect();
+            let wishes: Vec<f64> = rows[layer]
+                .iter()
+                .map(|slot| wish(&slots[*slot]).unwrap_or(slots[*slot].x))
+                .collect();
             let mut wanted: Vec<(usize, f64)> = rows[layer].iter().copied().zip(wishes).collect();
             wanted.sort_by(|a, b| a.1.total_cmp(&b.1));
             rows[layer] = wanted.iter().map(|(slot, _)| *slot).collect();
-            let center = wanted.iter().map(|(_, wish)| wish).sum::<f64>() / wanted.len().max(1) as f64;
+            let center =
+                wanted.iter().map(|(_, wish)| wish).sum::<f64>() / wanted.len().max(1) as f64;
             spread(slots, &rows[layer], Some(center));
         }
     }
-    rows
 }
 
 fn row_width(slots: &[Slot], row: &[usize]) -> f64 {
-    row.iter().map(|slot| slots[*slot].width).sum::<f64>() + GAP_X * row.len().saturating_sub(1) as f64
+    row.iter().map(|slot| slots[*slot].width).sum::<f64>()
+        + GAP_X * row.len().saturating_sub(1) as f64
 }
 
 /// Puts a row side by side around a center.

@@ -66,17 +66,38 @@ impl Picture {
 
 /// Writes pictures for Graphviz, each as a cluster.
 pub fn dot(pictures: &[Picture]) -> String {
-    let mut text = String::from("digraph ztc {\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n");
+    let mut text = String::from(
+        "digraph ztc {\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n",
+    );
     for (number, picture) in pictures.iter().enumerate() {
-        text.push_str(&format!("  subgraph cluster_{number} {{\n    label={};\n", quoted(&picture.title)));
+        text.push_str(&format!(
+            "  subgraph cluster_{number} {{\n    label={};\n",
+            quoted(&picture.title)
+        ));
         for (index, node) in picture.nodes.iter().enumerate() {
-            let note = if node.note.is_empty() { String::new() } else { format!("\n{}", node.note) };
+            let note = if node.note.is_empty() {
+                String::new()
+            } else {
+                format!("\n{}", node.note)
+            };
             let color = if node.alarming { ", color=red" } else { "" };
-            text.push_str(&format!("    n{number}_{index} [label={}{color}];\n", quoted(&format!("{}{note}", node.name))));
+            text.push_str(&format!(
+                "    n{number}_{index} [label={}{color}];\n",
+                quoted(&format!("{}{note}", node.name))
+            ));
         }
-        for Edge { from, to, label, weak } in &picture.edges {
+        for Edge {
+            from,
+            to,
+            label,
+            weak,
+        } in &picture.edges
+        {
             let style = if *weak { ", style=dashed" } else { "" };
-            text.push_str(&format!("    n{number}_{from} -> n{number}_{to} [label={}{style}];\n", quoted(label)));
+            text.push_str(&format!(
+                "    n{number}_{from} -> n{number}_{to} [label={}{style}];\n",
+                quoted(label)
+            ));
         }
         text.push_str("  }\n");
     }
@@ -85,23 +106,50 @@ pub fn dot(pictures: &[Picture]) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    )
 }
 
 /// Writes pictures for Mermaid, each as a subgraph.
 pub fn mermaid(pictures: &[Picture]) -> String {
     let mut text = String::from("flowchart TB\n");
     for (number, picture) in pictures.iter().enumerate() {
-        text.push_str(&format!("  subgraph g{number}[\"{}\"]\n", entities(&picture.title)));
+        text.push_str(&format!(
+            "  subgraph g{number}[\"{}\"]\n",
+            entities(&picture.title)
+        ));
         for (index, node) in picture.nodes.iter().enumerate() {
-            let note = if node.note.is_empty() { String::new() } else { format!("<br/>{}", entities(&node.note)) };
+            let note = if node.note.is_empty() {
+                String::new()
+            } else {
+                format!("<br/>{}", entities(&node.note))
+            };
             let class = if node.alarming { ":::alarming" } else { "" };
-            text.push_str(&format!("    n{number}_{index}[\"{}{note}\"]{class}\n", entities(&node.name)));
+            text.push_str(&format!(
+                "    n{number}_{index}[\"{}{note}\"]{class}\n",
+                entities(&node.name)
+            ));
         }
-        for Edge { from, to, label, weak } in &picture.edges {
+        for Edge {
+            from,
+            to,
+            label,
+            weak,
+        } in &picture.edges
+        {
             let arrow = if *weak { "-.->" } else { "-->" };
-            let label = if label.is_empty() { String::new() } else { format!("|\"{}\"|", entities(label)) };
-            text.push_str(&format!("    n{number}_{from} {arrow}{label} n{number}_{to}\n"));
+            let label = if label.is_empty() {
+                String::new()
+            } else {
+                format!("|\"{}\"|", entities(label))
+            };
+            text.push_str(&format!(
+                "    n{number}_{from} {arrow}{label} n{number}_{to}\n"
+            ));
         }
         text.push_str("  end\n");
     }
@@ -111,7 +159,10 @@ pub fn mermaid(pictures: &[Picture]) -> String {
 
 /// Replaces what has a meaning in XML and in Mermaid's quotes.
 pub(crate) fn entities(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -119,11 +170,28 @@ mod tests {
     use super::*;
 
     fn picture() -> Picture {
-        let node = |name: &str, note: &str, alarming| Node { name: name.into(), note: note.into(), group: "g".into(), alarming };
+        let node = |name: &str, note: &str, alarming| Node {
+            name: name.into(),
+            note: note.into(),
+            group: "g".into(),
+            alarming,
+        };
         Picture {
             title: "The \"stages\"".into(),
             nodes: vec![node("wipe", "3 nodes", true), node("wait <a>", "", false)],
-            edges: vec![Edge { from: 0, to: 1, label: "ready".into(), weak: true }, Edge { from: 0, to: 1, ..Edge::default() }],
+            edges: vec![
+                Edge {
+                    from: 0,
+                    to: 1,
+                    label: "ready".into(),
+                    weak: true,
+                },
+                Edge {
+                    from: 0,
+                    to: 1,
+                    ..Edge::default()
+                },
+            ],
         }
     }
 

@@ -24,12 +24,12 @@ pub(super) struct Fuse {
 impl Disk {
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
-        fs::rename(from, to)
+        fs::rename(from, to).map_err(|error| at(to, &error))
     }
 
     pub(super) fn make_directory(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        fs::create_dir_all(path)
+        fs::create_dir_all(path).map_err(|error| at(path, &error))
     }
 
     pub(super) fn write(
@@ -40,30 +40,23 @@ impl Disk {
         durable: bool,
     ) -> io::Result<()> {
         self.step()?;
-        let mode = if executable { 0o755 } else { 0o644 };
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
-        file.write_all(content)?;
-        if durable { file.sync_all() } else { Ok(()) }
+        create(path, content, executable, durable).map_err(|error| at(path, &error))
     }
 
     pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        fs::remove_file(path)
+        fs::remove_file(path).map_err(|error| at(path, &error))
     }
 
     pub(super) fn remove_tree(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        fs::remove_dir_all(path)
+        fs::remove_dir_all(path).map_err(|error| at(path, &error))
     }
 
     /// Makes the entries of a directory durable.
     pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        fs::File::open(path)?.sync_all()
+        sync(&fs::File::open(path)?)
     }
 
     #[cfg(test)]
@@ -94,6 +87,27 @@ impl Disk {
     fn step(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn create(path: &Path, content: &[u8], executable: bool, durable: bool) -> io::Result<()> {
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(content)?;
+    if durable { sync(&file) } else { Ok(()) }
+}
+
+/// Says where it happened; the kind stays.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Waits until the device has it; tests, which make thousands of files and pull no plug, do not.
+fn sync(file: &fs::File) -> io::Result<()> {
+    if cfg!(test) { Ok(()) } else { file.sync_all() }
 }
 
 /// Whether something is there; a link counts, wherever it points.

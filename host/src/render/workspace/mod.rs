@@ -266,7 +266,7 @@ pub fn keep(
     let parent = repository.workspace();
     let directory = parent.join(format!("{KEPT}{}", ulid::Ulid::generate()));
     let fail = |error: io::Error| Failure::io("write", repository.display(&directory), &error);
-    crate::secrets::private::directory(&directory)?;
+    crate::atomic::private_directory(&directory)?;
     for entry in fs::read_dir(&parent).map_err(fail)?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(KEPT) && entry.path() != directory {
             fs::remove_dir_all(entry.path()).map_err(fail)?;

@@ -236,7 +236,7 @@ fn a_commit_that_is_killed_anywhere_is_repaired_to_old_or_new() {
 fn a_repair_that_is_killed_anywhere_is_repaired_too() {
     let (old, new, operations) = ends();
     for cut in 0..=operations {
-        for second in (cut % 4..=operations).step_by(4) {
+        for second in (cut % 12..=operations).step_by(12) {
             let world = World::with_old_render();
             let _ = world.commit(&tree(), &disk(cut, true));
             let _ = repair_with(&world.repository, &disk(second, true));

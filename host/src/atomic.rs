@@ -1,4 +1,4 @@
-//! Private files and directories: readable by their owner only, complete or absent.
+//! Files written in one step, complete or absent: private ones that only their owner may read, and public ones.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::{Exit, Failure};
 
 /// Makes a directory with mode 0700, or takes the permissions of others away from one that exists.
-pub fn directory(path: &Path) -> Result<(), Failure> {
+pub fn private_directory(path: &Path) -> Result<(), Failure> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -27,9 +27,9 @@ pub enum Existing {
 }
 
 /// Writes a file with mode 0600 in one step: a reader sees the old content or the new, never a part.
-pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Failure> {
+pub fn private(path: &Path, content: &[u8], existing: Existing) -> Result<(), Failure> {
     let parent = path.parent().unwrap_or(Path::new("."));
-    directory(parent)?;
+    private_directory(parent)?;
     let fail = |error: std::io::Error| Failure::io("write", path, &error);
     // `tempfile` makes its files with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(parent).map_err(fail)?;
@@ -55,6 +55,24 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Fail
     }
 }
 
+/// Writes a file that everybody may read in one step; one that exists keeps its mode.
+pub fn public(path: &Path, text: &str) -> Result<(), Failure> {
+    let fail = |error: std::io::Error| Failure::io("write", path, &error);
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mode = fs::metadata(path).map_or(0o666, |metadata| metadata.permissions().mode() & 0o777);
+    let mut file = tempfile::Builder::new()
+        .prefix(".ztc-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(parent)
+        .map_err(fail)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(fail)?;
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| fail(error.error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +81,7 @@ mod tests {
     fn files_are_private_and_kept_unless_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secrets/bundle.yaml");
-        write(&path, b"one", Existing::Keep).unwrap();
+        private(&path, b"one", Existing::Keep).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
@@ -77,11 +95,11 @@ mod tests {
             0o700
         );
         assert_eq!(
-            write(&path, b"two", Existing::Keep).unwrap_err().exit,
+            private(&path, b"two", Existing::Keep).unwrap_err().exit,
             Exit::Refused
         );
         assert_eq!(fs::read(&path).unwrap(), b"one");
-        write(&path, b"two", Existing::Replace).unwrap();
+        private(&path, b"two", Existing::Replace).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 }
