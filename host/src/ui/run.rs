@@ -209,8 +209,8 @@ impl NextCommands {
         format!("{} bootstrap{}", self.ztc, self.env)
     }
 
-    fn only(&self, stage: &str) -> String {
-        format!("{} --only {stage}", self.resume())
+    fn only(&self, task: &str) -> String {
+        format!("{} --only {}", self.resume(), word(task))
     }
 
     fn eject(&self) -> String {
@@ -275,7 +275,7 @@ fn failed(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -
     }));
     report.details.extend([
         format!("go on:      {}", next.resume()),
-        format!("only this:  {}", next.only(&head.stage)),
+        format!("only this:  {}", next.only(&head.task)),
         format!("by hand:    {}", next.eject()),
     ]);
     report.help("put the cause right and go on; what succeeded is not run again")
