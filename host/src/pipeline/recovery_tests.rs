@@ -1,5 +1,6 @@
 //! Runs that come to a bad end: too slow, interrupted, killed, cut off; and what the next run makes of it.
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use ztc_protocol::stage::Retry;
 
 use super::*;
@@ -286,14 +287,48 @@ async fn a_killed_ztc_takes_its_stages_along() {
             .unwrap(),
         "up\n"
     );
-    // Reading comes to the end when the last process of the stage is gone. Opened now, while there is one that writes.
-    let mut alive = std::fs::File::from(nonblocking(&path("alive")));
-    rustix::fs::fcntl_setfl(&alive, rustix::fs::OFlags::empty()).unwrap();
+    // The fifo hangs up when the last process of the stage is gone. Opened now, while there is one that writes.
+    let alive = nonblocking(&path("alive"));
     child.kill().await.unwrap();
-    let read = move || std::io::Read::read(&mut alive, &mut [0; 1]);
-    assert_eq!(tokio::task::spawn_blocking(read).await.unwrap().unwrap(), 0);
+    let mut polled = [PollFd::new(&alive, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        rustix::event::poll(&mut polled, Some(&limit)),
+        Ok(1),
+        "the stage outlives ztc"
+    );
+    assert_eq!(polled[0].revents(), PollFlags::HUP);
     let private = std::fs::read_to_string(path("where")).unwrap();
     while std::path::Path::new(private.trim()).exists() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_stage_that_ran_alone_runs_in_the_next_run() {
+    let mut bench = Bench::new(vec![
+        (stage("first", &[]), "true"),
+        (stage("second", &["first"]), "true"),
+    ]);
+    bench.run().await;
+    bench.options.only = Some("first".into());
+    bench.run().await;
+    bench.options.only = None;
+    assert_eq!(
+        bench.run().await.summary(),
+        [
+            "first skipped: done in run EARLIER",
+            "second done: first ran again since"
+        ]
+    );
+    assert_eq!(
+        bench.run().await.summary(),
+        [
+            "first skipped: done in run EARLIER",
+            "second skipped: done in run EARLIER"
+        ]
+    );
 }
