@@ -302,9 +302,13 @@ async fn a_killed_ztc_takes_its_stages_along() {
     );
     assert_eq!(polled[0].revents(), PollFlags::HUP);
     let private = std::fs::read_to_string(path("where")).unwrap();
-    while std::path::Path::new(private.trim()).exists() {
-        tokio::task::yield_now().await;
-    }
+    let removed = async {
+        while std::path::Path::new(private.trim()).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let removed = tokio::time::timeout(Duration::from_secs(30), removed).await;
+    assert!(removed.is_ok(), "{private} is still there");
 }
 
 #[tokio::test]
