@@ -7,7 +7,9 @@
 
 mod bootstrap;
 mod environment;
+mod init;
 mod input;
 mod leaks;
 mod render;
+mod terminal;
 mod tidy;
