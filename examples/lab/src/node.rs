@@ -82,6 +82,9 @@ pub(crate) struct Node {
     pub(crate) etcd: bool,
     /// How often the image was written to the disk.
     pub(crate) installs: u32,
+    /// How often the disk was wiped after Talos had booted from it.
+    pub(crate) wiped_after_boot: u32,
+    has_booted_talos: bool,
     keys: Vec<String>,
     boots: u64,
     restart_at: Option<Millis>,
@@ -101,6 +104,8 @@ impl Node {
             applied: None,
             etcd: false,
             installs: 0,
+            wiped_after_boot: 0,
+            has_booted_talos: false,
             keys: Vec::new(),
             boots: 1,
             restart_at: None,
@@ -168,12 +173,14 @@ impl Node {
         if let Power::Booting { into, at } = &self.power
             && *at <= now
         {
+            self.has_booted_talos |= matches!(into, Boot::Talos(_));
             self.power = Power::Up(into.clone());
         }
     }
 
     /// Forgets what was on the disk: its configuration and its etcd data.
     pub(crate) fn disk_changed(&mut self) {
+        self.wiped_after_boot += u32::from(std::mem::take(&mut self.has_booted_talos));
         self.applied = None;
         self.etcd = false;
     }

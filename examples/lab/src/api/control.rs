@@ -31,6 +31,7 @@ pub(super) async fn state(State(world): State<Arc<Inner>>) -> Json<Value> {
                 "rescue_enabled": node.rescue.is_some(),
                 "disk": image::inspect(&node.disk),
                 "installs": node.installs,
+                "wiped_after_boot": node.wiped_after_boot,
                 "role": applied.map(|applied| applied.config.role),
                 "host_name": applied.map(|applied| &applied.config.host_name),
                 "etcd": node.etcd,
