@@ -46,6 +46,9 @@ pub(crate) struct Global {
     /// No colour (also: NO_COLOR=1)
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_color: bool,
+    /// Run adapters without their sandbox, with everything that you may do
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_sandbox: bool,
 }
 
 /// The commands, in the order in which an operator meets them.

@@ -104,6 +104,25 @@ pub struct Machine {
     pub cache: PathBuf,
     /// Settings: `$XDG_CONFIG_HOME/ztc`.
     pub config: PathBuf,
+    /// How this command runs adapters.
+    pub running: Running,
+}
+
+/// How a command runs adapters.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    /// What keeps them in.
+    pub confinement: Confinement,
+}
+
+/// What keeps adapters in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confinement {
+    /// The sandbox, as far as the kernel has one.
+    #[default]
+    Sandbox,
+    /// Nothing, because the operator says so.
+    Nothing,
 }
 
 impl Machine {
@@ -114,6 +133,7 @@ impl Machine {
             plugins: dirs::data_dir().unwrap_or_else(home).join("ztc/plugins"),
             cache: dirs::cache_dir().unwrap_or_else(home).join("ztc"),
             config: dirs::config_dir().unwrap_or_else(home).join("ztc"),
+            running: Running::default(),
         }
     }
 }

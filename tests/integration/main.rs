@@ -10,4 +10,5 @@ mod environment;
 mod input;
 mod leaks;
 mod render;
+mod sandbox;
 mod tidy;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
+use crate::adapter::sandbox::Sandbox;
 use crate::adapter::{Candidate, Source, builtin};
 use crate::error::{Exit, Failure, did_you_mean, listed};
-use crate::paths::{Machine, Repository};
+use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
 
 /// What the file name of every adapter starts with.
@@ -25,6 +26,10 @@ pub struct Discovery {
     plugins: PathBuf,
     /// The directories of PATH.
     path: Vec<PathBuf>,
+    /// The repository.
+    repository: PathBuf,
+    /// How adapters run.
+    running: Running,
 }
 
 impl Discovery {
@@ -47,6 +52,16 @@ impl Discovery {
             explicit,
             plugins: machine.plugins.clone(),
             path: path.collect(),
+            repository: repository.root().to_owned(),
+            running: machine.running.clone(),
+        }
+    }
+
+    /// Returns the sandbox in which they run; nothing where the operator wants none or the kernel has none.
+    pub(crate) fn sandbox(&self) -> Option<Sandbox> {
+        match self.running.confinement {
+            Confinement::Sandbox => Sandbox::new(&self.repository),
+            Confinement::Nothing => None,
         }
     }
 
@@ -127,13 +142,10 @@ fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
 }
 
 fn built_in(name: &str) -> Candidate {
-    // An upgrade may have replaced the file of the running program; Linux still knows what runs.
-    let program = std::env::current_exe().ok().filter(|path| path.exists());
-    let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     Candidate {
         name: name.to_owned(),
         source: Source::BuiltIn,
-        program,
+        program: builtin::program(),
         arguments: builtin::arguments(name),
     }
 }
@@ -214,6 +226,7 @@ mod tests {
                     plugins: root.join("plugins"),
                     cache: root.into(),
                     config: root.into(),
+                    running: Running::default(),
                 },
                 &Repository::at(root),
                 &[("mine".to_owned(), plugin)].into(),

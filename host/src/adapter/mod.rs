@@ -55,10 +55,12 @@ pub(crate) mod builtin;
 mod connection;
 pub mod discovery;
 mod ear;
+mod grant;
 mod guard;
 mod limits;
 pub(crate) mod process;
 mod report;
+pub(crate) mod sandbox;
 pub mod supervisor;
 
 pub use discovery::Discovery;
@@ -71,6 +73,8 @@ pub(crate) fn run_as_part(
     let part = arguments.next()?;
     if part == builtin::ARGUMENT {
         builtin::run(arguments)
+    } else if part == sandbox::ARGUMENT {
+        Some(sandbox::run(arguments))
     } else if part == guard::ARGUMENT {
         Some(guard::run(std::io::stdin().lock()))
     } else {

@@ -15,13 +15,14 @@ use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
 use crate::adapter::connection::{CallError, Connection, Listener};
 use crate::adapter::ear::Ear;
+use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
 use crate::adapter::limits::Limits;
-use crate::adapter::process::{self, Process};
+use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::report::{self, Scene};
+use crate::adapter::sandbox::{self, Sandbox};
 use crate::adapter::{Candidate, Discovery, Source, builtin};
 use crate::error::Failure;
-use crate::process::ALLOWED_VARIABLES;
 use crate::ui::Ui;
 
 /// How long an adapter may take to end after each step: the end of stdin, TERM, KILL.
@@ -37,6 +38,7 @@ pub struct Supervisor {
     ui: Ui,
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
     guard: Arc<OnceLock<Option<Arc<Guard>>>>,
+    sandbox: Arc<OnceLock<Option<Sandbox>>>,
 }
 
 type Cell = Arc<OnceCell<Arc<Adapter>>>;
@@ -49,6 +51,7 @@ impl Supervisor {
             ui,
             running: Arc::default(),
             guard: Arc::default(),
+            sandbox: Arc::default(),
         }
     }
 
@@ -118,31 +121,38 @@ impl Supervisor {
         };
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
-        let variables = known
-            .map(|adapter| granted(&(adapter.manifest)()))
+        let grant = known
+            .map(|adapter| self.grant(&(adapter.manifest)()))
             .unwrap_or_default();
-        let adapter = Adapter::start(&candidate, &variables, &self.ui, guard.clone()).await?;
-        let wanted = granted(&adapter.manifest);
-        if wanted == variables {
+        let manner = Manner {
+            sandbox: self.sandbox(),
+            guard,
+        };
+        let adapter = Adapter::start(&candidate, &grant, &self.ui, &manner).await?;
+        let wanted = self.grant(&adapter.manifest);
+        if wanted == grant {
             return Ok(Arc::new(adapter));
         }
-        // What another adapter wants to see is known only now; where the operator has set some of it, the adapter starts anew with that.
+        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with them.
         adapter.end().await;
         Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, &self.ui, guard).await?,
+            Adapter::start(&candidate, &wanted, &self.ui, &manner).await?,
         ))
     }
-}
 
-/// The operator's variables that an adapter declares, where they are set and not everybody's anyway.
-fn granted(manifest: &Manifest) -> Vec<(String, String)> {
-    let names = manifest
-        .environment
-        .iter()
-        .map(|variable| variable.name.as_str());
-    let own = names.filter(|name| !ALLOWED_VARIABLES.contains(name) && !name.starts_with("LC_"));
-    own.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect()
+    fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox
+            .get_or_init(|| self.discovery.sandbox())
+            .as_ref()
+    }
+
+    fn grant(&self, manifest: &Manifest) -> Grant {
+        let grant = Grant::of(manifest);
+        match self.sandbox().is_some_and(Sandbox::has_network) {
+            true => grant,
+            false => grant.without_ports(),
+        }
+    }
 }
 
 /// A running adapter.
@@ -195,11 +205,11 @@ impl Adapter {
     /// Starts a program and shakes hands with it.
     async fn start(
         candidate: &Candidate,
-        variables: &[(String, String)],
+        grant: &Grant,
         ui: &Ui,
-        guard: Option<Arc<Guard>>,
+        manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
-        let link = Link::open(candidate, variables, ui, guard)?;
+        let link = Link::open(candidate, grant, ui, manner)?;
         let params = InitializeParams {
             protocols: vec![PROTOCOL],
             host: Peer {
@@ -262,21 +272,23 @@ struct Link {
     started: Instant,
     /// Whether its end has been reported; it is reported once.
     reported: AtomicBool,
+    /// The ports that the sandbox leaves open, where there is a sandbox.
+    ports: Option<Vec<u16>>,
 }
 
 impl Link {
     fn open(
         candidate: &Candidate,
-        variables: &[(String, String)],
+        grant: &Grant,
         ui: &Ui,
-        guard: Option<Arc<Guard>>,
+        manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let process::Started {
             process,
             stdin,
             stdout,
-        } = process::start(candidate, variables, guard)?;
+        } = process::start(candidate, grant, manner)?;
         let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
         let connection = Connection::open(stdout, stdin, Arc::clone(&ear) as Arc<dyn Listener>);
         Ok(Self {
@@ -286,6 +298,7 @@ impl Link {
             ear,
             started,
             reported: AtomicBool::new(false),
+            ports: manner.sandbox.map(|_| grant.ports.clone()),
         })
     }
 
@@ -306,6 +319,9 @@ impl Link {
             lasted = ended.map_or(lasted, |ended| ended.after);
             status = ended.map(|ended| ended.status);
             self.process.kill();
+            if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
+                return report::cannot_start(&self.candidate, &error);
+            }
         }
         let scene = Scene {
             candidate: self.candidate.clone(),
@@ -319,7 +335,10 @@ impl Link {
             stderr: self.ear.masked(&self.process.stderr()),
             offenses: self.ear.masked(&self.ear.offenses()),
         };
-        scene.failure(error)
+        match &self.ports {
+            Some(ports) => sandbox::explain(scene.failure(error), ports),
+            None => scene.failure(error),
+        }
     }
 
     /// Ends the process: asked where it is still on speaking terms, then left without stdin, then made to.

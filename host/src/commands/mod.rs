@@ -22,10 +22,10 @@ use clap::error::ErrorKind;
 
 use crate::adapter;
 use crate::cli::{Cli, Command, Global};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 use crate::jq;
 use crate::mask::Mask;
-use crate::paths::{Machine, Repository};
+use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::ui::{Loudness, Ui, trace};
 
 /// What every command works with.
@@ -78,11 +78,30 @@ fn voice(global: &Global) -> Ui {
 
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
     let repository = Repository::find(global.directory.as_deref())?;
+    let machine = Machine {
+        running: running(global, &ui),
+        ..Machine::find()
+    };
     Ok(Context {
         repository,
-        machine: Machine::find(),
+        machine,
         ui,
     })
+}
+
+/// Says loudly what is out of the ordinary.
+fn running(global: &Global, ui: &Ui) -> Running {
+    let confinement = match global.no_sandbox {
+        true => Confinement::Nothing,
+        false => Confinement::Sandbox,
+    };
+    if confinement == Confinement::Nothing {
+        let warning = Finding::warning(
+            "adapters run WITHOUT their sandbox: each can read your keys, change any of your files and connect anywhere",
+        );
+        ui.finding(&warning.help("leave `--no-sandbox` out as soon as you can"));
+    }
+    Running { confinement }
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {

@@ -3,6 +3,7 @@
 use serde_json::json;
 use ztc_protocol::Manifest;
 
+use crate::adapter::sandbox::Support;
 use crate::adapter::{Candidate, Source};
 use crate::commands::Context;
 use crate::commands::plugins::{Introduction, discovery, introduce};
@@ -30,16 +31,25 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             "sha256": sha256,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
+            "sandbox": Support::of_this_kernel(),
         }));
     } else {
-        context
-            .ui
-            .data(&text(&candidate, &introduction, sha256.as_deref()));
+        context.ui.data(&text(
+            &candidate,
+            &introduction,
+            sha256.as_deref(),
+            Support::of_this_kernel(),
+        ));
     }
     Ok(Exit::Done)
 }
 
-fn text(candidate: &Candidate, introduction: &Introduction, sha256: Option<&str>) -> String {
+fn text(
+    candidate: &Candidate,
+    introduction: &Introduction,
+    sha256: Option<&str>,
+    support: Support,
+) -> String {
     let manifest = &introduction.manifest;
     let Manifest {
         name,
@@ -64,6 +74,7 @@ fn text(candidate: &Candidate, introduction: &Introduction, sha256: Option<&str>
     );
     relations(&mut page, manifest);
     touches(&mut page, manifest);
+    page.section("sandbox", [support.text().to_owned()]);
     page.0.join("\n")
 }
 
@@ -219,7 +230,8 @@ mod tests {
                     manifest,
                     protocol: PROTOCOL
                 },
-                Some("abcd")
+                Some("abcd"),
+                Support::Full
             ),
             "bgp 1.2.0: announces addresses
   program      /opt/ztc-adapter-bgp (PATH)
@@ -234,7 +246,8 @@ mod tests {
   secrets      password (BGP_PASSWORD): peers ask for it; also handed to the adapter itself
   network      router:179: asks for peers
   tools        curl
-               jq 1.6 or later"
+               jq 1.6 or later
+  sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only"
         );
     }
 }
