@@ -37,7 +37,7 @@ pub(crate) fn run(adapter: impl Adapter, streams: Streams) -> io::Result<()> {
         let _guard = runtime.enter();
         let opened = streams.open()?;
         pump = opened.pump;
-        runtime.block_on(converse(adapter, opened.input, opened.output))
+        runtime.block_on(converse(Arc::new(adapter), opened.input, opened.output))
     };
     // A call that does not look at its flag still has its thread; it must not keep the process.
     runtime.shutdown_background();
@@ -55,13 +55,14 @@ pub(crate) fn run(adapter: impl Adapter, streams: Streams) -> io::Result<()> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Announced,
     HostGone,
 }
 
-async fn converse<A: Adapter>(
-    adapter: A,
+/// Speaks with one host until it has nothing more to say.
+pub(crate) async fn converse<A: Adapter>(
+    adapter: Arc<A>,
     input: impl AsyncReadExt + Unpin,
     output: impl tokio::io::AsyncWrite + Unpin + Send + 'static,
 ) -> io::Result<End> {

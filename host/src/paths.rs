@@ -1,5 +1,6 @@
 //! Where everything lies: the operator's repository and the directories of this machine. Makes no file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
@@ -113,6 +114,8 @@ pub struct Machine {
 pub struct Running {
     /// What keeps them in.
     pub confinement: Confinement,
+    /// The adapters that run already, with their sockets.
+    pub attached: BTreeMap<String, PathBuf>,
 }
 
 /// What keeps adapters in.

@@ -201,16 +201,16 @@ async fn within<T>(
     const PAUSE: Duration = Duration::from_secs(2);
     let mut answer = std::pin::pin!(answer);
     let start = Instant::now();
-    let mut idle_until = start + limits.idle;
+    let mut idle_until = after(start, limits.idle);
     let mut quiet_until = start + PAUSE;
     loop {
-        let until = idle_until.min(start + limits.total);
+        let until = idle_until.min(after(start, limits.total));
         tokio::select! {
             biased;
             answer = &mut answer => return answer.map_err(error),
             Ok(()) = progress.changed() => {
                 let now = Instant::now();
-                idle_until = now + limits.idle;
+                idle_until = after(now, limits.idle);
                 let message = progress.borrow_and_update().clone();
                 if now >= quiet_until {
                     quiet_until = now + PAUSE;
@@ -223,6 +223,11 @@ async fn within<T>(
             }
         }
     }
+}
+
+/// Adds a limit to a moment; one that is longer than the client's own never strikes.
+fn after(start: Instant, limit: Duration) -> Instant {
+    start + limit.min(NEVER)
 }
 
 fn error(error: Error) -> CallError {

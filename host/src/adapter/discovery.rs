@@ -57,6 +57,11 @@ impl Discovery {
         }
     }
 
+    /// Returns the adapters that run already, with their sockets.
+    pub(crate) fn attached(&self) -> &BTreeMap<String, PathBuf> {
+        &self.running.attached
+    }
+
     /// Returns the sandbox in which they run; nothing where the operator wants none or the kernel has none.
     pub(crate) fn sandbox(&self) -> Option<Sandbox> {
         match self.running.confinement {
@@ -68,13 +73,19 @@ impl Discovery {
     /// Returns the adapter that each name means, by name.
     pub fn all(&self) -> Vec<Candidate> {
         let mut found = BTreeMap::new();
+        let attached = self
+            .running
+            .attached
+            .iter()
+            .map(|(name, path)| attached(name, path));
         let explicit = self
             .explicit
             .iter()
             .map(|(name, path)| program(name, Source::Explicit, path.clone()));
         let built_in = builtin::ALL.iter().map(|adapter| built_in(adapter.name));
         let path = self.path.iter().flat_map(|directory| on_path(directory));
-        for candidate in explicit
+        for candidate in attached
+            .chain(explicit)
             .chain(built_in)
             .chain(newest(&self.plugins))
             .chain(path)
@@ -86,6 +97,9 @@ impl Discovery {
 
     /// Returns the adapter that a name means.
     pub fn find(&self, name: &str) -> Result<Candidate, Failure> {
+        if let Some(path) = self.running.attached.get(name) {
+            return Ok(attached(name, path));
+        }
         if let Some(path) = self.explicit.get(name) {
             return self
                 .check_explicit(name, path)
@@ -138,6 +152,15 @@ fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
         source,
         program,
         arguments: vec![ADAPTER_ARGUMENT.to_owned()],
+    }
+}
+
+fn attached(name: &str, socket: &Path) -> Candidate {
+    Candidate {
+        name: name.to_owned(),
+        source: Source::Attached,
+        program: socket.to_owned(),
+        arguments: Vec::new(),
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Candidate {
 /// How an adapter was found, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub enum Source {
+    /// Runs already; the operator attaches to it.
+    #[serde(rename = "attached")]
+    Attached,
     /// Named with a path in `platform.yaml`.
     #[serde(rename = "path")]
     Explicit,
@@ -43,6 +46,7 @@ impl Source {
     /// Returns the word for it in files and lists.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Attached => "attached",
             Self::Explicit => "path",
             Self::BuiltIn => "built-in",
             Self::PluginDirectory => "plugin-directory",
@@ -51,6 +55,7 @@ impl Source {
     }
 }
 
+pub(crate) mod attach;
 pub(crate) mod builtin;
 mod connection;
 pub mod discovery;

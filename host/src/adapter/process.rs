@@ -188,6 +188,24 @@ impl Process {
         }
     }
 
+    /// An adapter that somebody else has started: it is not watched, not ended, and keeps its stderr.
+    pub(crate) fn of_somebody_else() -> Result<Self, Failure> {
+        let scratch = SecureDir::new()?;
+        let (_, ended) = watch::channel(None);
+        Ok(Self {
+            group: None,
+            ended,
+            stderr: Arc::default(),
+            scratch: scratch.path().to_owned(),
+            scratch_directory: Mutex::new(Some(scratch)),
+        })
+    }
+
+    /// Whether this program has started it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// How it ended, where it has.
     pub(crate) fn ended(&self) -> Option<Ended> {
         *self.ended.borrow()

@@ -21,7 +21,7 @@ use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::report::{self, Scene};
 use crate::adapter::sandbox::{self, Sandbox};
-use crate::adapter::{Candidate, Discovery, Source, builtin};
+use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::ui::Ui;
 
@@ -114,6 +114,10 @@ impl Supervisor {
 
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
         let candidate = self.discovery.find(name)?;
+        if candidate.source == Source::Attached {
+            let adapter = Adapter::attach(&candidate, &self.ui).await?;
+            return Ok(Arc::new(adapter));
+        }
         // A built-in ends with its host; others are watched.
         let guard = match candidate.source {
             Source::BuiltIn => None,
@@ -175,7 +179,7 @@ impl Adapter {
         match self
             .link
             .connection
-            .request::<M>(params, Limits::of(M::NAME))
+            .request::<M>(params, self.link.limits(M::NAME))
             .await
         {
             Ok(result) => Ok(result),
@@ -188,7 +192,7 @@ impl Adapter {
 
     /// Returns the SHA-256 of the executable; nothing for a built-in.
     pub fn digest(&self) -> Result<Option<String>, Failure> {
-        if self.candidate.source == Source::BuiltIn {
+        if matches!(self.candidate.source, Source::BuiltIn | Source::Attached) {
             return Ok(None);
         }
         let program = &self.candidate.program;
@@ -209,7 +213,15 @@ impl Adapter {
         ui: &Ui,
         manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
-        let link = Link::open(candidate, grant, ui, manner)?;
+        Self::shake_hands(candidate, Link::open(candidate, grant, ui, manner)?).await
+    }
+
+    /// Connects to a program that runs already and shakes hands with it.
+    async fn attach(candidate: &Candidate, ui: &Ui) -> Result<Self, Failure> {
+        Self::shake_hands(candidate, Link::attach(candidate, ui).await?).await
+    }
+
+    async fn shake_hands(candidate: &Candidate, link: Link) -> Result<Self, Failure> {
         let params = InitializeParams {
             protocols: vec![PROTOCOL],
             host: Peer {
@@ -221,7 +233,7 @@ impl Adapter {
         };
         let answer = link
             .connection
-            .request::<Initialize>(params, Limits::of(Initialize::NAME))
+            .request::<Initialize>(params, link.limits(Initialize::NAME))
             .await;
         let result = match answer {
             Ok(InitializeResult { protocol, manifest }) => {
@@ -302,6 +314,30 @@ impl Link {
         })
     }
 
+    /// Connects to an adapter that runs already.
+    async fn attach(candidate: &Candidate, ui: &Ui) -> Result<Self, Failure> {
+        let stream = attach::connect(&candidate.name, &candidate.program).await?;
+        let (output, input) = tokio::io::split(stream);
+        let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
+        let connection = Connection::open(output, input, Arc::clone(&ear) as Arc<dyn Listener>);
+        Ok(Self {
+            candidate: candidate.clone(),
+            process: Process::of_somebody_else()?,
+            connection,
+            ear,
+            started: Instant::now(),
+            reported: AtomicBool::new(false),
+            ports: None,
+        })
+    }
+
+    fn limits(&self, method: &str) -> Limits {
+        match self.process.is_ours() {
+            true => Limits::of(method),
+            false => Limits::NONE,
+        }
+    }
+
     /// Says why a call failed. Where the adapter has broken, the first call that notices tells the whole story.
     async fn failure(
         &self,
@@ -351,6 +387,10 @@ impl Link {
                 .await;
         }
         self.connection.close();
+        if !self.process.is_ours() {
+            self.process.clean();
+            return;
+        }
         if self.process.end_within(PATIENCE).await.is_none() {
             tracing::warn!(adapter = self.candidate.name, "does not end with its stdin");
             self.process.terminate();

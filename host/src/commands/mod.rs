@@ -79,7 +79,7 @@ fn voice(global: &Global) -> Ui {
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
     let repository = Repository::find(global.directory.as_deref())?;
     let machine = Machine {
-        running: running(global, &ui),
+        running: running(global, &ui)?,
         ..Machine::find()
     };
     Ok(Context {
@@ -90,7 +90,7 @@ fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
 }
 
 /// Says loudly what is out of the ordinary.
-fn running(global: &Global, ui: &Ui) -> Running {
+fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
     let confinement = match global.no_sandbox {
         true => Confinement::Nothing,
         false => Confinement::Sandbox,
@@ -101,7 +101,17 @@ fn running(global: &Global, ui: &Ui) -> Running {
         );
         ui.finding(&warning.help("leave `--no-sandbox` out as soon as you can"));
     }
-    Running { confinement }
+    let attached = adapter::attach::from_environment()?;
+    for (name, socket) in &attached {
+        ui.warning(format!(
+            "adapter `{name}` is the one that already runs at `{}`: outside the sandbox and without time limits",
+            socket.display()
+        ));
+    }
+    Ok(Running {
+        confinement,
+        attached,
+    })
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {

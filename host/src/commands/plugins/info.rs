@@ -18,7 +18,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
     let introduction = introductions.remove(name).ok_or_else(missing)??;
     let sha256 = match candidate.source {
-        Source::BuiltIn => None,
+        Source::BuiltIn | Source::Attached => None,
         _ => Some(
             digest::file(&candidate.program)
                 .map_err(|error| Failure::io("read", &candidate.program, &error))?,
