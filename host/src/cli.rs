@@ -49,6 +49,14 @@ pub(crate) struct Global {
     /// Run adapters without their sandbox, with everything that you may do
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_sandbox: bool,
+    /// Write what is said with adapters to FILE, secrets masked, for `ztc plugins replay`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// The commands, in the order in which an operator meets them.

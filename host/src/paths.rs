@@ -116,6 +116,8 @@ pub struct Running {
     pub confinement: Confinement,
     /// The adapters that run already, with their sockets.
     pub attached: BTreeMap<String, PathBuf>,
+    /// Where what is said with them is written.
+    pub record: Option<PathBuf>,
 }
 
 /// What keeps adapters in.

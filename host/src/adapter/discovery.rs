@@ -62,6 +62,11 @@ impl Discovery {
         &self.running.attached
     }
 
+    /// Returns where what is said with adapters is written.
+    pub(crate) fn record(&self) -> Option<&Path> {
+        self.running.record.as_deref()
+    }
+
     /// Returns the sandbox in which they run; nothing where the operator wants none or the kernel has none.
     pub(crate) fn sandbox(&self) -> Option<Sandbox> {
         match self.running.confinement {

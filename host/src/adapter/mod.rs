@@ -64,6 +64,7 @@ mod grant;
 mod guard;
 mod limits;
 pub(crate) mod process;
+pub(crate) mod record;
 mod report;
 pub(crate) mod sandbox;
 pub mod supervisor;

@@ -19,6 +19,7 @@ use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Manner, Process};
+use crate::adapter::record::Recorder;
 use crate::adapter::report::{self, Scene};
 use crate::adapter::sandbox::{self, Sandbox};
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
@@ -39,6 +40,7 @@ pub struct Supervisor {
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
     guard: Arc<OnceLock<Option<Arc<Guard>>>>,
     sandbox: Arc<OnceLock<Option<Sandbox>>>,
+    recorder: Arc<OnceLock<Option<Arc<Recorder>>>>,
 }
 
 type Cell = Arc<OnceCell<Arc<Adapter>>>;
@@ -52,6 +54,7 @@ impl Supervisor {
             running: Arc::default(),
             guard: Arc::default(),
             sandbox: Arc::default(),
+            recorder: Arc::default(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Supervisor {
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
         let candidate = self.discovery.find(name)?;
         if candidate.source == Source::Attached {
-            let adapter = Adapter::attach(&candidate, &self.ui).await?;
+            let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
             return Ok(Arc::new(adapter));
         }
         // A built-in ends with its host; others are watched.
@@ -132,7 +135,7 @@ impl Supervisor {
             sandbox: self.sandbox(),
             guard,
         };
-        let adapter = Adapter::start(&candidate, &grant, &self.ui, &manner).await?;
+        let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
         let wanted = self.grant(&adapter.manifest);
         if wanted == grant {
             return Ok(Arc::new(adapter));
@@ -140,8 +143,22 @@ impl Supervisor {
         // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with them.
         adapter.end().await;
         Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, &self.ui, &manner).await?,
+            Adapter::start(&candidate, &wanted, self.ear(name)?, &manner).await?,
         ))
+    }
+
+    /// Makes what hears an adapter, and writes down what is said where the operator wants that.
+    fn ear(&self, name: &str) -> Result<Ear, Failure> {
+        if self.recorder.get().is_none() {
+            let recorder = self
+                .discovery
+                .record()
+                .map(|path| Recorder::open(path, self.ui.mask().clone()))
+                .transpose()?;
+            let _ = self.recorder.set(recorder.map(Arc::new));
+        }
+        let recorder = self.recorder.get().cloned().flatten();
+        Ok(Ear::new(name.to_owned(), self.ui.clone(), recorder))
     }
 
     fn sandbox(&self) -> Option<&Sandbox> {
@@ -190,6 +207,22 @@ impl Adapter {
         }
     }
 
+    /// Sends a recorded request again and returns the answer as it is.
+    pub(crate) async fn replay(
+        &self,
+        method: &str,
+        params: &serde_json::Value,
+    ) -> Result<serde_json::Value, Failure> {
+        let limits = self.link.limits(method);
+        match self.link.connection.replay(method, params, limits).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self
+                .link
+                .failure("replay", error, Some(&self.manifest))
+                .await),
+        }
+    }
+
     /// Returns the SHA-256 of the executable; nothing for a built-in.
     pub fn digest(&self) -> Result<Option<String>, Failure> {
         if matches!(self.candidate.source, Source::BuiltIn | Source::Attached) {
@@ -210,15 +243,15 @@ impl Adapter {
     async fn start(
         candidate: &Candidate,
         grant: &Grant,
-        ui: &Ui,
+        ear: Ear,
         manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
-        Self::shake_hands(candidate, Link::open(candidate, grant, ui, manner)?).await
+        Self::shake_hands(candidate, Link::open(candidate, grant, ear, manner)?).await
     }
 
     /// Connects to a program that runs already and shakes hands with it.
-    async fn attach(candidate: &Candidate, ui: &Ui) -> Result<Self, Failure> {
-        Self::shake_hands(candidate, Link::attach(candidate, ui).await?).await
+    async fn attach(candidate: &Candidate, ear: Ear) -> Result<Self, Failure> {
+        Self::shake_hands(candidate, Link::attach(candidate, ear).await?).await
     }
 
     async fn shake_hands(candidate: &Candidate, link: Link) -> Result<Self, Failure> {
@@ -292,7 +325,7 @@ impl Link {
     fn open(
         candidate: &Candidate,
         grant: &Grant,
-        ui: &Ui,
+        ear: Ear,
         manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
@@ -301,7 +334,7 @@ impl Link {
             stdin,
             stdout,
         } = process::start(candidate, grant, manner)?;
-        let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
+        let ear = Arc::new(ear);
         let connection = Connection::open(stdout, stdin, Arc::clone(&ear) as Arc<dyn Listener>);
         Ok(Self {
             candidate: candidate.clone(),
@@ -315,10 +348,10 @@ impl Link {
     }
 
     /// Connects to an adapter that runs already.
-    async fn attach(candidate: &Candidate, ui: &Ui) -> Result<Self, Failure> {
+    async fn attach(candidate: &Candidate, ear: Ear) -> Result<Self, Failure> {
         let stream = attach::connect(&candidate.name, &candidate.program).await?;
         let (output, input) = tokio::io::split(stream);
-        let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
+        let ear = Arc::new(ear);
         let connection = Connection::open(output, input, Arc::clone(&ear) as Arc<dyn Listener>);
         Ok(Self {
             candidate: candidate.clone(),

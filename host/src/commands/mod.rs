@@ -108,9 +108,13 @@ fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
             socket.display()
         ));
     }
+    if let Some(file) = &global.record {
+        adapter::record::create(file)?;
+    }
     Ok(Running {
         confinement,
         attached,
+        record: global.record.clone(),
     })
 }
 
