@@ -170,3 +170,29 @@ fn a_replay_says_where_the_answers_differ() {
     assert!(run.stdout.contains("odd"), "{run}");
     assert!(run.stderr.contains("answers 1 differently now"), "{run}");
 }
+
+#[test]
+fn the_host_reads_a_recording_without_an_adapter() {
+    let environment = offline();
+    let file = recorded(&environment);
+    let path = file.display().to_string();
+    environment.ztc_ok(&["plugins", "replay", &path, "--as-host"]);
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    let wrong = r#""result":{"diagnostics":"many"}"#;
+    std::fs::write(&file, text.replace(r#""result":{"diagnostics":[]}"#, wrong)).unwrap();
+    let arguments = [
+        "plugins",
+        "replay",
+        &path,
+        "--as-host",
+        "--adapter",
+        "cilium",
+    ];
+    insta::assert_snapshot!(environment.ztc(&arguments), @r#"
+    exit: 1
+    --- stderr
+    error: of 3 recorded answers, 1 cannot be read
+      error: the answer of `cilium` to `validate`: invalid type: string "many", expected a sequence
+    "#);
+}

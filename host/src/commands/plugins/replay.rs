@@ -1,17 +1,23 @@
-//! `ztc plugins replay`: sends the requests of a recording to the adapters again and shows where they answer differently. Changes nothing.
+//! `ztc plugins replay`: sends the requests of a recording to the adapters again and shows where they answer differently, or reads the
+//! recorded answers again as the host does. Changes nothing.
 
 use std::path::{Path, PathBuf};
 
+use jsonrpsee::types::ErrorObjectOwned;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use similar::TextDiff;
 use ztc_protocol::Method;
-use ztc_protocol::message::{Initialize, InitializeResult, Shutdown};
+use ztc_protocol::message::{
+    CheckSecrets, Discover, GenerateSecrets, GetInputs, Initialize, InitializeResult, Render,
+    Scripts, Shutdown, Validate,
+};
 
 use crate::adapter::record::{self, Exchange};
 use crate::adapter::{Adapter, Supervisor};
 use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 
 /// Options of `ztc plugins replay`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +27,9 @@ pub(crate) struct Arguments {
     /// Replay this adapter's part only
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
+    /// Start no adapter: read the recorded answers again, as the host does
+    #[arg(long)]
+    as_host: bool,
 }
 
 /// How a replay went.
@@ -34,6 +43,9 @@ struct Outcome {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let exchanges = wanted(&arguments.file, arguments.adapter.as_deref())?;
+    if arguments.as_host {
+        return as_host(context, &exchanges);
+    }
     let supervisor = Supervisor::new(discovery(context), context.ui.clone());
     let outcome = wait_for(async {
         let outcome = replay(&supervisor, &exchanges).await;
@@ -69,6 +81,62 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             outcome.same + count
         ))),
     }
+}
+
+/// Reads the recorded answers as this program does: each must have the form of its method's result.
+fn as_host(context: &Context, exchanges: &[Exchange]) -> Result<Exit, Failure> {
+    let answered = exchanges
+        .iter()
+        .filter(|exchange| exchange.answer.is_some())
+        .count();
+    let findings: Vec<Finding> = exchanges.iter().filter_map(misread).collect();
+    if findings.is_empty() {
+        context
+            .ui
+            .done(format!("all {answered} recorded answers can be read"));
+        return Ok(Exit::Done);
+    }
+    let message = format!(
+        "of {answered} recorded answers, {} cannot be read",
+        findings.len()
+    );
+    Err(Failure {
+        exit: Exit::Failed,
+        ..Failure::findings(message, findings)
+    })
+}
+
+/// Says why an answer cannot be read, where it cannot.
+fn misread(exchange: &Exchange) -> Option<Finding> {
+    let Exchange {
+        adapter,
+        method,
+        answer,
+        ..
+    } = exchange;
+    let answer = answer.as_ref()?;
+    let read = match answer.get("result") {
+        None => form::<ErrorObjectOwned>(&answer["error"]),
+        Some(result) => match method.as_str() {
+            Initialize::NAME => form::<<Initialize as Method>::Result>(result),
+            GetInputs::NAME => form::<<GetInputs as Method>::Result>(result),
+            Validate::NAME => form::<<Validate as Method>::Result>(result),
+            Discover::NAME => form::<<Discover as Method>::Result>(result),
+            Render::NAME => form::<<Render as Method>::Result>(result),
+            Scripts::NAME => form::<<Scripts as Method>::Result>(result),
+            GenerateSecrets::NAME => form::<<GenerateSecrets as Method>::Result>(result),
+            CheckSecrets::NAME => form::<<CheckSecrets as Method>::Result>(result),
+            Shutdown::NAME => form::<<Shutdown as Method>::Result>(result),
+            _ => Some("this ztc has no such method".to_owned()),
+        },
+    };
+    read.map(|why| Finding::error(format!("the answer of `{adapter}` to `{method}`: {why}")))
+}
+
+fn form<T: DeserializeOwned>(value: &Value) -> Option<String> {
+    serde_json::from_value::<T>(value.clone())
+        .err()
+        .map(|error| error.to_string())
 }
 
 fn wanted(file: &Path, adapter: Option<&str>) -> Result<Vec<Exchange>, Failure> {
