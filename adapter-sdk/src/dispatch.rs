@@ -16,7 +16,7 @@ use crate::{Adapter, AdapterError, CallContext, spill};
 
 /// What the calls of one connection share.
 pub(crate) struct State<A> {
-    adapter: A,
+    adapter: Arc<A>,
     outbox: Outbox,
     initialized: AtomicBool,
     shut_down: AtomicBool,
@@ -28,7 +28,7 @@ pub(crate) struct State<A> {
 type Answer = Result<Box<RawValue>, ErrorObjectOwned>;
 
 impl<A: Adapter> State<A> {
-    pub(crate) fn new(adapter: A, outbox: Outbox) -> Self {
+    pub(crate) fn new(adapter: Arc<A>, outbox: Outbox) -> Self {
         Self {
             adapter,
             outbox,

@@ -59,6 +59,7 @@
 
 mod adapter;
 mod dispatch;
+mod listen;
 mod outbox;
 mod say;
 mod serve;

@@ -1,13 +1,13 @@
 //! What an adapter's `main` calls: decides between serving a host, describing the adapter, and running it as an ordinary program.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use ztc_protocol::message::InitializeResult;
-use ztc_protocol::{ADAPTER_ARGUMENT, DESCRIBE_ARGUMENT, Manifest, PROTOCOL};
+use ztc_protocol::{ADAPTER_ARGUMENT, DESCRIBE_ARGUMENT, LISTEN_ARGUMENT, Manifest, PROTOCOL};
 
-use crate::{Adapter, say, session, stdio};
+use crate::{Adapter, listen, say, session, stdio};
 
 /// The exit code for wrong usage.
 const USAGE: u8 = 2;
@@ -29,6 +29,10 @@ pub fn serve_with(
     match arguments.first().map(String::as_str) {
         Some(ADAPTER_ARGUMENT) if !std::io::stdin().is_terminal() => speak(adapter),
         Some(DESCRIBE_ARGUMENT) => describe(&adapter),
+        Some(LISTEN_ARGUMENT) => done(
+            "listen for hosts",
+            listen::run(adapter, arguments.get(1).map(String::as_str)),
+        ),
         _ => match adapter.command(&arguments) {
             Some(code) => ExitCode::from(code),
             None => explain(&adapter.manifest()),
@@ -37,12 +41,17 @@ pub fn serve_with(
 }
 
 fn speak(adapter: impl Adapter) -> ExitCode {
-    match stdio::take().and_then(|streams| session::run(adapter, streams)) {
+    done(
+        "speak with the host on stdin and stdout",
+        stdio::take().and_then(|streams| session::run(adapter, streams)),
+    )
+}
+
+fn done(what: &str, result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say::err(&format!(
-                "error: failed to speak with the host on stdin and stdout: {error}"
-            ));
+            say::err(&format!("error: failed to {what}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -87,7 +96,8 @@ This program is an adapter of ztc, which starts it and speaks with it on stdin a
 Put it on PATH, or name it under `plugins` in platform.yaml; `ztc plugins info {name}` then says what it does.
 
   {DESCRIBE_ARGUMENT}   print what it is as one line of JSON
-  {ADAPTER_ARGUMENT}    speak protocol {PROTOCOL} on stdin and stdout (not in a terminal)"
+  {ADAPTER_ARGUMENT}    speak protocol {PROTOCOL} on stdin and stdout (not in a terminal)
+  {LISTEN_ARGUMENT} [PATH]  speak it on a local socket, with one host after another: for debuggers"
     )
 }
 
@@ -111,7 +121,8 @@ This program is an adapter of ztc, which starts it and speaks with it on stdin a
 Put it on PATH, or name it under `plugins` in platform.yaml; `ztc plugins info fake` then says what it does.
 
   --ztc-describe   print what it is as one line of JSON
-  --ztc-adapter    speak protocol 1.0 on stdin and stdout (not in a terminal)"
+  --ztc-adapter    speak protocol 1.0 on stdin and stdout (not in a terminal)
+  --ztc-listen [PATH]  speak it on a local socket, with one host after another: for debuggers"
         );
     }
 }

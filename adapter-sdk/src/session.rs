@@ -47,7 +47,7 @@ pub(crate) fn speak(adapter: impl Adapter, streams: Streams) -> io::Result<End> 
         let _guard = runtime.enter();
         let opened = streams.open()?;
         pump = opened.pump;
-        runtime.block_on(converse(adapter, opened.input, opened.output))
+        runtime.block_on(converse(Arc::new(adapter), opened.input, opened.output))
     };
     // A call that does not look at its flag still has its thread; it must not keep the process.
     runtime.shutdown_background();
@@ -64,8 +64,9 @@ pub(crate) enum End {
     HostGone,
 }
 
-async fn converse<A: Adapter>(
-    adapter: A,
+/// Speaks with one host until it has nothing more to say.
+pub(crate) async fn converse<A: Adapter>(
+    adapter: Arc<A>,
     input: impl AsyncReadExt + Unpin,
     output: impl tokio::io::AsyncWrite + Unpin + Send + 'static,
 ) -> io::Result<End> {

@@ -46,6 +46,17 @@ pub(crate) struct Global {
     /// No colour (also: NO_COLOR=1)
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_color: bool,
+    /// Run adapters without their sandbox, with everything that you may do
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_sandbox: bool,
+    /// Write what is said with adapters to FILE, secrets masked, for `ztc plugins replay`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// The commands, in the order in which an operator meets them.

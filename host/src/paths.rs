@@ -1,5 +1,6 @@
 //! Where everything lies: the operator's repository and the directories of this machine. Makes no file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
@@ -109,6 +110,29 @@ pub struct Machine {
     pub cache: PathBuf,
     /// Settings: `$XDG_CONFIG_HOME/ztc`.
     pub config: PathBuf,
+    /// How this command runs adapters.
+    pub running: Running,
+}
+
+/// How a command runs adapters.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    /// What keeps them in.
+    pub confinement: Confinement,
+    /// The adapters that run already, with their sockets.
+    pub attached: BTreeMap<String, PathBuf>,
+    /// Where what is said with them is written.
+    pub record: Option<PathBuf>,
+}
+
+/// What keeps adapters in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confinement {
+    /// The sandbox, as far as the kernel has one.
+    #[default]
+    Sandbox,
+    /// Nothing, because the operator says so.
+    Nothing,
 }
 
 impl Machine {
@@ -119,6 +143,7 @@ impl Machine {
             plugins: dirs::data_dir().unwrap_or_else(home).join("ztc/plugins"),
             cache: dirs::cache_dir().unwrap_or_else(home).join("ztc"),
             config: dirs::config_dir().unwrap_or_else(home).join("ztc"),
+            running: Running::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{Severity, Validate, ValidateParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach};
 use crate::error::{Failure, Finding};
 use crate::paths::{Machine, Repository};
 use crate::platform::{Platform, Section, check};
@@ -75,9 +75,9 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
         .iter()
         .map(|section| section.adapter.clone())
         .collect();
-    let running = supervisor
-        .start_all(&names.into_iter().collect::<Vec<_>>())
-        .await?;
+    let names: Vec<String> = names.into_iter().collect();
+    attach::check_used(supervisor.discovery().attached(), &names)?;
+    let running = supervisor.start_all(&names).await?;
     let adapters: BTreeMap<String, Arc<Adapter>> = platform
         .sections
         .iter()

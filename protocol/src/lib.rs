@@ -32,6 +32,15 @@ pub const ADAPTER_ARGUMENT: &str = "--ztc-adapter";
 /// The argument with which an adapter prints its answer to `initialize` as one line and ends.
 pub const DESCRIBE_ARGUMENT: &str = "--ztc-describe";
 
+/// The argument with which an adapter serves hosts on a local socket, whose path may follow, instead of stdin and stdout.
+pub const LISTEN_ARGUMENT: &str = "--ztc-listen";
+
+/// The variable with which the operator makes the host use running adapters: `name=/path/of/socket`, several separated by commas.
+pub const ATTACH_VARIABLE: &str = "ZTC_ATTACH";
+
+/// The longest path of such a socket, in bytes: what every system can bind.
+pub const MAX_SOCKET_BYTES: usize = 100;
+
 /// The variable that the host sets to `1` for an adapter that leads a process group of its own: the adapter then takes its group with it
 /// when stdin ends without a `shutdown`, because that means that the host is gone.
 pub const GROUP_VARIABLE: &str = "ZTC_ADAPTER_GROUP";

@@ -5,11 +5,13 @@
 )]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
+mod attach;
 mod bootstrap;
 mod environment;
 mod init;
 mod input;
 mod leaks;
 mod render;
+mod sandbox;
 mod terminal;
 mod tidy;

@@ -77,7 +77,11 @@ impl Host {
         let (to, input) = tokio::io::duplex(1024);
         let (output, from) = tokio::io::duplex(1024);
         let (sender, started) = mpsc::unbounded_channel();
-        let session = tokio::spawn(converse(Subject { started: sender }, input, output));
+        let session = tokio::spawn(converse(
+            Arc::new(Subject { started: sender }),
+            input,
+            output,
+        ));
         Self {
             to,
             from: BufReader::new(from).lines(),

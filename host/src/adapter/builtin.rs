@@ -2,6 +2,7 @@
 //! as `ztc __adapter <name> --ztc-adapter`. Only what never changes while the program runs, their manifests, is asked without a process.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ztc_adapter_sdk::{Adapter, serve_with};
@@ -41,6 +42,13 @@ pub(crate) const ALL: [BuiltIn; 3] = [
 /// Returns the one with this name.
 pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {
     const { &ALL }.iter().find(|adapter| adapter.name == name)
+}
+
+/// Returns the file of this program.
+pub(crate) fn program() -> PathBuf {
+    // An upgrade may have replaced the file of the running program; Linux still knows what runs.
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
 /// Returns the arguments with which this program is the adapter and serves.

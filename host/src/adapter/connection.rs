@@ -29,6 +29,7 @@ use ztc_protocol::message::{
 use ztc_protocol::{ErrorCode, MAX_LINE_BYTES, Method};
 
 use crate::adapter::limits::Limits;
+use crate::adapter::record::Direction;
 
 /// How many lines wait to be written at most.
 const LINES: usize = 64;
@@ -42,6 +43,8 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn log(&self, level: &str, message: &str);
     /// What a long call is doing, now and then.
     fn progress(&self, message: &str);
+    /// Every line, in either direction, as it is.
+    fn line(&self, _direction: Direction, _line: &[u8]) {}
     /// Something that the protocol does not allow and that was ignored: what it did and an excerpt.
     fn offense(&self, what: &str, excerpt: &str);
 }
@@ -98,7 +101,7 @@ impl Connection {
         listener: Arc<dyn Listener>,
     ) -> Self {
         let (outbox, queue) = mpsc::channel(LINES);
-        let writer = tokio::spawn(write(queue, to_adapter));
+        let writer = tokio::spawn(write(queue, to_adapter, Arc::clone(&listener)));
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
             calls: Mutex::default(),
@@ -147,6 +150,26 @@ impl Connection {
         let result = within(limits, answer, &mut guard.progress, &*self.shared.listener).await;
         guard.answered = !matches!(result, Err(CallError::Idle(_) | CallError::Total(_)));
         result
+    }
+
+    /// Sends a recorded request and returns the answer, whatever its form.
+    pub(crate) async fn replay(
+        &self,
+        method: &str,
+        params: &Value,
+        limits: Limits,
+    ) -> Result<Value, CallError> {
+        let id = params["call"]["id"].as_str().unwrap_or_default().to_owned();
+        let raw = to_raw_value(params).map_err(CallError::Form)?;
+        let mut guard = CallGuard::begin(self, id);
+        let answer = self.client.request::<Value, _>(method, Raw(raw));
+        let result = within(limits, answer, &mut guard.progress, &*self.shared.listener).await;
+        guard.answered = !matches!(result, Err(CallError::Idle(_) | CallError::Total(_)));
+        match result {
+            Ok(result) => Ok(json!({ "result": result })),
+            Err(CallError::Refused(error)) => Ok(json!({ "error": error })),
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes the adapter's stdin, whatever still waits to be written.
@@ -201,16 +224,16 @@ async fn within<T>(
     const PAUSE: Duration = Duration::from_secs(2);
     let mut answer = std::pin::pin!(answer);
     let start = Instant::now();
-    let mut idle_until = start + limits.idle;
+    let mut idle_until = after(start, limits.idle);
     let mut quiet_until = start + PAUSE;
     loop {
-        let until = idle_until.min(start + limits.total);
+        let until = idle_until.min(after(start, limits.total));
         tokio::select! {
             biased;
             answer = &mut answer => return answer.map_err(error),
             Ok(()) = progress.changed() => {
                 let now = Instant::now();
-                idle_until = now + limits.idle;
+                idle_until = after(now, limits.idle);
                 let message = progress.borrow_and_update().clone();
                 if now >= quiet_until {
                     quiet_until = now + PAUSE;
@@ -223,6 +246,11 @@ async fn within<T>(
             }
         }
     }
+}
+
+/// Adds a limit to a moment; one that is longer than the client's own never strikes.
+fn after(start: Instant, limit: Duration) -> Instant {
+    start + limit.min(NEVER)
 }
 
 fn error(error: Error) -> CallError {
@@ -246,8 +274,13 @@ impl ToRpcParams for Raw {
 #[error("the adapter closed the connection")]
 struct Closed;
 
-async fn write(mut queue: mpsc::Receiver<String>, mut output: impl AsyncWrite + Unpin) {
+async fn write(
+    mut queue: mpsc::Receiver<String>,
+    mut output: impl AsyncWrite + Unpin,
+    listener: Arc<dyn Listener>,
+) {
     while let Some(mut line) = queue.recv().await {
+        listener.line(Direction::To, line.as_bytes());
         line.push('\n');
         if output.write_all(line.as_bytes()).await.is_err() {
             return;
@@ -310,6 +343,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> TransportReceiverT for Receiver<R> {
 impl<R> Receiver<R> {
     /// Returns the line where it answers a request that waits; deals with everything else.
     fn sift(&self, line: Line) -> Option<Vec<u8>> {
+        self.shared.listener.line(Direction::From, &line.bytes);
         if !line.whole {
             self.offense("wrote a line that is longer than 32 MiB", &line.bytes);
             return None;

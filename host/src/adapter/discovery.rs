@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
+use crate::adapter::sandbox::Sandbox;
 use crate::adapter::{Candidate, Source, builtin};
 use crate::error::{Exit, Failure, did_you_mean, listed};
-use crate::paths::{Machine, Repository};
+use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
 
 /// What the file name of every adapter starts with.
@@ -25,6 +26,10 @@ pub struct Discovery {
     plugins: PathBuf,
     /// The directories of PATH.
     path: Vec<PathBuf>,
+    /// The repository.
+    repository: PathBuf,
+    /// How adapters run.
+    running: Running,
 }
 
 impl Discovery {
@@ -47,19 +52,45 @@ impl Discovery {
             explicit,
             plugins: machine.plugins.clone(),
             path: path.collect(),
+            repository: repository.root().to_owned(),
+            running: machine.running.clone(),
+        }
+    }
+
+    /// Returns the adapters that run already, with their sockets.
+    pub(crate) fn attached(&self) -> &BTreeMap<String, PathBuf> {
+        &self.running.attached
+    }
+
+    /// Returns where what is said with adapters is written.
+    pub(crate) fn record(&self) -> Option<&Path> {
+        self.running.record.as_deref()
+    }
+
+    /// Returns the sandbox in which they run; nothing where the operator wants none or the kernel has none.
+    pub(crate) fn sandbox(&self) -> Option<Sandbox> {
+        match self.running.confinement {
+            Confinement::Sandbox => Sandbox::new(&self.repository),
+            Confinement::Nothing => None,
         }
     }
 
     /// Returns the adapter that each name means, by name.
     pub fn all(&self) -> Vec<Candidate> {
         let mut found = BTreeMap::new();
+        let attached = self
+            .running
+            .attached
+            .iter()
+            .map(|(name, path)| attached(name, path));
         let explicit = self
             .explicit
             .iter()
             .map(|(name, path)| program(name, Source::Explicit, path.clone()));
         let built_in = builtin::ALL.iter().map(|adapter| built_in(adapter.name));
         let path = self.path.iter().flat_map(|directory| on_path(directory));
-        for candidate in explicit
+        for candidate in attached
+            .chain(explicit)
             .chain(built_in)
             .chain(newest(&self.plugins))
             .chain(path)
@@ -71,6 +102,9 @@ impl Discovery {
 
     /// Returns the adapter that a name means.
     pub fn find(&self, name: &str) -> Result<Candidate, Failure> {
+        if let Some(path) = self.running.attached.get(name) {
+            return Ok(attached(name, path));
+        }
         if let Some(path) = self.explicit.get(name) {
             return self
                 .check_explicit(name, path)
@@ -126,14 +160,20 @@ fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
     }
 }
 
+fn attached(name: &str, socket: &Path) -> Candidate {
+    Candidate {
+        name: name.to_owned(),
+        source: Source::Attached,
+        program: socket.to_owned(),
+        arguments: Vec::new(),
+    }
+}
+
 fn built_in(name: &str) -> Candidate {
-    // An upgrade may have replaced the file of the running program; Linux still knows what runs.
-    let program = std::env::current_exe().ok().filter(|path| path.exists());
-    let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     Candidate {
         name: name.to_owned(),
         source: Source::BuiltIn,
-        program,
+        program: builtin::program(),
         arguments: builtin::arguments(name),
     }
 }
@@ -214,6 +254,7 @@ mod tests {
                     plugins: root.join("plugins"),
                     cache: root.into(),
                     config: root.into(),
+                    running: Running::default(),
                 },
                 &Repository::at(root),
                 &[("mine".to_owned(), plugin)].into(),

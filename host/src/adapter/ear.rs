@@ -1,9 +1,10 @@
 //! Hears what an adapter says beside its answers and passes it on, masked: its log, its progress, and what it should not have said.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::adapter::connection::Listener;
+use crate::adapter::record::{Direction, Recorder};
 use crate::error::Finding;
 use crate::ui::Ui;
 
@@ -13,17 +14,19 @@ pub(crate) struct Ear {
     ui: Ui,
     /// The last things that it should not have written to stdout.
     offenses: Mutex<VecDeque<String>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// How many of them are kept.
 const OFFENSES: usize = 5;
 
 impl Ear {
-    pub(crate) fn new(name: String, ui: Ui) -> Self {
+    pub(crate) fn new(name: String, ui: Ui, recorder: Option<Arc<Recorder>>) -> Self {
         Self {
             name,
             ui,
             offenses: Mutex::default(),
+            recorder,
         }
     }
 
@@ -60,6 +63,12 @@ impl Listener for Ear {
 
     fn progress(&self, message: &str) {
         self.ui.say(format!("  {}: {message}", self.name));
+    }
+
+    fn line(&self, direction: Direction, line: &[u8]) {
+        if let Some(recorder) = &self.recorder {
+            recorder.write(&self.name, direction, line);
+        }
     }
 
     fn offense(&self, what: &str, excerpt: &str) {

@@ -20,6 +20,12 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// No limits: for an adapter in which somebody walks through the code.
+    pub(crate) const NONE: Self = Self {
+        idle: Duration::MAX,
+        total: Duration::MAX,
+    };
+
     /// The limits of a method.
     pub(crate) fn of(method: &str) -> Self {
         let (idle, total) = match method {

@@ -25,6 +25,9 @@ pub struct Candidate {
 /// How an adapter was found, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub enum Source {
+    /// Runs already; the operator attaches to it.
+    #[serde(rename = "attached")]
+    Attached,
     /// Named with a path in `platform.yaml`.
     #[serde(rename = "path")]
     Explicit,
@@ -43,6 +46,7 @@ impl Source {
     /// Returns the word for it in files and lists.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Attached => "attached",
             Self::Explicit => "path",
             Self::BuiltIn => "built-in",
             Self::PluginDirectory => "plugin-directory",
@@ -51,14 +55,18 @@ impl Source {
     }
 }
 
+pub(crate) mod attach;
 pub(crate) mod builtin;
 mod connection;
 pub mod discovery;
 mod ear;
+mod grant;
 mod guard;
 mod limits;
 pub(crate) mod process;
+pub(crate) mod record;
 mod report;
+pub(crate) mod sandbox;
 pub mod supervisor;
 
 pub use discovery::Discovery;
@@ -71,6 +79,8 @@ pub(crate) fn run_as_part(
     let part = arguments.next()?;
     if part == builtin::ARGUMENT {
         builtin::run(arguments)
+    } else if part == sandbox::ARGUMENT {
+        Some(sandbox::run(arguments))
     } else if part == guard::ARGUMENT {
         Some(guard::run(std::io::stdin().lock()))
     } else {

@@ -2,7 +2,9 @@
 //! everything that it has started.
 
 use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +18,10 @@ use tokio::time::timeout;
 use ztc_protocol::GROUP_VARIABLE;
 use ztc_protocol::lines::LineBuffer;
 
+use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
-use crate::adapter::{Candidate, report};
+use crate::adapter::sandbox::Sandbox;
+use crate::adapter::{Candidate, builtin, report};
 use crate::error::Failure;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
@@ -53,20 +57,27 @@ pub(crate) struct Started {
     pub(crate) stdout: ChildStdout,
 }
 
-/// Starts an adapter. `variables` are those of the operator's that it may see beside the ones that every program may. Needs a runtime.
+/// How an adapter is started.
+#[derive(Clone)]
+pub(crate) struct Manner<'a> {
+    pub(crate) sandbox: Option<&'a Sandbox>,
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
+/// Starts an adapter with what it is granted. Needs a runtime.
 pub(crate) fn start(
     candidate: &Candidate,
-    variables: &[(String, String)],
-    guard: Option<Arc<Guard>>,
+    grant: &Grant,
+    manner: &Manner<'_>,
 ) -> Result<Started, Failure> {
     let scratch = SecureDir::new()?;
-    let mut command = process::program(&candidate.program);
+    let mut command = program(candidate, grant, manner, scratch.path());
     command
-        .args(&candidate.arguments)
         .current_dir(scratch.path())
         .env_clear()
         .envs(process::allowed_environment())
-        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .env("TMPDIR", scratch.path())
+        .envs(grant.variables.iter().map(|(name, value)| (name, value)))
         .env(GROUP_VARIABLE, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -78,10 +89,44 @@ pub(crate) fn start(
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     Ok(Started {
-        process: Process::watch(child, scratch, guard),
+        process: Process::watch(child, scratch, manner.guard.clone()),
         stdin,
         stdout,
     })
+}
+
+/// Prepares the adapter's program, or this program, which then confines itself and becomes it.
+fn program(
+    candidate: &Candidate,
+    grant: &Grant,
+    manner: &Manner<'_>,
+    scratch: &Path,
+) -> tokio::process::Command {
+    match manner.sandbox {
+        Some(sandbox) => {
+            let mut command = process::program(builtin::program());
+            command.args(sandbox.arguments(candidate, scratch, &grant.ports));
+            command
+        }
+        None => {
+            let mut command = process::program(&candidate.program);
+            command.args(&candidate.arguments);
+            command
+        }
+    }
+}
+
+/// Makes this process become another program; returns only where that fails.
+pub(crate) fn become_program(
+    program: &OsStr,
+    arguments: impl Iterator<Item = OsString>,
+) -> io::Error {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is started: this process becomes the program"
+    )]
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).exec()
 }
 
 /// Runs an adapter's own command in the terminal, as if the operator had started it, and waits for its end.
@@ -141,6 +186,24 @@ impl Process {
             scratch: scratch.path().to_owned(),
             scratch_directory: Mutex::new(Some(scratch)),
         }
+    }
+
+    /// An adapter that somebody else has started: it is not watched, not ended, and keeps its stderr.
+    pub(crate) fn of_somebody_else() -> Result<Self, Failure> {
+        let scratch = SecureDir::new()?;
+        let (_, ended) = watch::channel(None);
+        Ok(Self {
+            group: None,
+            ended,
+            stderr: Arc::default(),
+            scratch: scratch.path().to_owned(),
+            scratch_directory: Mutex::new(Some(scratch)),
+        })
+    }
+
+    /// Whether this program has started it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.group.is_some()
     }
 
     /// How it ended, where it has.

@@ -15,13 +15,15 @@ use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
 use crate::adapter::connection::{CallError, Connection, Listener};
 use crate::adapter::ear::Ear;
+use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
 use crate::adapter::limits::Limits;
-use crate::adapter::process::{self, Process};
+use crate::adapter::process::{self, Manner, Process};
+use crate::adapter::record::Recorder;
 use crate::adapter::report::{self, Scene};
-use crate::adapter::{Candidate, Discovery, Source, builtin};
+use crate::adapter::sandbox::{self, Sandbox};
+use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
-use crate::process::ALLOWED_VARIABLES;
 use crate::ui::Ui;
 
 /// How long an adapter may take to end after each step: the end of stdin, TERM, KILL.
@@ -37,6 +39,8 @@ pub struct Supervisor {
     ui: Ui,
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
     guard: Arc<OnceLock<Option<Arc<Guard>>>>,
+    sandbox: Arc<OnceLock<Option<Sandbox>>>,
+    recorder: Arc<OnceLock<Option<Arc<Recorder>>>>,
 }
 
 type Cell = Arc<OnceCell<Arc<Adapter>>>;
@@ -49,6 +53,8 @@ impl Supervisor {
             ui,
             running: Arc::default(),
             guard: Arc::default(),
+            sandbox: Arc::default(),
+            recorder: Arc::default(),
         }
     }
 
@@ -111,6 +117,10 @@ impl Supervisor {
 
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
         let candidate = self.discovery.find(name)?;
+        if candidate.source == Source::Attached {
+            let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
+            return Ok(Arc::new(adapter));
+        }
         // A built-in ends with its host; others are watched.
         let guard = match candidate.source {
             Source::BuiltIn => None,
@@ -118,31 +128,52 @@ impl Supervisor {
         };
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
-        let variables = known
-            .map(|adapter| granted(&(adapter.manifest)()))
+        let grant = known
+            .map(|adapter| self.grant(&(adapter.manifest)()))
             .unwrap_or_default();
-        let adapter = Adapter::start(&candidate, &variables, &self.ui, guard.clone()).await?;
-        let wanted = granted(&adapter.manifest);
-        if wanted == variables {
+        let manner = Manner {
+            sandbox: self.sandbox(),
+            guard,
+        };
+        let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
+        let wanted = self.grant(&adapter.manifest);
+        if wanted == grant {
             return Ok(Arc::new(adapter));
         }
-        // What another adapter wants to see is known only now; where the operator has set some of it, the adapter starts anew with that.
+        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with them.
         adapter.end().await;
         Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, &self.ui, guard).await?,
+            Adapter::start(&candidate, &wanted, self.ear(name)?, &manner).await?,
         ))
     }
-}
 
-/// The operator's variables that an adapter declares, where they are set and not everybody's anyway.
-fn granted(manifest: &Manifest) -> Vec<(String, String)> {
-    let names = manifest
-        .environment
-        .iter()
-        .map(|variable| variable.name.as_str());
-    let own = names.filter(|name| !ALLOWED_VARIABLES.contains(name) && !name.starts_with("LC_"));
-    own.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect()
+    /// Makes what hears an adapter, and writes down what is said where the operator wants that.
+    fn ear(&self, name: &str) -> Result<Ear, Failure> {
+        if self.recorder.get().is_none() {
+            let recorder = self
+                .discovery
+                .record()
+                .map(|path| Recorder::open(path, self.ui.mask().clone()))
+                .transpose()?;
+            let _ = self.recorder.set(recorder.map(Arc::new));
+        }
+        let recorder = self.recorder.get().cloned().flatten();
+        Ok(Ear::new(name.to_owned(), self.ui.clone(), recorder))
+    }
+
+    fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox
+            .get_or_init(|| self.discovery.sandbox())
+            .as_ref()
+    }
+
+    fn grant(&self, manifest: &Manifest) -> Grant {
+        let grant = Grant::of(manifest);
+        match self.sandbox().is_some_and(Sandbox::has_network) {
+            true => grant,
+            false => grant.without_ports(),
+        }
+    }
 }
 
 /// A running adapter.
@@ -165,7 +196,7 @@ impl Adapter {
         match self
             .link
             .connection
-            .request::<M>(params, Limits::of(M::NAME))
+            .request::<M>(params, self.link.limits(M::NAME))
             .await
         {
             Ok(result) => Ok(result),
@@ -176,9 +207,25 @@ impl Adapter {
         }
     }
 
+    /// Sends a recorded request again and returns the answer as it is.
+    pub(crate) async fn replay(
+        &self,
+        method: &str,
+        params: &serde_json::Value,
+    ) -> Result<serde_json::Value, Failure> {
+        let limits = self.link.limits(method);
+        match self.link.connection.replay(method, params, limits).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self
+                .link
+                .failure("replay", error, Some(&self.manifest))
+                .await),
+        }
+    }
+
     /// Returns the SHA-256 of the executable; nothing for a built-in.
     pub fn digest(&self) -> Result<Option<String>, Failure> {
-        if self.candidate.source == Source::BuiltIn {
+        if matches!(self.candidate.source, Source::BuiltIn | Source::Attached) {
             return Ok(None);
         }
         let program = &self.candidate.program;
@@ -195,11 +242,19 @@ impl Adapter {
     /// Starts a program and shakes hands with it.
     async fn start(
         candidate: &Candidate,
-        variables: &[(String, String)],
-        ui: &Ui,
-        guard: Option<Arc<Guard>>,
+        grant: &Grant,
+        ear: Ear,
+        manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
-        let link = Link::open(candidate, variables, ui, guard)?;
+        Self::shake_hands(candidate, Link::open(candidate, grant, ear, manner)?).await
+    }
+
+    /// Connects to a program that runs already and shakes hands with it.
+    async fn attach(candidate: &Candidate, ear: Ear) -> Result<Self, Failure> {
+        Self::shake_hands(candidate, Link::attach(candidate, ear).await?).await
+    }
+
+    async fn shake_hands(candidate: &Candidate, link: Link) -> Result<Self, Failure> {
         let params = InitializeParams {
             protocols: vec![PROTOCOL],
             host: Peer {
@@ -211,7 +266,7 @@ impl Adapter {
         };
         let answer = link
             .connection
-            .request::<Initialize>(params, Limits::of(Initialize::NAME))
+            .request::<Initialize>(params, link.limits(Initialize::NAME))
             .await;
         let result = match answer {
             Ok(InitializeResult { protocol, manifest }) => {
@@ -262,22 +317,24 @@ struct Link {
     started: Instant,
     /// Whether its end has been reported; it is reported once.
     reported: AtomicBool,
+    /// The ports that the sandbox leaves open, where there is a sandbox.
+    ports: Option<Vec<u16>>,
 }
 
 impl Link {
     fn open(
         candidate: &Candidate,
-        variables: &[(String, String)],
-        ui: &Ui,
-        guard: Option<Arc<Guard>>,
+        grant: &Grant,
+        ear: Ear,
+        manner: &Manner<'_>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let process::Started {
             process,
             stdin,
             stdout,
-        } = process::start(candidate, variables, guard)?;
-        let ear = Arc::new(Ear::new(candidate.name.clone(), ui.clone()));
+        } = process::start(candidate, grant, manner)?;
+        let ear = Arc::new(ear);
         let connection = Connection::open(stdout, stdin, Arc::clone(&ear) as Arc<dyn Listener>);
         Ok(Self {
             candidate: candidate.clone(),
@@ -286,7 +343,32 @@ impl Link {
             ear,
             started,
             reported: AtomicBool::new(false),
+            ports: manner.sandbox.map(|_| grant.ports.clone()),
         })
+    }
+
+    /// Connects to an adapter that runs already.
+    async fn attach(candidate: &Candidate, ear: Ear) -> Result<Self, Failure> {
+        let stream = attach::connect(&candidate.name, &candidate.program).await?;
+        let (output, input) = tokio::io::split(stream);
+        let ear = Arc::new(ear);
+        let connection = Connection::open(output, input, Arc::clone(&ear) as Arc<dyn Listener>);
+        Ok(Self {
+            candidate: candidate.clone(),
+            process: Process::of_somebody_else()?,
+            connection,
+            ear,
+            started: Instant::now(),
+            reported: AtomicBool::new(false),
+            ports: None,
+        })
+    }
+
+    fn limits(&self, method: &str) -> Limits {
+        match self.process.is_ours() {
+            true => Limits::of(method),
+            false => Limits::NONE,
+        }
     }
 
     /// Says why a call failed. Where the adapter has broken, the first call that notices tells the whole story.
@@ -306,6 +388,9 @@ impl Link {
             lasted = ended.map_or(lasted, |ended| ended.after);
             status = ended.map(|ended| ended.status);
             self.process.kill();
+            if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
+                return report::cannot_start(&self.candidate, &error);
+            }
         }
         let scene = Scene {
             candidate: self.candidate.clone(),
@@ -319,7 +404,10 @@ impl Link {
             stderr: self.ear.masked(&self.process.stderr()),
             offenses: self.ear.masked(&self.ear.offenses()),
         };
-        scene.failure(error)
+        match &self.ports {
+            Some(ports) => sandbox::explain(scene.failure(error), ports),
+            None => scene.failure(error),
+        }
     }
 
     /// Ends the process: asked where it is still on speaking terms, then left without stdin, then made to.
@@ -332,6 +420,10 @@ impl Link {
                 .await;
         }
         self.connection.close();
+        if !self.process.is_ours() {
+            self.process.clean();
+            return;
+        }
         if self.process.end_within(PATIENCE).await.is_none() {
             tracing::warn!(adapter = self.candidate.name, "does not end with its stdin");
             self.process.terminate();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use ztc_protocol::manifest::Tool;
 
+use crate::adapter::sandbox::Support;
 use crate::adapter::{Discovery, Supervisor};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
@@ -110,6 +111,7 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
             .collect(),
     };
     checks.push(repository(platform));
+    checks.push(sandbox());
     let supervisor = Supervisor::new(discovery, context.ui.clone());
     let mut needed: BTreeMap<String, Tool> = BTreeMap::from([("bash".to_owned(), tools::bash())]);
     for name in &wanted {
@@ -178,6 +180,20 @@ async fn tool_check(tool: &Tool) -> Check {
         // The engine brings its own.
         Err(_) if tool.name == "jq" => ok(what, "built in"),
         Err(failure) => failed(what, State::Missing, &failure),
+    }
+}
+
+fn sandbox() -> Check {
+    let support = Support::of_this_kernel();
+    Check {
+        state: match support {
+            Support::Full => State::Ok,
+            Support::Files | Support::None => State::Warning,
+        },
+        help: (support != Support::Full).then(|| {
+            "use Linux 6.7 or later with `landlock` in its list of security modules, and only adapters that you trust".to_owned()
+        }),
+        ..ok("sandbox", support.text())
     }
 }
 

@@ -23,10 +23,10 @@ use clap::error::ErrorKind;
 
 use crate::adapter;
 use crate::cli::{Cli, Command, Global};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 use crate::jq;
 use crate::mask::Mask;
-use crate::paths::{Machine, Repository};
+use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::ui::{Loudness, Ui, trace};
 
 /// What every command works with.
@@ -79,10 +79,43 @@ fn voice(global: &Global) -> Ui {
 
 fn context(global: &Global, ui: Ui) -> Result<Context, Failure> {
     let repository = Repository::find(global.directory.as_deref())?;
+    let machine = Machine {
+        running: running(global, &ui)?,
+        ..Machine::find()
+    };
     Ok(Context {
         repository,
-        machine: Machine::find(),
+        machine,
         ui,
+    })
+}
+
+/// Says loudly what is out of the ordinary.
+fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
+    let confinement = match global.no_sandbox {
+        true => Confinement::Nothing,
+        false => Confinement::Sandbox,
+    };
+    if confinement == Confinement::Nothing {
+        let warning = Finding::warning(
+            "adapters run WITHOUT their sandbox: each can read your keys, change any of your files and connect anywhere",
+        );
+        ui.finding(&warning.help("leave `--no-sandbox` out as soon as you can"));
+    }
+    let attached = adapter::attach::from_environment()?;
+    for (name, socket) in &attached {
+        ui.warning(format!(
+            "adapter `{name}` is the one that already runs at `{}`: outside the sandbox and without time limits",
+            socket.display()
+        ));
+    }
+    if let Some(file) = &global.record {
+        adapter::record::create(file)?;
+    }
+    Ok(Running {
+        confinement,
+        attached,
+        record: global.record.clone(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod info;
 mod list;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(crate) enum Arguments {
         /// The adapter
         name: String,
     },
+    /// Send the calls of a recording (`--record`) again and compare the answers
+    Replay(replay::Arguments),
     /// Run an adapter's own commands
     #[command(hide = true)]
     Run {
@@ -39,6 +42,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     match arguments {
         Arguments::List => list::run(context),
         Arguments::Info { name } => info::run(context, name),
+        Arguments::Replay(arguments) => replay::run(context, arguments),
         Arguments::Run { name, arguments } => own_command(context, name, arguments),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use ztc_protocol::Manifest;
 
+use crate::adapter::sandbox::Support;
 use crate::adapter::{Candidate, Source};
 use crate::commands::Context;
 use crate::commands::plugins::{Introduction, discovery, introduce};
@@ -17,7 +18,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
     let introduction = introductions.remove(name).ok_or_else(missing)??;
     let sha256 = match candidate.source {
-        Source::BuiltIn => None,
+        Source::BuiltIn | Source::Attached => None,
         _ => Some(
             digest::file(&candidate.program)
                 .map_err(|error| Failure::io("read", &candidate.program, &error))?,
@@ -30,16 +31,25 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             "sha256": sha256,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
+            "sandbox": Support::of_this_kernel(),
         }));
     } else {
-        context
-            .ui
-            .data(&text(&candidate, &introduction, sha256.as_deref()));
+        context.ui.data(&text(
+            &candidate,
+            &introduction,
+            sha256.as_deref(),
+            Support::of_this_kernel(),
+        ));
     }
     Ok(Exit::Done)
 }
 
-fn text(candidate: &Candidate, introduction: &Introduction, sha256: Option<&str>) -> String {
+fn text(
+    candidate: &Candidate,
+    introduction: &Introduction,
+    sha256: Option<&str>,
+    support: Support,
+) -> String {
     let manifest = &introduction.manifest;
     let Manifest {
         name,
@@ -64,6 +74,7 @@ fn text(candidate: &Candidate, introduction: &Introduction, sha256: Option<&str>
     );
     relations(&mut page, manifest);
     touches(&mut page, manifest);
+    page.section("sandbox", [support.text().to_owned()]);
     page.0.join("\n")
 }
 
@@ -224,7 +235,8 @@ mod tests {
                     manifest,
                     protocol: PROTOCOL
                 },
-                Some("abcd")
+                Some("abcd"),
+                Support::Full
             ),
             "bgp 1.2.0: announces addresses
   program      /opt/ztc-adapter-bgp (PATH)
@@ -239,7 +251,8 @@ mod tests {
   secrets      password (BGP_PASSWORD): peers ask for it; also handed to the adapter itself
   network      router:179: asks for peers
   tools        curl
-               jq 1.6 or later"
+               jq 1.6 or later
+  sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only"
         );
     }
 }

@@ -1,0 +1,294 @@
+//! The sandbox of adapters: each reads what it needs to run, writes to its scratch directory, and connects to the TCP ports that its manifest
+//! declares, enforced by the kernel (Landlock). What a kernel cannot enforce is left out and said by `ztc doctor` and `ztc plugins info`.
+//!
+//! A process can only confine itself, so `ztc` starts itself as `ztc __sandboxed OPTIONS -- PROGRAM ARGUMENTS`, confines itself and becomes
+//! the adapter. What is not covered: UDP (so that names can be looked up), sockets in the file system, and which host a port is on.
+
+#[cfg_attr(not(target_os = "linux"), path = "sandbox/elsewhere.rs")]
+mod kernel;
+mod reach;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+
+use serde::Serialize;
+
+use crate::adapter::{Candidate, Source, builtin};
+use crate::error::Failure;
+
+/// The hidden first argument with which `ztc` confines itself and becomes an adapter.
+pub(crate) const ARGUMENT: &str = "__sandboxed";
+
+/// The exit code of a `ztc __sandboxed` that could not become the adapter.
+const CANNOT_BECOME: u8 = 125;
+
+/// What precedes the system's error number in what it then says on stderr.
+const ERROR_NUMBER: &str = "ztc __sandboxed: os error ";
+
+/// What this kernel can enforce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Support {
+    /// Files and TCP.
+    Full,
+    /// Files only.
+    Files,
+    /// Nothing.
+    None,
+}
+
+impl Support {
+    /// Asks the kernel.
+    pub(crate) fn of_this_kernel() -> Self {
+        kernel::support()
+    }
+
+    /// Says what adapters are confined to.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "Landlock: adapters write to their scratch directory and connect to declared ports only"
+            }
+            Self::Files => {
+                "Landlock for files only: adapters write to their scratch directory only, but connect to any port (before Linux 6.7)"
+            }
+            Self::None => {
+                "this kernel has no Landlock: adapters can read and write what you can, and connect to any port"
+            }
+        }
+    }
+}
+
+/// The sandbox of the adapters of one command.
+#[derive(Clone, Debug)]
+pub(crate) struct Sandbox {
+    support: Support,
+    /// Directories that must not become readable only because a program lies in them.
+    closed: Vec<PathBuf>,
+}
+
+impl Sandbox {
+    /// Makes it for adapters of a repository; nothing where the kernel has none.
+    pub(crate) fn new(repository: &Path) -> Option<Self> {
+        let support = Support::of_this_kernel();
+        let closed = [
+            Some(repository.to_owned()),
+            Some(std::env::temp_dir()),
+            dirs::home_dir(),
+        ];
+        (support != Support::None).then(|| Self {
+            support,
+            closed: closed.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Whether ports can be refused.
+    pub(crate) fn has_network(&self) -> bool {
+        self.support == Support::Full
+    }
+
+    /// Returns the arguments with which this program becomes the adapter, confined.
+    pub(crate) fn arguments(
+        &self,
+        candidate: &Candidate,
+        scratch: &Path,
+        ports: &[u16],
+    ) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            vec![ARGUMENT.into(), "--scratch".into(), scratch.into()];
+        for directory in &self.closed {
+            arguments.extend(["--closed".into(), directory.into()]);
+        }
+        for port in ports {
+            arguments.extend(["--port".into(), port.to_string().into()]);
+        }
+        arguments.push("--".into());
+        // A built-in is this program: it need not start once more.
+        if candidate.source != Source::BuiltIn {
+            arguments.push(candidate.program.clone().into());
+        }
+        arguments.extend(candidate.arguments.iter().map(OsString::from));
+        arguments
+    }
+}
+
+/// What one adapter may do.
+#[derive(Debug, Default, PartialEq)]
+struct Rules {
+    scratch: PathBuf,
+    closed: Vec<PathBuf>,
+    ports: Vec<u16>,
+    /// The program and its arguments.
+    program: Vec<OsString>,
+}
+
+impl Rules {
+    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut rules = Self::default();
+        loop {
+            let option = arguments.next()?;
+            match option.to_str()? {
+                "--scratch" => rules.scratch = arguments.next()?.into(),
+                "--closed" => rules.closed.push(arguments.next()?.into()),
+                "--port" => rules.ports.push(arguments.next()?.to_str()?.parse().ok()?),
+                "--" => break,
+                _ => return None,
+            }
+        }
+        rules.program = arguments.collect();
+        (!rules.program.is_empty()).then_some(rules)
+    }
+}
+
+/// Confines this process and becomes the adapter. Returns only where that fails, or where the adapter was a built-in and has ended.
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(rules) = Rules::parse(arguments) else {
+        return complain("its arguments have another form");
+    };
+    let own = std::env::current_exe().unwrap_or_default();
+    let built_in = rules.program[0] == builtin::ARGUMENT;
+    let readable = if built_in {
+        reach::of_this_program(own)
+    } else {
+        reach::of_program(Path::new(&rules.program[0]), &rules.closed)
+    };
+    if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
+        return complain(&format!("the sandbox cannot be made: {why}"));
+    }
+    let mut program = rules.program.into_iter();
+    let first = program.next().unwrap_or_default();
+    if built_in {
+        return builtin::run(program)
+            .unwrap_or_else(|| complain("there is no such built-in adapter"));
+    }
+    let error = crate::adapter::process::become_program(&first, program);
+    match error.raw_os_error() {
+        Some(number) => complain_line(&format!("{ERROR_NUMBER}{number}")),
+        None => complain(&error.to_string()),
+    }
+}
+
+fn complain(why: &str) -> ExitCode {
+    complain_line(&format!("ztc {ARGUMENT}: {why}"))
+}
+
+fn complain_line(line: &str) -> ExitCode {
+    // The host keeps what stands on stderr; without it there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+    ExitCode::from(CANNOT_BECOME)
+}
+
+/// Returns why the adapter's program could not be started, where that is how its process ended.
+pub(crate) fn start_error(status: Option<ExitStatus>, stderr: &[String]) -> Option<io::Error> {
+    if status?.code() != Some(i32::from(CANNOT_BECOME)) {
+        return None;
+    }
+    let number = stderr.last()?.strip_prefix(ERROR_NUMBER)?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
+}
+
+/// What a refusal by the sandbox reads like in what adapters say.
+const REFUSALS: [&str; 5] = [
+    "permission denied",
+    "permissionerror",
+    "eacces",
+    "os error 13",
+    "operation not permitted",
+];
+
+/// Adds what the sandbox allows to a failure that reads as if the sandbox had refused something.
+pub(crate) fn explain(failure: Failure, ports: &[u16]) -> Failure {
+    let said = std::iter::once(&failure.message)
+        .chain(&failure.details)
+        .chain(failure.findings.iter().map(|finding| &finding.message));
+    let mut lines = said.map(|line| (line, line.to_lowercase()));
+    let Some(line) = lines
+        .find(|(_, lower)| REFUSALS.iter().any(|words| lower.contains(words)))
+        .map(|(line, _)| line.trim().to_owned())
+    else {
+        return failure;
+    };
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let connects = match ports.as_slice() {
+        [] => "connects nowhere".to_owned(),
+        [port] => format!("connects to TCP port {port} only"),
+        ports => format!("connects to the TCP ports {} only", ports.join(", ")),
+    };
+    let help = "an adapter declares the ports it needs in `network` of its manifest; add `--no-sandbox` to run it once without the sandbox";
+    let what = match failure.message == line {
+        true => String::new(),
+        false => format!("`{line}` was "),
+    };
+    let failure = failure.detail(format!(
+        "{what}probably refused by the sandbox, in which an adapter reads the system's programs, libraries and certificates and writes to its scratch directory; this one {connects}"
+    ));
+    match failure.help {
+        Some(_) => failure.detail(help),
+        None => failure.help(help),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_as_arguments_is_read_as_rules() {
+        let sandbox = Sandbox {
+            support: Support::Full,
+            closed: vec!["/repo".into(), "/tmp".into()],
+        };
+        let mut candidate = Candidate {
+            name: "bgp".into(),
+            source: Source::Path,
+            program: "/opt/bgp".into(),
+            arguments: vec!["--ztc-adapter".into()],
+        };
+        let read = |candidate: &Candidate| {
+            let arguments = sandbox.arguments(candidate, Path::new("/tmp/s"), &[443, 8443]);
+            assert_eq!(arguments[0], ARGUMENT);
+            Rules::parse(arguments.into_iter().skip(1)).unwrap()
+        };
+        let mut expected = Rules {
+            scratch: "/tmp/s".into(),
+            closed: vec!["/repo".into(), "/tmp".into()],
+            ports: vec![443, 8443],
+            program: vec!["/opt/bgp".into(), "--ztc-adapter".into()],
+        };
+        assert_eq!(read(&candidate), expected);
+        candidate.source = Source::BuiltIn;
+        expected.program.remove(0);
+        assert_eq!(read(&candidate), expected);
+        let nonsense = ["--port", "x", "--", "a"].map(OsString::from);
+        assert_eq!(Rules::parse(nonsense.into_iter()), None);
+        assert_eq!(Rules::parse(["--".into()].into_iter()), None);
+    }
+
+    #[test]
+    fn only_what_reads_like_a_refusal_is_explained() {
+        let failure =
+            || Failure::failed("adapter `bgp`: cannot connect: Permission denied (os error 13)");
+        let explained = explain(failure(), &[443]);
+        assert_eq!(
+            (explained.details, explained.help),
+            (
+                vec!["probably refused by the sandbox, in which an adapter reads the system's programs, libraries and certificates and writes to its scratch directory; this one connects to TCP port 443 only".to_owned()],
+                Some("an adapter declares the ports it needs in `network` of its manifest; add `--no-sandbox` to run it once without the sandbox".to_owned())
+            )
+        );
+        let crashed =
+            Failure::failed("adapter `bgp` ended").detail("  PermissionError: [Errno 13]");
+        let crashed = explain(crashed.help("report it"), &[]);
+        let start = crashed.details[1].split(',').next();
+        let expected = "`PermissionError: [Errno 13]` was probably refused by the sandbox";
+        assert_eq!(
+            (start, crashed.help.as_deref()),
+            (Some(expected), Some("report it"))
+        );
+        assert_eq!(crashed.details.len(), 3);
+        let other = explain(Failure::failed("adapter `bgp`: no such server"), &[443]);
+        assert_eq!((other.details, other.help), (Vec::new(), None));
+    }
+}
