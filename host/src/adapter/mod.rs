@@ -56,7 +56,7 @@ mod connection;
 pub mod discovery;
 mod ear;
 mod guard;
-mod limits;
+pub(crate) mod limits;
 pub(crate) mod process;
 mod report;
 pub mod supervisor;

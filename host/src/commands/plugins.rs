@@ -2,6 +2,8 @@
 
 mod info;
 mod list;
+mod new;
+mod test;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,6 +25,10 @@ pub(crate) enum Arguments {
         /// The adapter
         name: String,
     },
+    /// Check that an adapter keeps the protocol
+    Test(test::Arguments),
+    /// Write a small working adapter to begin with
+    New(new::Arguments),
     /// Run an adapter's own commands
     #[command(hide = true)]
     Run {
@@ -39,6 +45,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     match arguments {
         Arguments::List => list::run(context),
         Arguments::Info { name } => info::run(context, name),
+        Arguments::Test(arguments) => test::run(context, arguments),
+        Arguments::New(arguments) => new::run(context, arguments),
         Arguments::Run { name, arguments } => own_command(context, name, arguments),
     }
 }
