@@ -8,6 +8,7 @@
 mod bootstrap;
 mod environment;
 mod input;
+mod kit;
 mod leaks;
 mod render;
 mod tidy;
