@@ -164,7 +164,14 @@ fn unknown_key_at_the_top() {
 
 #[test]
 fn unknown_adapter() {
-    insta::assert_snapshot!(refused_with(4, PLATFORM.replace("  hetzner:", "  hetzer:")), @"");
+    insta::assert_snapshot!(refused_with(4, PLATFORM.replace("  hetzner:", "  hetzer:")), @"
+    exit: 4
+    --- stderr
+    error: there is no adapter `hetzer`
+      --> platform.yaml:4:3
+      known are `cilium`, `hetzner`, and `talos`
+      help: did you mean `hetzner`?
+    ");
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn unknown_key() {
     insta::assert_snapshot!(changed("kubernetes_version", "kubernets_version"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:11:5: error: unknown key `kubernets_version` in `talos`
         help: did you mean `kubernetes_version`?
     ");
@@ -194,7 +201,7 @@ fn wrong_type() {
     insta::assert_snapshot!(changed("bgp_enabled: false", "bgp_enabled: maybe"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:8:43: error: `cilium.bgp_enabled`: expected `true` or `false`, found text `maybe`
     ");
 }
@@ -204,9 +211,9 @@ fn unsupported_version() {
     insta::assert_snapshot!(changed("version: v1.18.5", "version: v1.18.55"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:8:21: error: `cilium.version`: adapter `cilium` does not support `v1.18.55`
-        help: did you mean `v1.18.5`? the versions are `v1.18.5`
+        help: the only version is `v1.18.5`
     ");
 }
 
@@ -215,7 +222,7 @@ fn address_out_of_range() {
     insta::assert_snapshot!(changed("[203.0.113.10, 203.0.113.11]", "[203.0.113.10, 203.0.113.311]"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:7:32: error: `hetzner.server_ips[1]`: `203.0.113.311` is not an IPv4 address: `311` is above 255
         help: write the server's public IPv4 address, such as `203.0.113.10`
     ");
@@ -226,7 +233,7 @@ fn node_address_out_of_range() {
     insta::assert_snapshot!(changed("name: worker01, ip: 203.0.113.11", "name: worker01, ip: 203.0.113.256"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:16:30: error: `talos.nodes[1].ip`: `203.0.113.256` is not an IP address
         help: write it as `203.0.113.10` or `2001:db8::10`, without a port or a network
     ");
@@ -237,7 +244,7 @@ fn duplicate_node_name() {
     insta::assert_snapshot!(changed("name: worker01", "name: cp01"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:16:16: error: `talos.nodes[1].name`: `cp01` is the name of node 1 already
         help: give every node a name of its own
     ");
@@ -248,7 +255,7 @@ fn duplicate_node_address() {
     insta::assert_snapshot!(changed("worker01, ip: 203.0.113.11", "worker01, ip: 203.0.113.10"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:16:30: error: `talos.nodes[1].ip`: `203.0.113.10` is the address of `cp01` already
         help: give every node the address of its own machine
     ");
@@ -259,7 +266,7 @@ fn no_control_plane() {
     insta::assert_snapshot!(changed("role: controlplane", "role: worker"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:14:5: error: `talos.nodes`: no node has the role `controlplane`, so nothing would run the Kubernetes API
         help: give one node, or three for a cluster that survives the loss of one, the role `controlplane`
       platform.yaml:13:23: error: `talos.cluster_endpoint`: `203.0.113.10` is the worker `cp01`, and workers do not run the Kubernetes API
@@ -272,7 +279,7 @@ fn an_endpoint_without_port() {
     insta::assert_snapshot!(changed("https://203.0.113.10:6443", "https://203.0.113.10"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:13:23: error: `talos.cluster_endpoint`: `https://203.0.113.10` is not an endpoint: it has no port
         help: write it as `https://host:port`, such as `https://203.0.113.10:6443`, `https://[2001:db8::10]:6443` or `https://api.example.com:6443`
     ");
@@ -283,7 +290,7 @@ fn an_endpoint_with_a_path() {
     insta::assert_snapshot!(changed("https://203.0.113.10:6443", "https://203.0.113.10:6443/api"), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:13:23: error: `talos.cluster_endpoint`: `https://203.0.113.10:6443/api` is not an endpoint: it has a path, and nothing may follow the port
         help: write it as `https://host:port`, such as `https://203.0.113.10:6443`, `https://[2001:db8::10]:6443` or `https://api.example.com:6443`
     ");
@@ -299,7 +306,7 @@ fn a_secret_in_plain_text() {
     insta::assert_snapshot!(run, @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:6:16: error: `hetzner.api_token`: a secret never stands in platform.yaml itself; write a reference such as `{from: env, name: HCLOUD_TOKEN}`
     ");
 }
@@ -335,7 +342,7 @@ fn every_mistake_at_once() {
     insta::assert_snapshot!(refused(platform), @"
     exit: 2
     --- stderr
-    error: platform.yaml is not valid
+    error: `platform.yaml` is not valid
       platform.yaml:8:30: error: unknown key `bgp_enabeld` in `cilium`
         help: did you mean `bgp_enabled`?
       platform.yaml:12:19: error: `talos.cluster_name`: expected text, found the number `7`

@@ -7,8 +7,10 @@
 
 mod bootstrap;
 mod environment;
+mod init;
 mod input;
 mod kit;
 mod leaks;
 mod render;
+mod terminal;
 mod tidy;

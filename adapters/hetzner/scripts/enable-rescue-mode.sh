@@ -430,6 +430,8 @@ look
 if [ -f "$key" ]; then
   probe
   if [ "$answered" = rescue ]; then
+    # A run that was killed after the boot left its key at the cloud.
+    delete_leftover_keys
     say "$label is in its rescue system already"
     exit 0
   fi

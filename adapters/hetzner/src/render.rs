@@ -152,7 +152,7 @@ mod tests {
         let result = Hetzner.render(both(), &CallContext::detached()).unwrap();
         let item = |ip: &str, id: &str, name: &str| {
             let context = json!({"server_id": id, "server_ip": ip, "server_name": name});
-            json!({"key": ip, "name": name, "context": context, "files": {}})
+            json!({"key": ip, "name": name, "context": context})
         };
         let stage = |name: &str, script: &str, description: &str| {
             json!({

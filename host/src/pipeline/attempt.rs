@@ -135,6 +135,7 @@ impl Attempt {
             .env("ZTC_CONTEXT_FILE", private.context_file())
             .env("ZTC_CONTEXT_SH", private.context_shell())
             .env("ZTC_FILES_DIR", private.files())
+            .env("TMPDIR", private.temporary())
             .current_dir(&self.directory)
             .stdin(for_guard)
             .stderr(for_stdout.try_clone()?)

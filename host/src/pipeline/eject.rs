@@ -145,7 +145,8 @@ here=$PWD
 environment=@ENVIRONMENT@
 cluster=@CLUSTER@
 export ZTC_ENVIRONMENT=$environment
-ZTC_REPO=$(cd "${ZTC_REPO:-@REPOSITORY@}" && pwd)
+repository=@REPOSITORY@
+ZTC_REPO=$(cd "${ZTC_REPO:-$repository}" && pwd)
 export ZTC_REPO
 export ZTC_STATE_DIR="$ZTC_REPO/.zerotouch-cache/state/$environment"
 export ZTC_SECRETS_DIR="$ZTC_REPO/secrets"

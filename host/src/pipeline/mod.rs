@@ -24,6 +24,7 @@ pub mod private;
 pub mod run_lock;
 pub mod runner;
 pub mod scheduler;
+pub mod site;
 pub mod state;
 pub mod tasks;
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Private {
         private.write(&private.guard(), guard(private.directory.path()).as_bytes())?;
         let files = private.files();
         private_directory(&files)?;
+        private_directory(&private.temporary())?;
         for (name, content) in contents {
             private.write(&files.join(name), content)?;
         }
@@ -70,6 +71,11 @@ impl Private {
         self.directory.path().join("files")
     }
 
+    /// `TMPDIR`: what the script leaves there goes with everything else.
+    pub fn temporary(&self) -> PathBuf {
+        self.directory.path().join("tmp")
+    }
+
     /// What bash reads before the script: see [`guard`].
     pub fn guard(&self) -> PathBuf {
         self.directory.path().join("guard.sh")
@@ -77,13 +83,23 @@ impl Private {
 }
 
 /// Writes what ends a stage when ztc itself is killed: a shell in the stage's process group that waits for the end of a pipe which only
-/// ztc holds, and then removes the private directory and kills the group. The script's own standard input is empty.
+/// ztc holds, and then kills the group. Before that it starts, in a group of its own, what removes the private directory: it tries more
+/// than once, because the stage may still be writing there. The script's own standard input is empty.
 fn guard(directory: &Path) -> String {
     let directory = context::quoted(&directory.display().to_string()).unwrap_or_default();
     format!(
-        "unset BASH_ENV\n\
-         exec 9<&0 </dev/null\n\
-         ( ( trap '' HUP INT TERM; read -r -u 9; [ -d {directory} ] && rm -rf -- {directory}; kill -KILL 0 ) >/dev/null 2>&1 & )\n\
-         exec 9<&-\n"
+        "unset BASH_ENV
+exec 9<&0 </dev/null
+( (
+  trap '' HUP INT TERM
+  read -r -u 9
+  if [ -d {directory} ]; then
+    set -m
+    ( for pause in 0.01 0.1 1 5; do rm -rf -- {directory} && break; sleep $pause; done ) &
+  fi
+  kill -KILL 0
+) >/dev/null 2>&1 & )
+exec 9<&-
+"
     )
 }

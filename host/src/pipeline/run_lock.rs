@@ -77,6 +77,8 @@ impl RunLock {
 impl Drop for RunLock {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
+        // Not only by closing: a process that is just being started may still hold a copy of the file.
+        let _ = self.file.unlock();
     }
 }
 
@@ -85,7 +87,11 @@ pub fn live(repository: &Repository, environment: &str) -> Option<Holder> {
     let mut file = File::open(path(repository, environment)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read(&mut file).unwrap_or_default()),
-        _ => None,
+        Err(TryLockError::Error(_)) => None,
+        Ok(()) => {
+            let _ = file.unlock();
+            None
+        }
     }
 }
 

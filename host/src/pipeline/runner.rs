@@ -12,53 +12,20 @@ use ztc_protocol::stage::Retry;
 
 use crate::atomic;
 use crate::error::Failure;
-use crate::lock::Lock;
-use crate::mask::Mask;
-use crate::paths::Repository;
-use crate::pipeline::attempt::{Attempt, Ended, Stop};
+use crate::pipeline::attempt::{Ended, Stop};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::event::{Event, Outcome, Record, RunStarted, Success, TaskFailure, TaskHead};
-use crate::pipeline::file::Pipeline;
-use crate::pipeline::inputs::{Artifacts, Inputs};
 use crate::pipeline::journal::{self, Journal};
-use crate::pipeline::output::Masker;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::scheduler::{End, Queue};
+use crate::pipeline::site::Site;
 use crate::pipeline::state::RunState;
-use crate::pipeline::tasks::Tasks;
-use crate::secrets::bundle::{self, Bundle};
 
 /// The longest wait before another attempt, in seconds.
 const LONGEST_BACKOFF: u32 = 60;
 
 /// The exit code that stands for "took too long" in a stage's list of codes to retry, as `timeout` has it.
 const TIMED_OUT: i32 = 124;
-
-/// What a run works with.
-pub struct Site {
-    /// The repository.
-    pub repository: Repository,
-    /// The environment.
-    pub environment: String,
-    /// What is locked.
-    pub lock: Lock,
-    /// What runs.
-    pub pipeline: Pipeline,
-    /// Its tasks.
-    pub tasks: Tasks,
-    /// What each task is made from.
-    pub inputs: Vec<Inputs>,
-    /// Generated secrets.
-    pub bundles: BTreeMap<String, Bundle>,
-    /// Values of secrets by section and input.
-    pub secrets: BTreeMap<(String, String), String>,
-    /// The variables of the operator's environment that stages may see.
-    pub variables: BTreeMap<String, String>,
-    /// What is taken out of output.
-    pub mask: Mask,
-    /// How long a stage may take to end when asked to.
-    pub grace: Duration,
-}
 
 /// What somebody wants of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -411,91 +378,6 @@ fn again_in(retry: Option<&Retry>, attempt: u32, failure: &TaskFailure) -> Optio
     })
 }
 
-impl Site {
-    /// Reads everything that an attempt needs, each artifact only where it is what the lock says.
-    fn attempt(&self, task: usize, number: u32, log: PathBuf) -> Result<Attempt, Failure> {
-        let entry = self.tasks.list[task].entry(&self.pipeline);
-        let artifacts = Artifacts::new(&self.repository, &self.lock);
-        let script = artifacts.script(entry)?;
-        let inputs = &self.inputs[task];
-        let files = inputs
-            .files
-            .iter()
-            .map(|(name, artifact)| Ok((name.clone(), self.filled(artifacts.read(artifact)?)?)));
-        let name = entry
-            .script
-            .rsplit("://")
-            .next()
-            .unwrap_or(&entry.name)
-            .to_owned();
-        Ok(Attempt {
-            task: self.tasks.list[task].name.clone(),
-            number,
-            script: (name, script),
-            args: entry.args.clone(),
-            context: inputs.context.clone(),
-            files: files.collect::<Result<_, Failure>>()?,
-            environment: self.environment_of(task, number),
-            directory: self.repository.root().to_owned(),
-            log,
-            limit: Duration::from_secs(entry.timeout.into()),
-            grace: self.grace,
-            masker: Masker::new(self.mask.values().iter().map(String::as_str)),
-        })
-    }
-
-    fn filled(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        match std::str::from_utf8(&bytes) {
-            Ok(text) if text.contains(bundle::PREFIX) => {
-                Ok(bundle::fill(text, &self.bundles)?.into_bytes())
-            }
-            _ => Ok(bytes),
-        }
-    }
-
-    /// The variables of a stage: what every program sees, what the adapter declares, what all adapters agreed on, its secrets, and ztc's.
-    fn environment_of(&self, task: usize, number: u32) -> BTreeMap<String, String> {
-        let entry = self.tasks.list[task].entry(&self.pipeline);
-        let allowed = |name: &str| {
-            crate::process::ALLOWED_VARIABLES.contains(&name) || name.starts_with("LC_")
-        };
-        let declared = |name: &str| entry.environment.iter().any(|declared| declared == name);
-        let inherited = self
-            .variables
-            .iter()
-            .filter(|(name, _)| allowed(name) || declared(name));
-        let mut variables: BTreeMap<String, String> = inherited
-            .chain(&self.pipeline.env)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        for secret in &entry.secrets {
-            if let Some(value) = self
-                .secrets
-                .get(&(entry.adapter.clone(), secret.input.clone()))
-            {
-                variables.insert(secret.variable.clone(), value.clone());
-            }
-        }
-        let path = |path: PathBuf| path.display().to_string();
-        variables.extend(
-            [
-                ("TERM", "dumb".to_owned()),
-                ("ZTC_REPO", path(self.repository.root().to_owned())),
-                ("ZTC_ENVIRONMENT", self.environment.clone()),
-                (
-                    "ZTC_STATE_DIR",
-                    path(self.repository.state(&self.environment)),
-                ),
-                ("ZTC_SECRETS_DIR", path(self.repository.secrets())),
-                ("ZTC_STAGE", entry.name.clone()),
-                ("ZTC_ATTEMPT", number.to_string()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-        variables
-    }
-}
-
 /// What the end of a run is for the shell that waits for it: what failed without being required is said, and no failure.
 pub fn exit(outcome: Outcome) -> crate::error::Exit {
     use crate::error::Exit;
@@ -509,3 +391,7 @@ pub fn exit(outcome: Outcome) -> crate::error::Exit {
 #[cfg(test)]
 #[path = "runner_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod recovery_tests;

@@ -1,7 +1,7 @@
 //! Small pipelines, and a bench that runs them with real scripts in a repository of its own, for the tests of this module.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::pipeline::event::{Event, Record};
 use crate::pipeline::file::{Pipeline, StageEntry};
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::Prepared;
-use crate::pipeline::runner::{Runner, Site, Told, Wish};
+use crate::pipeline::runner::{Runner, Told, Wish};
+use crate::pipeline::site::Site;
 use crate::pipeline::state::{Phase, RunState};
 use crate::secrets::bundle::Bundle;
 
@@ -60,7 +61,9 @@ pub(crate) fn items(names: &[&str]) -> Option<ForEach> {
 
 /// A repository with a pipeline, ready to run.
 pub(crate) struct Bench {
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: PathBuf,
+    /// Removes the directory at the end; nothing where somebody else does.
+    _owned: Option<tempfile::TempDir>,
     pub(crate) pipeline: Pipeline,
     pub(crate) lock: Lock,
     pub(crate) bundles: BTreeMap<String, Bundle>,
@@ -81,8 +84,19 @@ pub(crate) struct Ran {
 impl Bench {
     /// Makes a repository from stages and the texts of their scripts.
     pub(crate) fn new(stages: Vec<(StageEntry, &str)>) -> Self {
+        let owned = tempfile::tempdir().unwrap();
+        let directory = owned.path().to_owned();
+        Self {
+            _owned: Some(owned),
+            ..Self::inside(&directory, stages)
+        }
+    }
+
+    /// Makes it in a directory that belongs to somebody else.
+    pub(crate) fn inside(directory: &Path, stages: Vec<(StageEntry, &str)>) -> Self {
         let mut bench = Self {
-            directory: tempfile::tempdir().unwrap(),
+            directory: directory.to_owned(),
+            _owned: None,
             pipeline: pipeline(stages.iter().map(|(stage, _)| stage.clone()).collect()),
             lock: Lock::default(),
             bundles: BTreeMap::new(),
@@ -134,11 +148,11 @@ impl Bench {
     }
 
     pub(crate) fn repository(&self) -> Repository {
-        Repository::at(self.directory.path())
+        Repository::at(&self.directory)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 
     /// Reads a file that scripts wrote into the repository; empty where there is none.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use console::Style;
+
 use crate::error::{Exit, Failure};
 use crate::pipeline::context::word;
 use crate::pipeline::event::{Event, Outcome, Record, TaskFailure};
@@ -14,6 +16,8 @@ use crate::ui::table::table;
 pub struct RunView {
     ui: Ui,
     over: usize,
+    /// The width of the longest task's name.
+    width: usize,
 }
 
 impl RunView {
@@ -22,6 +26,7 @@ impl RunView {
         Self {
             ui: ui.clone(),
             over: 0,
+            width: 0,
         }
     }
 
@@ -36,15 +41,32 @@ impl RunView {
 
     fn record(&mut self, record: &Record, state: &RunState) {
         let total = state.phases.len();
-        let width = total.to_string().len();
-        if let Some(text) = text(&record.event, &self.ui) {
+        let digits = total.to_string().len();
+        if let Event::RunStarted(head) = &record.event {
+            self.width = head
+                .tasks
+                .iter()
+                .map(|head| head.task.chars().count())
+                .max()
+                .unwrap_or(0);
+        }
+        if let Event::Interrupted { signal, kill } = &record.event {
+            self.ui.say(match kill {
+                false => format!("{signal}: nothing more is started, running stages are asked to stop; once more kills them"),
+                true => format!("{signal} again: running stages are killed"),
+            });
+        }
+        if let Some((task, word, detail)) = row(&record.event, &self.ui.style()) {
             let counter = if ends(&record.event) {
                 self.over += 1;
-                format!("[{:>width$}/{total}]", self.over)
+                format!("[{:>digits$}/{total}]", self.over)
             } else {
-                " ".repeat(2 * width + 3)
+                " ".repeat(2 * digits + 3)
             };
-            self.ui.say(format!("{counter} {text}"));
+            self.ui.say(format!(
+                "{counter} {task:width$}  {word}  {detail}",
+                width = self.width
+            ));
         }
     }
 }
@@ -87,33 +109,44 @@ fn ends(event: &Event) -> bool {
     )
 }
 
-fn text(event: &Event, ui: &Ui) -> Option<String> {
-    let green = |word: &str| ui.style().green().apply_to(word.to_owned()).to_string();
-    let red = |word: &str| ui.style().red().apply_to(word.to_owned()).to_string();
-    let dim = |word: &str| ui.style().dim().apply_to(word.to_owned()).to_string();
+/// The task of an event, a word of one width for what happened, and the details.
+fn row<'a>(event: &'a Event, style: &Style) -> Option<(&'a str, String, String)> {
+    let plain = |word: &str| format!("{word:7}");
+    let styled = |style: Style, word: &str| style.apply_to(plain(word)).to_string();
+    let (dim, green, red) = (
+        style.clone().dim(),
+        style.clone().green(),
+        style.clone().red().bold(),
+    );
     Some(match event {
-        Event::RunStarted(_) | Event::RunFinished { .. } => return None,
-        Event::TaskSkipped { task, why } => format!("{task}  {}  {why}", dim("skipped")),
+        Event::RunStarted(_) | Event::RunFinished { .. } | Event::Interrupted { .. } => {
+            return None;
+        }
+        Event::TaskSkipped { task, why } => (task, styled(dim, "skipped"), why.to_string()),
         Event::TaskStarted {
             task,
             attempt: 1,
             why,
             ..
-        } => format!("{task}  starts  {}", dim(&why.to_string())),
-        Event::TaskStarted { task, attempt, .. } => format!("{task}  starts  attempt {attempt}"),
+        } => (task, styled(dim, "starts"), why.to_string()),
+        Event::TaskStarted { task, attempt, .. } => {
+            (task, styled(dim, "starts"), format!("attempt {attempt}"))
+        }
         Event::AttemptFailed {
             task,
             attempt,
             failure,
             again_in,
-        } => {
+        } => (
+            task,
+            plain("failed"),
             format!(
-                "{task}  attempt {attempt} failed: {}; again in {again_in} s",
+                "attempt {attempt}: {}; again in {again_in} s",
                 failure.status
-            )
-        }
+            ),
+        ),
         Event::TaskSucceeded { task, seconds, .. } => {
-            format!("{task}  {}  {}", green("ok"), duration(*seconds))
+            (task, styled(green, "ok"), duration(*seconds))
         }
         Event::TaskFailed {
             task,
@@ -127,25 +160,13 @@ fn text(event: &Event, ui: &Ui) -> Option<String> {
             } else {
                 " (not required: the run goes on)"
             };
-            format!(
-                "{task}  {}  {}  {}{note}",
-                red("FAILED"),
-                duration(*seconds),
-                failure.status
+            (
+                task,
+                styled(red, "FAILED"),
+                format!("{} after {}{note}", failure.status, duration(*seconds)),
             )
         }
-        Event::TaskStopped { task, seconds } => format!("{task}  stopped  {}", duration(*seconds)),
-        Event::Interrupted {
-            signal,
-            kill: false,
-        } => {
-            format!(
-                "{signal}: nothing more is started and running stages are asked to stop; once more kills them"
-            )
-        }
-        Event::Interrupted { signal, kill: true } => {
-            format!("{signal} again: running stages are killed")
-        }
+        Event::TaskStopped { task, seconds } => (task, plain("stopped"), duration(*seconds)),
     })
 }
 
@@ -188,8 +209,8 @@ impl NextCommands {
         format!("{} bootstrap{}", self.ztc, self.env)
     }
 
-    fn only(&self, stage: &str) -> String {
-        format!("{} --only {stage}", self.resume())
+    fn only(&self, task: &str) -> String {
+        format!("{} --only {}", self.resume(), word(task))
     }
 
     fn eject(&self) -> String {
@@ -254,7 +275,7 @@ fn failed(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -
     }));
     report.details.extend([
         format!("go on:      {}", next.resume()),
-        format!("only this:  {}", next.only(&head.stage)),
+        format!("only this:  {}", next.only(&head.task)),
         format!("by hand:    {}", next.eject()),
     ]);
     report.help("put the cause right and go on; what succeeded is not run again")

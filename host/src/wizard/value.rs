@@ -202,7 +202,7 @@ fn matches(prompt: &InputPrompt, text: &str) -> Result<(), String> {
     match whole.is_match(text) {
         true => Ok(()),
         false if pattern.len() > LONGEST_PATTERN => Err(format!(
-            "`{}` has not the form that is asked for",
+            "`{}` does not have the expected form",
             words::short(text)
         )),
         false => Err(format!(

@@ -1,0 +1,135 @@
+//! A terminal for tests: `ztc` on a pseudo-terminal of its own, typed into when what it waits for is on the screen.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::environment::TestEnv;
+
+/// How long anything may take to appear.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program on a terminal.
+pub(crate) struct Terminal {
+    child: Child,
+    keyboard: File,
+    output: Receiver<Vec<u8>>,
+    screen: String,
+}
+
+impl Terminal {
+    /// Starts `ztc` with the terminal as its controlling one.
+    pub(crate) fn ztc(environment: &TestEnv, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(name.to_str().unwrap())
+                .unwrap()
+        };
+        let size = rustix::termios::Winsize {
+            ws_row: 50,
+            ws_col: 120,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(&master, size).unwrap();
+        let ztc = environment.command(arguments);
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", "--wait"])
+            .arg(ztc.get_program())
+            .args(ztc.get_args());
+        command
+            .env_clear()
+            .current_dir(environment.repo())
+            .env("TERM", "xterm-256color");
+        command.envs(
+            ztc.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command.stdin(slave()).stdout(slave()).stderr(slave());
+        let child = command.spawn().unwrap();
+        let output = reader(rustix::io::dup(&master).unwrap());
+        Self {
+            child,
+            keyboard: File::from(master),
+            output,
+            screen: String::new(),
+        }
+    }
+
+    /// Waits until a text is on the screen behind what was waited for before, then types.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, question: &str, keys: &str) {
+        self.wait_for(question);
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until a text is on the screen behind what was waited for before.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let plain = without_escapes(&self.screen);
+            if let Some(start) = plain.find(text) {
+                self.screen = plain[start + text.len()..].to_owned();
+                return;
+            }
+            let rest = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(rest) {
+                Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("`{text}` did not appear; the screen shows\n{plain}"),
+            }
+        }
+    }
+
+    /// Waits for the end of the program and returns its exit code.
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
+        let status = self.child.wait().unwrap();
+        status.code()
+    }
+}
+
+/// Reads the terminal until it is closed, so that the program is never held up.
+fn reader(master: OwnedFd) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut master = File::from(master);
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = master.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Returns a text without the sequences that move the cursor and colour letters. One that is not complete yet stays.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('\u{1b}') {
+        plain.push_str(&rest[..start]);
+        let sequence = &rest[start..];
+        let body = sequence.strip_prefix("\u{1b}[").unwrap_or("");
+        match body.find(|c: char| c.is_ascii_alphabetic()) {
+            Some(end) => rest = &body[end + 1..],
+            None => {
+                plain.push_str(sequence);
+                return plain;
+            }
+        }
+    }
+    plain + rest
+}
