@@ -273,14 +273,39 @@ fn a_secret_that_is_repeated_is_noticed() {
 #[test]
 fn what_is_no_adapter_is_said() {
     let environment = TestEnv::new();
-    environment.tool("ztc-adapter-silent", "#!/bin/sh\nexit 0\n");
+    environment.tool(
+        "ztc-adapter-silent",
+        "#!/bin/sh\necho not today >&2\nexit 0\n",
+    );
     let run = environment.ztc(&["plugins", "test", "silent"]);
     assert_eq!(run.code, Some(1), "{run}");
-    insta::assert_snapshot!(run.to_string(), @"");
+    insta::with_settings!({filters => [(r"with \d+ ms", "with [TIME]")]}, {
+        insta::assert_snapshot!(run.to_string(), @"
+    exit: 1
+    --- stdout
+    CHECK        RESULT  WHAT
+    handshake    FAILED  `initialize`: ended with exit status: 0 and did not answer; its last line on stderr: not today
+    messages     ok      0 have the form of the schema
+    stdout       ok      nothing but messages
+    time-limits  ok      slowest: `initialize` with [TIME]
+    --- stderr
+    adapter `silent` does not conform to protocol 1.0: 3 ok, 1 failed, 0 skipped
+    ");
+    });
     let run = environment.ztc(&["plugins", "test", "./nowhere"]);
-    insta::assert_snapshot!(run.to_string(), @"");
+    insta::assert_snapshot!(run.to_string(), @"
+    exit: 4
+    --- stderr
+    error: there is no program `./nowhere`
+      help: give the path of an adapter's program, or the name of one that `ztc plugins list` shows
+    ");
     let run = environment.ztc(&["plugins", "new", "Bad_Name", "--lang", "sh"]);
-    insta::assert_snapshot!(run.to_string(), @"");
+    insta::assert_snapshot!(run.to_string(), @"
+    exit: 2
+    --- stderr
+    error: `Bad_Name` cannot be the name of an adapter
+      help: use lower-case letters, digits and hyphens, a letter first, at most 40, such as `bgp-check`
+    ");
 }
 
 /// A platform whose machines come from the adapter in Python instead of the built-in one.

@@ -194,14 +194,8 @@ impl Session {
                     .message(method, self.ledger.schemas.result(method, result));
             }
             Ok(Reply::Error { .. }) => {}
-            Err(broken) => {
-                let recent = self.stderr();
-                let said = recent
-                    .last()
-                    .map(|line| format!("; its last line on stderr: {line}"));
-                self.ledger
-                    .late(method, format!("{broken}{}", said.unwrap_or_default()));
-            }
+            Err(late @ Broken::Late(_)) => self.ledger.late(method, late.to_string()),
+            Err(Broken::Ended(_)) => {}
         }
         self.ledger.took(method, begun.elapsed());
         answer
@@ -303,9 +297,14 @@ impl Session {
 
     async fn ended(&self, otherwise: &str) -> Broken {
         let ended = self.process.end_within(Duration::from_secs(1)).await;
-        Broken::Ended(ended.map_or_else(
+        let how = ended.map_or_else(
             || otherwise.to_owned(),
             |ended| format!("ended with {} and did not answer", ended.status),
-        ))
+        );
+        let stderr = self.stderr();
+        let said = stderr.last();
+        Broken::Ended(said.map_or(how.clone(), |line| {
+            format!("{how}; its last line on stderr: {line}")
+        }))
     }
 }

@@ -112,7 +112,7 @@ mod tests {
             ),
             schemas.error(&json!({"code": 1010, "message": "x", "data": {"help": "y"}})),
         ];
-        assert_eq!(fine, [const { Vec::new() }; 3]);
+        assert_eq!(fine, [const { Vec::<String>::new() }; 3]);
         let wrong = [
             schemas.result("validate", &json!({"diagnostics": [{"severity": "fatal"}]})),
             schemas.notification("$/shout", &json!({})),

@@ -66,7 +66,7 @@ mod tests {
         };
         let good = script("good.sh", "#!/usr/bin/env bash\ntrue\n");
         assert_eq!(
-            syntax(&[good.clone()]).await,
+            syntax(std::slice::from_ref(&good)).await,
             Outcome::ok("bash reads 1 scripts")
         );
         let bad = script("bad.sh", "#!/usr/bin/env bash\nif true; then\n");
