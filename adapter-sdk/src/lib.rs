@@ -66,6 +66,7 @@ mod session;
 mod spill;
 mod stdio;
 pub mod template;
+pub mod testing;
 
 pub use adapter::{Adapter, AdapterError, CallContext, from_config, script, stage_for};
 pub use serve::{serve, serve_with};

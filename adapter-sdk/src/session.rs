@@ -26,8 +26,18 @@ const FINISH: Duration = Duration::from_millis(1000);
 const GIVE_UP: Duration = Duration::from_millis(300);
 const FLUSH: Duration = Duration::from_millis(300);
 
-/// Speaks with the host until stdin ends.
+/// Speaks with the host until stdin ends, and ends the process group where the host is gone.
 pub(crate) fn run(adapter: impl Adapter, streams: Streams) -> io::Result<()> {
+    let end = speak(adapter, streams)?;
+    if end == End::HostGone && std::env::var_os(GROUP_VARIABLE).is_some_and(|value| value == "1") {
+        // Nobody is left to end the processes that the adapter has started.
+        rustix::process::kill_current_process_group(rustix::process::Signal::KILL)?;
+    }
+    Ok(())
+}
+
+/// Speaks with the host until stdin ends. Whatever the end, the process and its group are left alone.
+pub(crate) fn speak(adapter: impl Adapter, streams: Streams) -> io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -44,18 +54,12 @@ pub(crate) fn run(adapter: impl Adapter, streams: Streams) -> io::Result<()> {
     if let Some(pump) = pump {
         let _ = pump.join();
     }
-    match result {
-        Ok(End::HostGone) if std::env::var_os(GROUP_VARIABLE).is_some_and(|value| value == "1") => {
-            // Nobody is left to end the processes that the adapter has started.
-            rustix::process::kill_current_process_group(rustix::process::Signal::KILL)?;
-            Ok(())
-        }
-        result => result.map(|_| ()),
-    }
+    result
 }
 
+/// Why a conversation ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Announced,
     HostGone,
 }

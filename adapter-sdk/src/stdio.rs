@@ -28,6 +28,14 @@ pub(crate) fn take() -> io::Result<Streams> {
     Ok(Streams { input, output })
 }
 
+/// Uses two pipes in place of the process's own streams.
+pub(crate) fn pipes(input: io::PipeReader, output: io::PipeWriter) -> Streams {
+    Streams {
+        input: input.into(),
+        output: output.into(),
+    }
+}
+
 /// The host's streams, ready for the runtime.
 pub(crate) struct Opened {
     pub(crate) input: pipe::Receiver,

@@ -57,13 +57,21 @@ impl Mask {
             .values
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut bytes = bytes.to_vec();
+        let mut masked = bytes.to_vec();
         for (_, value) in values.iter() {
-            while let Some(start) = find(&bytes, value.as_bytes()) {
-                bytes.splice(start..start + value.len(), MASK.bytes());
+            let mut rest = masked.as_slice();
+            let mut next = Vec::new();
+            while let Some(start) = find(rest, value.as_bytes()) {
+                next.extend_from_slice(&rest[..start]);
+                next.extend_from_slice(MASK.as_bytes());
+                rest = &rest[start + value.len()..];
+            }
+            if !next.is_empty() {
+                next.extend_from_slice(rest);
+                masked = next;
             }
         }
-        bytes
+        masked
     }
 
     /// Returns all values, for a stream that searches for them itself.
@@ -136,6 +144,13 @@ mod tests {
             mask().apply_bytes(b"\xff s3cret-value\n"),
             b"\xff ********\n"
         );
+    }
+
+    #[test]
+    fn a_value_like_the_mask_comes_to_an_end() {
+        let mask = Mask::default();
+        mask.add("stars", "******");
+        assert_eq!(mask.apply_bytes(b"a ****** b"), b"a ******** b");
     }
 
     #[test]

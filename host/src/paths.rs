@@ -61,9 +61,14 @@ impl Repository {
             .join(format!("bootstrap/pipeline/{environment}.yaml"))
     }
 
-    /// `secrets`.
+    /// `secrets`: what the operator stores here himself.
     pub fn secrets(&self) -> PathBuf {
         self.root.join("secrets")
+    }
+
+    /// `secrets/<environment>`: what belongs to one cluster and never to another.
+    pub fn secrets_of(&self, environment: &str) -> PathBuf {
+        self.secrets().join(environment)
     }
 
     /// `.zerotouch-cache`.

@@ -121,7 +121,7 @@ pub struct KubernetesApi {
     /// `https://host:port`.
     #[schemars(regex(pattern = r"^https://.+:\d+$"))]
     pub cluster_endpoint: String,
-    /// Where stages find the kubeconfig, relative to the repository.
+    /// Where stages find the kubeconfig, relative to the repository; may hold `${ZTC_ENVIRONMENT}`, which contexts fill in.
     pub kubeconfig_path: String,
     /// The Kubernetes version, such as `v1.33.4`.
     pub version: String,

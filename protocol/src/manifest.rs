@@ -109,10 +109,10 @@ pub struct SecretInput {
     pub discover: bool,
 }
 
-/// A file of generated secrets, kept in the operator's `secrets/<name>.yaml` and never in git.
+/// A file of generated secrets, kept in the operator's `secrets/<environment>/<name>.yaml` and never in git.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretBundle {
-    /// The bundle's name, as in `ztc-secret:<name>/<path>` and `secrets/<name>.yaml`.
+    /// The bundle's name, as in `ztc-secret:<name>/<path>` and `secrets/<environment>/<name>.yaml`.
     pub name: String,
     /// What it holds, in a few words.
     pub description: String,

@@ -154,7 +154,7 @@ pub struct Script {
     /// Seconds after which a stage that runs it is stopped.
     pub timeout_seconds: u32,
     /// Data for the script; it reads them from `$ZTC_CONTEXT_FILE` (JSON) or sources `$ZTC_CONTEXT_SH`. `$NAME` and `${NAME}` in strings
-    /// are replaced by variables of the pipeline's environment.
+    /// are replaced by variables of the pipeline's environment and by `ZTC_ENVIRONMENT`.
     pub context_data: Map<String, Value>,
     /// Files that it finds in `$ZTC_FILES_DIR`: file name there → artifact below `platform/generated/`. Placeholders of
     /// secrets in them are filled in.

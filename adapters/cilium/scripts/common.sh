@@ -83,7 +83,7 @@ cause_of() {
     *refused* | *"no such host"* | *"no route to host"* | *timeout* | *"timed out"* | *"Unable to connect"* | *EOF*)
       echo "the Kubernetes API does not answer; check the control plane's machines and the firewall before port 6443" ;;
     *Unauthorized* | *x509* | *certificate*)
-      echo "the cluster does not know secrets/kubeconfig; it belongs to another installation or has expired" ;;
+      echo "the cluster does not know $CTX_KUBECONFIG; it belongs to another installation or has expired" ;;
     *)
       echo "look at the pods: kubectl -n kube-system get pods -o wide; kubectl -n kube-system describe pod <pod>" ;;
   esac

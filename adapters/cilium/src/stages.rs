@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::versions::Release;
 
 /// Where stages find the kubeconfig: this adapter renders before the one that provides the cluster, so it cannot ask.
-const KUBECONFIG: &str = "secrets/kubeconfig";
+const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
 
 /// The line of a script that stands for the functions that all of them use.
 const COMMON_MARK: &str = "# ztc: common.sh\n";
@@ -218,7 +218,10 @@ mod tests {
             );
             assert_eq!(text.matches("#!/").count(), 1, "{}", script.name);
             assert!(!script.destructive && script.secrets.is_empty());
-            assert_eq!(script.context_data["kubeconfig"], "secrets/kubeconfig");
+            assert_eq!(
+                script.context_data["kubeconfig"],
+                "secrets/${ZTC_ENVIRONMENT}/kubeconfig"
+            );
             let limit = script.context_data["wait_seconds"].as_u64().unwrap();
             assert!(
                 u64::from(script.timeout_seconds) > limit,

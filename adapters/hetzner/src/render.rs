@@ -304,7 +304,7 @@ mod tests {
             json!({"ssh_user": "root", "ssh_config": "ssh/config"})
         );
         let expected = json!({
-            "kubeconfig": "secrets/kubeconfig",
+            "kubeconfig": "secrets/${ZTC_ENVIRONMENT}/kubeconfig",
             "servers": [
                 {"ip": "203.0.113.11", "name": "worker01", "provider_id": "hcloud://4712"},
                 {"ip": "203.0.113.10", "name": "cp01", "provider_id": "hcloud://4711"},

@@ -17,7 +17,7 @@ pub(crate) const SSH_USER: &str = "root";
 pub(crate) const IDENTITY_FILE: &str = "rescue/{ip}/id_ed25519";
 
 /// Where the operating system's adapter leaves the kubeconfig.
-const KUBECONFIG: &str = "secrets/kubeconfig";
+const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
 
 /// Returns the stages.
 pub(crate) fn stages(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Stage> {

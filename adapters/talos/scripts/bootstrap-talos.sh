@@ -65,8 +65,9 @@ wait_for_api() {
     say "the Kubernetes API answers"
 }
 
-# A cluster that answers must never be started a second time: that would make another one.
-if is_ready; then
+# A cluster that answers must never be started a second time: that would make another one. A kubeconfig for another endpoint says
+# nothing about this cluster.
+if grep -qsF "server: $CTX_CLUSTER_ENDPOINT" "$kubeconfig" && is_ready; then
     say "the Kubernetes API answers already"
     exit 0
 fi

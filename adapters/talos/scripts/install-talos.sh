@@ -40,7 +40,7 @@ wait_for_rescue() {
         if limit=30 try ssh "${ssh_options[@]}" "$CTX_SSH_USER@$ip" hostname; then
             name=$output
             [[ $name == rescue ]] && return
-            fail "$ip runs \`$name\` and not its rescue system, so nothing was written; run the stage enable_rescue_mode again: ztc bootstrap --only enable_rescue_mode"
+            fail "$ip runs \`$name\` and not its rescue system, so nothing was written; boot this machine into it again: ztc bootstrap --only 'enable_rescue_mode[$ip]'"
         fi
         if is_installed; then
             say "Talos is on $disk of $ip already and runs ($state)"

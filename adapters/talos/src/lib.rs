@@ -35,7 +35,7 @@ use crate::versions::{minor_text, table};
 
 const NAME: &str = "talos";
 const OUTPUT_DIR: &str = "os/talos";
-const KUBECONFIG: &str = "secrets/kubeconfig";
+const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
 
 /// The adapter.
 pub struct TalosAdapter;

@@ -305,7 +305,7 @@ fn explain(info: &Info, ztc: &Path) {
         "  export HCLOUD_ENDPOINT={} HCLOUD_TOKEN={}",
         info.endpoint, info.token
     ));
-    say::line("  kubectl --kubeconfig secrets/kubeconfig get nodes");
+    say::line("  kubectl --kubeconfig secrets/lab/kubeconfig get nodes");
     say::line(format_args!("  curl -s {}/state", info.control));
 }
 

@@ -5,12 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
-
 use crate::commands::plan;
 use crate::commands::validate::{Verified, verify};
-use crate::commands::{Context, wait_for};
+use crate::commands::{Context, interrupt, until_interrupted, wait_for_all_of};
 use crate::error::{Exit, Failure};
 use crate::jq;
 use crate::pipeline::event::Outcome;
@@ -19,7 +16,7 @@ use crate::pipeline::journal;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::{Prepared, cluster_name};
 use crate::pipeline::run_lock::{Holder, RunLock};
-use crate::pipeline::runner::{Runner, Wish, exit};
+use crate::pipeline::runner::{Runner, exit};
 use crate::pipeline::site::Site;
 use crate::pipeline::state::RunState;
 use crate::secrets::Vault;
@@ -70,11 +67,11 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    wait_for(bootstrap(context, arguments))
+    wait_for_all_of(bootstrap(context, arguments))
 }
 
 async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let verified = verify(context, arguments.env.as_deref())
+    let verified = until_interrupted(verify(context, arguments.env.as_deref()))
         .await
         .map_err(refused)?;
     verified
@@ -107,14 +104,12 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         &bundles,
         &options,
     )?;
-    prepared.check_tools(&pipeline).await?;
-    let secrets = prepared
-        .secrets(
-            &pipeline,
-            &platform,
-            &Vault::new(&context.repository, context.ui.mask()),
-        )
-        .await?;
+    let vault = Vault::new(&context.repository, context.ui.mask());
+    let secrets = until_interrupted(async {
+        prepared.check_tools(&pipeline).await?;
+        prepared.secrets(&pipeline, &platform, &vault).await
+    })
+    .await?;
     let Some(lock) = &mut lock else {
         return Ok(show_plan(context, &environment, &pipeline, &prepared));
     };
@@ -165,7 +160,9 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         .map_err(|error| Failure::failed("failed to write who runs").detail(error))?;
     context.ui.say(format!("run {}", runner.name()));
     let mut view = RunView::new(&context.ui);
-    let state = runner.run(signals()?, |told| view.show(&told)).await?;
+    let state = runner
+        .run(interrupt::wishes()?, |told| view.show(&told))
+        .await?;
     finish(context, &site, &state, &next)
 }
 
@@ -289,31 +286,6 @@ fn destroyed(pipeline: &Pipeline, prepared: &Prepared, task: usize) -> Vec<Strin
         facts.collect::<Vec<_>>().join(", "),
         why.to_string(),
     ]
-}
-
-/// Turns the signals of the operator and of the system into wishes. From here on none of them ends ztc by itself.
-fn signals() -> Result<mpsc::UnboundedReceiver<Wish>, Failure> {
-    let (wish, wishes) = mpsc::unbounded_channel();
-    for (kind, name) in [
-        (SignalKind::interrupt(), "SIGINT"),
-        (SignalKind::terminate(), "SIGTERM"),
-        (SignalKind::hangup(), "SIGHUP"),
-    ] {
-        let mut stream = signal(kind).map_err(|error| {
-            Failure::failed(format!("failed to listen for {name}")).detail(error)
-        })?;
-        let wish = wish.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some()
-                && wish
-                    .send(Wish {
-                        signal: name.to_owned(),
-                    })
-                    .is_ok()
-            {}
-        });
-    }
-    Ok(wishes)
 }
 
 /// The name of this machine.

@@ -13,6 +13,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Location};
 use crate::lock::Lock;
 use crate::paths::Repository;
+use crate::pipeline::cache::{Cache, Entry};
 use crate::pipeline::context;
 use crate::pipeline::eject::{Setting, readme, run_sh, script_path};
 use crate::pipeline::file::Pipeline;
@@ -42,6 +43,16 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Failure::invalid("nothing is rendered yet").help("run `ztc render` first")
     })?;
     let environment = arguments.env.as_deref().unwrap_or(&lock.environment);
+    if environment != lock.environment {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "`{}` was rendered last, not `{environment}`",
+                lock.environment
+            ),
+        )
+        .help(format!("run `ztc render --env {environment}` first")));
+    }
     let pipeline = read_pipeline(repository, environment)?;
     let tasks = Tasks::of(&pipeline)?;
     let output = empty_directory(repository, &arguments.output)?;
@@ -50,6 +61,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         lock: &lock,
         pipeline: &pipeline,
         output: &output,
+        cache: Cache::load(repository, environment)?,
         bundles: if arguments.with_secrets {
             Some(bundles(context, &lock)?)
         } else {
@@ -57,7 +69,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         },
     };
     let setting = Setting {
-        cluster: Platform::load(repository, None)
+        cluster: Platform::load(repository, Some(environment))
             .ok()
             .and_then(|platform| platform.cluster_name().map(str::to_owned))
             .unwrap_or_else(|| environment.to_owned()),
@@ -131,7 +143,12 @@ fn empty_directory(repository: &Repository, output: &Path) -> Result<PathBuf, Fa
 
 fn bundles(context: &Context, lock: &Lock) -> Result<BTreeMap<String, Bundle>, Failure> {
     let load = |name: &String| {
-        let bundle = Bundle::load(&context.repository, context.ui.mask(), name)?;
+        let bundle = Bundle::load(
+            &context.repository,
+            &lock.environment,
+            context.ui.mask(),
+            name,
+        )?;
         Ok(bundle.map(|bundle| (name.clone(), bundle)))
     };
     lock.secrets
@@ -155,6 +172,7 @@ struct Ejector<'a> {
     pipeline: &'a Pipeline,
     output: &'a Path,
     bundles: Option<BTreeMap<String, Bundle>>,
+    cache: Cache,
 }
 
 impl Ejector<'_> {
@@ -165,6 +183,9 @@ impl Ejector<'_> {
         }
         for task in &tasks.list {
             self.task(task)?;
+            if self.is_done(task) {
+                self.put(&format!("succeeded/{}", task.file_name()), b"", 0o600)?;
+            }
         }
         let pipeline =
             yaml::write(self.pipeline).map_err(|error| Failure::failed(error.to_string()))?;
@@ -188,13 +209,20 @@ impl Ejector<'_> {
         )
     }
 
+    /// Whether a run of ztc has done a task already.
+    fn is_done(&self, task: &Task) -> bool {
+        let key = task.entry(self.pipeline).cache_key.as_deref();
+        let entry = key.and_then(|key| self.cache.entry(key, task.item_key(self.pipeline)));
+        matches!(entry, Some(Entry::Succeeded { .. }))
+    }
+
     fn task(&self, task: &Task) -> Result<(), Failure> {
         let entry = task.entry(self.pipeline);
         let data = match &entry.context_file {
             Some(file) => self.context_data(file)?,
             None => Map::new(),
         };
-        let merged = context::merge(&data, task.item(self.pipeline), &self.pipeline.env);
+        let merged = context::merge(&data, task.item(self.pipeline), &self.pipeline.variables());
         let shell = context::shell(&merged).map_err(|why| {
             Failure::invalid(format!(
                 "the context of `{}` cannot be written: {why}",

@@ -7,7 +7,7 @@ use serde_json::json;
 use ztc_protocol::Manifest;
 
 use crate::adapter::{Discovery, Source, Supervisor};
-use crate::commands::{Context, wait_for};
+use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::platform::{Partial, Platform, Plugin, answers};
 use crate::wizard::files::{self, Files};
@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let is_twin =
         arguments.answers.is_some() || !arguments.set.is_empty() || !context.ui.is_interactive();
     refuse(context, arguments, is_twin)?;
-    wait_for(async {
+    wait_for_all_of(async {
         let mut end = Interrupts::listen()?;
         let start = Start::read(context, arguments, is_twin)?;
         let supervisor = Supervisor::new(

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod eject;
 pub(crate) mod graph;
 pub(crate) mod init;
+pub(crate) mod interrupt;
 pub(crate) mod plan;
 pub(crate) mod plugins;
 pub(crate) mod render;
@@ -119,11 +120,32 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Runs what waits for adapters, timers and signals.
+/// Runs what waits for adapters and timers. Ctrl-C and other wishes to end drop it, which ends every process that it started.
 pub(crate) fn wait_for<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    wait_for_all_of(until_interrupted(future))
+}
+
+/// Runs what listens for signals itself.
+pub(crate) fn wait_for_all_of<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("failed to start the runtime").detail(error))?
         .block_on(future)
+}
+
+/// Goes on until somebody wishes the program to end.
+pub(crate) async fn until_interrupted<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut wishes = interrupt::wishes()?;
+    tokio::select! {
+        result = future => result,
+        Some(wish) = wishes.recv() => Err(Failure::new(
+            Exit::Interrupted,
+            format!("interrupted by {}; nothing was left half-done", wish.signal),
+        )),
+    }
 }

@@ -9,6 +9,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::pipeline::file::Pipeline;
+use crate::pipeline::run_lock;
 use crate::render::assemble::Rendered;
 use crate::render::bundles::Missing;
 use crate::render::trace::Trace;
@@ -91,6 +92,24 @@ fn prepare(context: &Context, check: bool) -> Result<Option<RenderLock>, Failure
     Ok(guard)
 }
 
+/// Keeps away from files that a bootstrap is using: it stops where they differ from what it began with.
+fn refuse_during_a_run<'a>(
+    context: &Context,
+    mut environments: impl Iterator<Item = &'a str>,
+) -> Result<(), Failure> {
+    match environments.find_map(|name| Some((name, run_lock::live(&context.repository, name)?))) {
+        None => Ok(()),
+        Some((environment, holder)) => Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "a bootstrap of `{environment}` is running (process {}, since {})",
+                holder.pid, holder.since
+            ),
+        )
+        .help("wait for its end (`ztc status --follow`), or see what would change with `ztc render --check`")),
+    }
+}
+
 async fn work(
     context: &Context,
     arguments: &Arguments,
@@ -100,6 +119,11 @@ async fn work(
 ) -> Result<Exit, Failure> {
     let repository = &context.repository;
     let old = Lock::load(repository)?;
+    if !arguments.check {
+        let locked = old.as_ref().map(|lock| lock.environment.as_str());
+        let environments = [Some(session.platform.environment.as_str()), locked];
+        refuse_during_a_run(context, environments.into_iter().flatten())?;
+    }
     let chosen = match arguments.partial.is_empty() {
         true => session.resolution.waves.iter().flatten().cloned().collect(),
         false => partial::chosen(&arguments.partial, &session.resolution)?,

@@ -26,12 +26,16 @@ use crate::ui::table::table;
 pub(crate) enum Arguments {
     /// Make the bundles that do not exist yet; existing ones are never changed
     Generate {
+        #[command(flatten)]
+        of: Of,
         /// Bundles or adapters [default: everything that platform.yaml needs]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// Take a bundle from a file, such as one made by `talosctl gen secrets`
     Import {
+        #[command(flatten)]
+        of: Of,
         /// The bundle
         name: String,
         /// The file
@@ -41,28 +45,48 @@ pub(crate) enum Arguments {
         replace: bool,
     },
     /// List the bundles that platform.yaml needs
-    List,
+    List {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Check bundles and show fingerprints and expiry, never a value
     Check {
+        #[command(flatten)]
+        of: Of,
         /// Bundles or adapters [default: everything that platform.yaml needs]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
 }
 
+/// Whose secrets.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Of {
+    /// Environment [default: that of platform.yaml]
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: Option<String>,
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     wait_for(async {
-        let keeper = Keeper::open(context).await?;
+        let of = match arguments {
+            Arguments::Generate { of, .. }
+            | Arguments::Import { of, .. }
+            | Arguments::List { of }
+            | Arguments::Check { of, .. } => of,
+        };
+        let keeper = Keeper::open(context, of.env.as_deref()).await?;
         let result = match arguments {
-            Arguments::Generate { names } => keeper.generate(names).await,
+            Arguments::Generate { names, .. } => keeper.generate(names).await,
             Arguments::Import {
                 name,
                 file,
                 replace,
+                ..
             } => keeper.import(name, file, *replace).await,
-            Arguments::List => keeper.list(),
-            Arguments::Check { names } => keeper.check(names).await,
+            Arguments::List { .. } => keeper.list(),
+            Arguments::Check { names, .. } => keeper.check(names).await,
         };
         keeper.supervisor.shutdown().await;
         result
@@ -78,6 +102,7 @@ struct Declared {
 
 struct Keeper<'a> {
     context: &'a Context,
+    environment: String,
     supervisor: Supervisor,
     declared: Vec<Declared>,
     lock: Option<Lock>,
@@ -96,8 +121,8 @@ struct Row {
 }
 
 impl<'a> Keeper<'a> {
-    async fn open(context: &'a Context) -> Result<Self, Failure> {
-        let platform = Platform::load(&context.repository, None)?;
+    async fn open(context: &'a Context, environment: Option<&str>) -> Result<Self, Failure> {
+        let platform = Platform::load(&context.repository, environment)?;
         let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
         let supervisor = Supervisor::new(discovery, context.ui.clone());
         let names: BTreeSet<String> = platform
@@ -120,9 +145,12 @@ impl<'a> Keeper<'a> {
                 })
             })
             .collect();
-        let lock = Lock::load(&context.repository)?;
+        // The lock of another environment knows nothing of these.
+        let lock = Lock::load(&context.repository)?
+            .filter(|lock| lock.environment == platform.environment);
         Ok(Self {
             context,
+            environment: platform.environment,
             supervisor,
             declared,
             lock,
@@ -134,7 +162,12 @@ impl<'a> Keeper<'a> {
     }
 
     fn load(&self, name: &str) -> Result<Option<Bundle>, Failure> {
-        Bundle::load(self.repository(), self.context.ui.mask(), name)
+        Bundle::load(
+            self.repository(),
+            &self.environment,
+            self.context.ui.mask(),
+            name,
+        )
     }
 
     fn locked(&self, name: &str) -> Option<&str> {
@@ -218,7 +251,7 @@ impl<'a> Keeper<'a> {
     /// The lock knows the bundle but the file is gone: a new one would not fit the running cluster.
     fn lost(&self, name: &str) -> Failure {
         Failure::new(Exit::Refused, format!("secret bundle `{name}` is missing but platform/lock.json knows it"))
-            .at(Location::file(self.repository().display(&Bundle::path(self.repository(), name))))
+            .at(Location::file(self.repository().display(&Bundle::path(self.repository(), &self.environment, name))))
             .detail("a new one would not fit the cluster that was made with the old one")
             .help(format!(
                 "restore the file from its backup; for a new cluster remove `{name}` from `secrets` in platform/lock.json first"
@@ -229,7 +262,7 @@ impl<'a> Keeper<'a> {
         let name = &declared.bundle.name;
         let mut from = BTreeMap::new();
         for source in &declared.bundle.from {
-            let path = Bundle::path(self.repository(), source);
+            let path = Bundle::path(self.repository(), &self.environment, source);
             let text = std::fs::read_to_string(&path).map_err(|error| {
                 Failure::io("read", self.repository().display(&path), &error).help(format!(
                     "make it first with `ztc secrets generate {source}`"
@@ -248,7 +281,7 @@ impl<'a> Keeper<'a> {
             ..GenerateSecretsParams::default()
         };
         let result = declared.adapter.call::<GenerateSecrets>(params).await?;
-        let path = Bundle::path(self.repository(), name);
+        let path = Bundle::path(self.repository(), &self.environment, name);
         atomic::private(&path, result.content.as_bytes(), Existing::Keep)?;
         self.context
             .ui
@@ -281,7 +314,7 @@ impl<'a> Keeper<'a> {
         } else {
             Existing::Keep
         };
-        let path = Bundle::path(self.repository(), name);
+        let path = Bundle::path(self.repository(), &self.environment, name);
         atomic::private(&path, content.as_bytes(), existing).map_err(|failure| {
             match failure.exit {
                 Exit::Refused => {
@@ -338,9 +371,11 @@ impl<'a> Keeper<'a> {
             name: name.clone(),
             adapter: declared.section.name.clone(),
             description: declared.bundle.description.clone(),
-            path: self
-                .repository()
-                .display(&Bundle::path(self.repository(), name)),
+            path: self.repository().display(&Bundle::path(
+                self.repository(),
+                &self.environment,
+                name,
+            )),
             state,
             fingerprint,
         })
@@ -350,7 +385,7 @@ impl<'a> Keeper<'a> {
         let mut report = Vec::new();
         for declared in self.select(names)? {
             let name = &declared.bundle.name;
-            let path = Bundle::path(self.repository(), name);
+            let path = Bundle::path(self.repository(), &self.environment, name);
             let file = self.repository().display(&path);
             let content = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound if self.locked(name).is_some() => self.lost(name),

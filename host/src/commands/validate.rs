@@ -143,6 +143,7 @@ fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
     let manifests = session.adapters.values().map(|adapter| &adapter.manifest);
     let bundles = Bundles::load(
         repository,
+        &lock.environment,
         context.ui.mask(),
         manifests,
         &lock.secrets,

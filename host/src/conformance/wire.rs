@@ -16,9 +16,10 @@ pub(super) struct Schemas {
 }
 
 impl Schemas {
-    /// Reads the protocol's schema document.
+    /// Reads the frozen schema document.
     pub(super) fn new() -> Self {
-        let document = ztc_protocol::schema::document();
+        let document: Value = serde_json::from_str(ztc_protocol::schema::FROZEN_1_0)
+            .expect("the frozen schema is JSON, as the protocol's tests make sure");
         Self {
             results: validators(&document["methods"], "result"),
             notifications: validators(&document["notifications"], "params"),

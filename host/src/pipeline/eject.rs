@@ -149,7 +149,7 @@ repository=@REPOSITORY@
 ZTC_REPO=$(cd "${ZTC_REPO:-$repository}" && pwd)
 export ZTC_REPO
 export ZTC_STATE_DIR="$ZTC_REPO/.zerotouch-cache/state/$environment"
-export ZTC_SECRETS_DIR="$ZTC_REPO/secrets"
+export ZTC_SECRETS_DIR="$ZTC_REPO/secrets/$environment"
 "#;
 
 const TAIL: &str = r#"
@@ -261,8 +261,8 @@ One script alone, here the first of the list:
 
     ./run.sh --only \"$(./run.sh --list | awk 'NR == 1 {print $NF}')\"
 
-What ztc remembers of its own runs and what `succeeded/` remembers are two things: after a run by hand, `ztc bootstrap` runs the stages again, which
-do no harm to what is done.
+`succeeded/` begins with what ztc had done when this was written. ztc does not know what was done here: after a run by hand, `ztc bootstrap` would
+install every machine again (it lists them and asks first). So go on by hand, or let ztc begin anew.
 
 ";
 

@@ -24,6 +24,15 @@ pub struct Pipeline {
     pub stages: Vec<StageEntry>,
 }
 
+impl Pipeline {
+    /// The variables that strings of a context may name: those of the adapters, and the environment.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let mut variables = self.env.clone();
+        variables.insert("ZTC_ENVIRONMENT".to_owned(), self.mode.clone());
+        variables
+    }
+}
+
 /// One stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageEntry {

@@ -151,7 +151,7 @@ impl StageInputs {
     ) -> Result<Inputs, Failure> {
         let entry = task.entry(pipeline);
         let item = task.item(pipeline);
-        let context = context::merge(&self.context, item, &pipeline.env);
+        let context = context::merge(&self.context, item, &pipeline.variables());
         context::shell(&context).map_err(|why| {
             Failure::invalid(format!(
                 "the context of `{}` does not fit bash: {why}",

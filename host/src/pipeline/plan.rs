@@ -6,7 +6,7 @@ use crate::error::{Failure, listed};
 use crate::pipeline::cache::{Cache, Entry};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::fingerprint::Fingerprint;
-use crate::pipeline::tasks::{self, Tasks};
+use crate::pipeline::tasks::{self, Task, Tasks};
 use crate::pipeline::why::Why;
 
 /// What the operator asked for.
@@ -112,9 +112,12 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Returns the task with this name, or all tasks of the stage with this name.
+/// Returns the task with this name (its item by name or by key), or all tasks of the stage with this name.
 fn named(pipeline: &Pipeline, tasks: &Tasks, name: &str) -> Result<Vec<usize>, Failure> {
-    let task = tasks.list.iter().position(|task| task.name == name);
+    let by_key =
+        |task: &Task| format!("{}[{}]", task.entry(pipeline).name, task.item_key(pipeline));
+    let is_named = |task: &Task| task.name == name || task.item.is_some() && by_key(task) == name;
+    let task = tasks.list.iter().position(is_named);
     match (task, name.split_once('[')) {
         (Some(task), _) => Ok(vec![task]),
         (None, None) => Ok(tasks.of_stage[tasks::stage(pipeline, name)?].clone()),

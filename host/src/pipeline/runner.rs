@@ -85,7 +85,7 @@ impl Runner {
     ) -> Result<Self, Failure> {
         for directory in [
             site.repository.state(&site.environment),
-            site.repository.secrets(),
+            site.repository.secrets_of(&site.environment),
         ] {
             atomic::private_directory(&directory)?;
         }
@@ -116,12 +116,32 @@ impl Runner {
         self.journal.run()
     }
 
-    /// Runs to the end and returns the last state.
+    /// Runs to the end and returns the last state. Where the journal cannot be written (a full disk, say), running stages are asked to
+    /// stop and waited for: half a disk image is worse than half a journal.
     pub async fn run(
         mut self,
         mut wishes: mpsc::UnboundedReceiver<Wish>,
         mut tell: impl FnMut(Told<'_>),
     ) -> Result<RunState, Failure> {
+        let driven = self.drive(&mut wishes, &mut tell).await;
+        if driven.is_err() {
+            self.queue.stop();
+            self.stop.send_replace(Stop::Ask);
+            while self.attempts.join_next().await.is_some() {}
+        }
+        driven?;
+        // The journals hold everything that the cache does.
+        let _ = self
+            .cache
+            .save(&self.site.repository, &self.site.environment);
+        Ok(self.journal.state().clone())
+    }
+
+    async fn drive(
+        &mut self,
+        wishes: &mut mpsc::UnboundedReceiver<Wish>,
+        mut tell: &mut impl FnMut(Told<'_>),
+    ) -> Result<(), Failure> {
         let mut events = vec![Event::RunStarted(self.head())];
         let mut again = Vec::new();
         loop {
@@ -159,10 +179,7 @@ impl Runner {
                 seconds: seconds(self.began),
             }],
             &mut tell,
-        )?;
-        self.cache
-            .save(&self.site.repository, &self.site.environment)?;
-        Ok(self.journal.state().clone())
+        )
     }
 
     fn head(&self) -> RunStarted {

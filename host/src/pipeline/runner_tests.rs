@@ -203,9 +203,13 @@ async fn files_come_filled_in_and_private_and_nothing_of_them_stays() {
          dirname \"$ZTC_FILES_DIR\" > where; stat -c %a \"$(cat where)\" >> modes",
     )]);
     bench.artifact("os/config.yaml", "key: ztc-secret:talos/key\n");
-    std::fs::create_dir_all(bench.path("secrets")).unwrap();
-    std::fs::write(bench.path("secrets/talos.yaml"), "key: top-secret-value\n").unwrap();
-    let bundle = Bundle::load(&bench.repository(), &bench.mask, "talos")
+    std::fs::create_dir_all(bench.path("secrets/test")).unwrap();
+    std::fs::write(
+        bench.path("secrets/test/talos.yaml"),
+        "key: top-secret-value\n",
+    )
+    .unwrap();
+    let bundle = Bundle::load(&bench.repository(), "test", &bench.mask, "talos")
         .unwrap()
         .unwrap();
     bench.bundles.insert("talos".into(), bundle);

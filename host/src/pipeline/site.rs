@@ -121,7 +121,10 @@ impl Site {
                     "ZTC_STATE_DIR",
                     path(self.repository.state(&self.environment)),
                 ),
-                ("ZTC_SECRETS_DIR", path(self.repository.secrets())),
+                (
+                    "ZTC_SECRETS_DIR",
+                    path(self.repository.secrets_of(&self.environment)),
+                ),
                 ("ZTC_STAGE", entry.name.clone()),
                 ("ZTC_ATTEMPT", number.to_string()),
             ]

@@ -35,6 +35,7 @@ impl Bundles {
     /// Reads every bundle that the adapters declare; their values are masked from then on.
     pub(crate) fn load<'a>(
         repository: &Repository,
+        environment: &str,
         mask: &Mask,
         manifests: impl IntoIterator<Item = &'a Manifest>,
         locked: &BTreeMap<String, String>,
@@ -43,8 +44,8 @@ impl Bundles {
         let mut bundles = Self::default();
         for declared in manifests.into_iter().flat_map(|manifest| &manifest.bundles) {
             let name = &declared.name;
-            let bundle = Bundle::load(repository, mask, name)?;
-            let path = repository.display(&Bundle::path(repository, name));
+            let bundle = Bundle::load(repository, environment, mask, name)?;
+            let path = repository.display(&Bundle::path(repository, environment, name));
             match (locked.get(name), bundle) {
                 (None, None) => {
                     let message = format!(
@@ -126,8 +127,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repository = Repository::at(directory.path());
         if let Some(text) = file {
-            std::fs::create_dir(repository.secrets()).unwrap();
-            std::fs::write(Bundle::path(&repository, "talos"), text).unwrap();
+            std::fs::create_dir_all(repository.secrets_of("lab")).unwrap();
+            std::fs::write(Bundle::path(&repository, "lab", "talos"), text).unwrap();
         }
         let bundle = SecretBundle {
             name: "talos".into(),
@@ -142,7 +143,14 @@ mod tests {
             .map(|known| ("talos".to_owned(), known.to_owned()))
             .into_iter()
             .collect();
-        Bundles::load(&repository, &Mask::default(), [&manifest], &locked, missing)
+        Bundles::load(
+            &repository,
+            "lab",
+            &Mask::default(),
+            [&manifest],
+            &locked,
+            missing,
+        )
     }
 
     #[track_caller]

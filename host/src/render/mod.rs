@@ -63,7 +63,14 @@ impl Request<'_> {
         } = self.session;
         let locked = self.old.map(|old| old.secrets.clone()).unwrap_or_default();
         let manifests = adapters.values().map(|adapter| &adapter.manifest);
-        let bundles = Bundles::load(self.repository, self.mask, manifests, &locked, self.missing)?;
+        let bundles = Bundles::load(
+            self.repository,
+            &platform.environment,
+            self.mask,
+            manifests,
+            &locked,
+            self.missing,
+        )?;
         let vault = Vault::new(self.repository, self.mask);
         let engine = Engine {
             platform,

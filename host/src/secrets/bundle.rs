@@ -1,4 +1,4 @@
-//! Bundles of generated secrets, `secrets/<name>.yaml`, and the placeholders `ztc-secret:<bundle>/<path>` that stand for their values in artifacts.
+//! Bundles of generated secrets, `secrets/<environment>/<name>.yaml`, and the placeholders `ztc-secret:<bundle>/<path>` that stand for their values in artifacts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -25,13 +25,20 @@ pub struct Bundle {
 
 impl Bundle {
     /// Where a bundle lies.
-    pub fn path(repository: &Repository, name: &str) -> PathBuf {
-        repository.secrets().join(format!("{name}.yaml"))
+    pub fn path(repository: &Repository, environment: &str, name: &str) -> PathBuf {
+        repository
+            .secrets_of(environment)
+            .join(format!("{name}.yaml"))
     }
 
     /// Reads a bundle; its values are masked from then on. Nothing where the file does not exist.
-    pub fn load(repository: &Repository, mask: &Mask, name: &str) -> Result<Option<Self>, Failure> {
-        let path = Self::path(repository, name);
+    pub fn load(
+        repository: &Repository,
+        environment: &str,
+        mask: &Mask,
+        name: &str,
+    ) -> Result<Option<Self>, Failure> {
+        let path = Self::path(repository, environment, name);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -106,7 +113,7 @@ pub fn fill(text: &str, bundles: &BTreeMap<String, Bundle>) -> Result<String, Fa
 fn unknown(placeholder: &str) -> Failure {
     let bundle = placeholder.split('/').next().unwrap_or_default();
     Failure::new(Exit::Refused, format!("nothing stands for the placeholder `{PREFIX}{placeholder}`")).help(format!(
-        "restore `secrets/{bundle}.yaml` from its backup, or make it with `ztc secrets generate {bundle}` where the cluster does not exist yet"
+        "restore the secret bundle `{bundle}` from its backup, or make it with `ztc secrets generate {bundle}` where the cluster does not exist yet"
     ))
 }
 

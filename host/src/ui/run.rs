@@ -10,6 +10,7 @@ use crate::pipeline::event::{Event, Outcome, Record, TaskFailure};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::{Phase, RunState};
 use crate::ui::Ui;
+use crate::ui::prompt::{Prompts, Refusal};
 use crate::ui::table::table;
 
 /// Shows a run while it goes on.
@@ -75,16 +76,13 @@ impl Ui {
     /// Shows what it is about, however quiet the operator wants it, and asks.
     pub fn ask(&self, about: &str, question: &str) -> Result<String, Failure> {
         self.print_error(about);
-        dialoguer::Input::<String>::new()
-            .with_prompt(question)
-            .allow_empty(true)
-            .interact_text()
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Refused,
-                    "nothing was confirmed and nothing has been run",
-                )
-                .detail(error)
+        Prompts::new(self)
+            .text(question, None, "")
+            .map_err(|refusal| match refusal {
+                Refusal::Interrupted => {
+                    Failure::new(Exit::Interrupted, "interrupted; nothing has been run")
+                }
+                Refusal::Failed(failure) => failure,
             })
     }
 

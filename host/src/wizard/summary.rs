@@ -6,6 +6,7 @@ use serde_json::Value;
 use ztc_protocol::Manifest;
 
 use crate::paths::Repository;
+use crate::platform::DEFAULT_ENVIRONMENT;
 use crate::platform::words::short;
 use crate::secrets::Reference;
 use crate::ui::table::table;
@@ -64,7 +65,8 @@ pub(crate) fn missing_bundles(
         .iter()
         .filter_map(|section| manifests.get(&section.adapter))
         .flat_map(|manifest| &manifest.bundles);
-    let names = bundles.map(|bundle| format!("secrets/{}.yaml", bundle.name));
+    let environment = draft.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT);
+    let names = bundles.map(|bundle| format!("secrets/{environment}/{}.yaml", bundle.name));
     names
         .filter(|name| !repository.root().join(name).exists())
         .collect()

@@ -122,7 +122,7 @@ fn everything_else_is_as_written_down() {
         json!(result.capabilities),
         json!({"kubernetes-api": {
             "cluster_endpoint": "https://203.0.113.10:6443",
-            "kubeconfig_path": "secrets/kubeconfig",
+            "kubeconfig_path": "secrets/${ZTC_ENVIRONMENT}/kubeconfig",
             "version": "v1.33.4",
         }})
     );

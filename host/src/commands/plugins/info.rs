@@ -141,7 +141,12 @@ fn touches(page: &mut Page, manifest: &Manifest) {
         format!("{} ({}): {}{also}", item.input, item.variable, item.why)
     });
     let bundles = manifest.bundles.iter();
-    let bundles = bundles.map(|item| format!("secrets/{}.yaml: {}", item.name, item.description));
+    let bundles = bundles.map(|item| {
+        format!(
+            "secrets/<environment>/{}.yaml: {}",
+            item.name, item.description
+        )
+    });
     page.always("secrets", secrets.chain(bundles).collect());
     let network = manifest.network.iter();
     page.always(
