@@ -34,7 +34,7 @@ fn watch_arguments(environment: &TestEnv, world_bin: &str) {
 fn secrets(environment: &TestEnv, token: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::from([("token".to_owned(), token.to_owned())]);
     for bundle in ["talos", "talos-admin"] {
-        let text = environment.read(&format!("secrets/{bundle}.yaml"));
+        let text = environment.read(&format!("secrets/lab/{bundle}.yaml"));
         for line in text.lines() {
             let Some((key, value)) = line.trim().split_once(": ") else {
                 continue;

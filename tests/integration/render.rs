@@ -302,8 +302,8 @@ fn another_environment_than_the_lock_s_is_refused() {
 fn a_missing_bundle_is_an_error_and_never_remade() {
     let (environment, _lab) = rendered();
     fs::rename(
-        environment.repo().join("secrets/talos.yaml"),
-        environment.repo().join("secrets/talos.yml"),
+        environment.repo().join("secrets/lab/talos.yaml"),
+        environment.repo().join("secrets/lab/talos.yml"),
     )
     .unwrap();
     let before = environment.files();

@@ -64,7 +64,7 @@ wait_for_node() {
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
         if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 60 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/talos.yaml; last error: $last_error"
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; last error: $last_error"
         fi
         if ((SECONDS >= end)); then
             fail "the Talos API of $ip (port 50000) did not answer within $2 s: the machine did not boot Talos, or a firewall is in between; last error: $last_error"

@@ -20,7 +20,7 @@ use crate::yaml;
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const RESTORE: &str = "restore the bundle from a backup; a new one is only right for a cluster that does not exist yet";
-const RENEW: &str = "delete `secrets/talos-admin.yaml` and run `ztc secrets generate`: a new one is made from the bundle `talos`";
+const RENEW: &str = "delete the file of the bundle `talos-admin` and run `ztc secrets generate`: a new one is made from the bundle `talos`";
 
 /// Checks the cluster's secrets.
 pub(crate) fn check(content: &str) -> CheckSecretsResult {
