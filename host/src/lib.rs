@@ -6,12 +6,14 @@
 pub mod adapter;
 mod cli;
 pub mod commands;
+mod conformance;
 pub mod graph;
 pub mod lock;
 pub mod pipeline;
 pub mod platform;
 pub mod render;
 pub mod resolve;
+mod scaffold;
 pub mod secrets;
 mod session;
 pub mod wizard;

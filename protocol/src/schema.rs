@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::PROTOCOL;
 use crate::message::*;
 
+/// The schema document of protocol 1.0 as it was frozen: what an adapter of 1.0 is measured by, whatever later versions add.
+pub const FROZEN_1_0: &str = include_str!("../1.0/schema.json");
+
 /// Returns the whole protocol as one JSON document: `methods` and `notifications` with the schema of parameters and results, `error_data`,
 /// and the standard `capabilities`.
 pub fn document() -> Value {

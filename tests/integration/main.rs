@@ -10,6 +10,7 @@ mod bootstrap;
 mod environment;
 mod init;
 mod input;
+mod kit;
 mod leaks;
 mod render;
 mod sandbox;

@@ -30,6 +30,9 @@ enum Command {
         /// Where its files go [must exist]
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// Start with all machines in a rescue system that this public key opens
+        #[arg(long, value_name = "FILE")]
+        in_rescue: Option<PathBuf>,
         #[command(flatten)]
         size: Size,
     },
@@ -79,6 +82,7 @@ impl Size {
             control_planes,
             speed,
             faults,
+            in_rescue: None,
             executable: std::env::current_exe()?,
         })
     }
@@ -128,8 +132,17 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::World { dir, size }) => {
-            let world = World::start(size.options(dir)?).await?;
+        Some(Command::World {
+            dir,
+            in_rescue,
+            size,
+        }) => {
+            let key = in_rescue.map(std::fs::read_to_string).transpose()?;
+            let world = World::start(Options {
+                in_rescue: key.map(|key| key.trim().to_owned()),
+                ..size.options(dir)?
+            })
+            .await?;
             say::line(line(world.info()));
             demo::wait_for_the_end(true).await;
             Ok(ExitCode::SUCCESS)

@@ -112,6 +112,13 @@ impl Node {
         }
     }
 
+    /// Puts it into a rescue system that this key opens, as somebody with a keyboard would.
+    pub(crate) fn in_rescue(mut self, key: &str) -> Self {
+        self.power = Power::Up(Boot::Rescue);
+        self.keys = vec![key.to_owned()];
+        self
+    }
+
     /// Cuts the power.
     pub(crate) fn power_off(&mut self) {
         self.power = Power::Off;
@@ -272,6 +279,17 @@ mod tests {
         node.start(41_000, timing(), Contents::OldSystem, false);
         node.tick(80_000);
         assert_eq!(node.power, Power::Up(Boot::OldSystem));
+    }
+
+    #[test]
+    fn a_machine_may_be_in_its_rescue_system_from_the_beginning() {
+        let node = node().in_rescue("ssh-ed25519 AAAA");
+        let login = Login {
+            boot: 1,
+            host_name: "rescue".into(),
+            keys: vec!["ssh-ed25519 AAAA".into()],
+        };
+        assert_eq!(node.login(), Some(login));
     }
 
     #[test]

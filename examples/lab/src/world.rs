@@ -38,6 +38,8 @@ pub struct Options {
     pub control_planes: u8,
     /// How many times faster than the real world it is.
     pub speed: f64,
+    /// The public key, in OpenSSH's form, of the rescue system that all machines are in at the beginning; nothing: they run an old system.
+    pub in_rescue: Option<String>,
     /// What goes wrong.
     pub faults: Vec<(Fault, u32)>,
     /// The program `ztc-lab`, which the stand-ins are.
@@ -167,7 +169,7 @@ impl World {
             })?
         );
         let info = info(&options, &roles, &url)?;
-        let nodes = machines(&info)?;
+        let nodes = machines(&info, options.in_rescue.as_deref())?;
         let servers = ours(&nodes);
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(
@@ -304,7 +306,7 @@ fn info(
     })
 }
 
-fn machines(info: &Info) -> Result<Vec<Node>, WorldError> {
+fn machines(info: &Info, in_rescue: Option<&str>) -> Result<Vec<Node>, WorldError> {
     let make = |node: &NodeInfo| -> Result<Node, WorldError> {
         let place = files::node_directory(info, &node.name);
         let disk = place.join("disk.raw");
@@ -313,12 +315,11 @@ fn machines(info: &Info) -> Result<Vec<Node>, WorldError> {
             path: disk.clone(),
             source,
         })?;
-        Ok(Node::new(
-            node.name.clone(),
-            node.ip.clone(),
-            node.server_id,
-            disk,
-        ))
+        let machine = Node::new(node.name.clone(), node.ip.clone(), node.server_id, disk);
+        Ok(match in_rescue {
+            Some(key) => machine.in_rescue(key),
+            None => machine,
+        })
     };
     info.nodes.iter().map(make).collect()
 }

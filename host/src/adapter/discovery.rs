@@ -228,7 +228,7 @@ fn adapters_in(directory: &Path) -> Vec<(String, PathBuf)> {
 }
 
 /// Splits `bgp-check-1.2.0` into its name and its version.
-fn split_version(file: &str) -> (&str, Option<Version>) {
+pub(crate) fn split_version(file: &str) -> (&str, Option<Version>) {
     let splits = file
         .match_indices('-')
         .map(|(at, _)| (&file[..at], &file[at + 1..]));

@@ -62,7 +62,7 @@ pub mod discovery;
 mod ear;
 mod grant;
 mod guard;
-mod limits;
+pub(crate) mod limits;
 pub(crate) mod process;
 pub(crate) mod record;
 mod report;

@@ -2,7 +2,9 @@
 
 mod info;
 mod list;
+mod new;
 mod replay;
+mod test;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -26,6 +28,10 @@ pub(crate) enum Arguments {
     },
     /// Send the calls of a recording (`--record`) again and compare the answers
     Replay(replay::Arguments),
+    /// Check that an adapter keeps the protocol
+    Test(test::Arguments),
+    /// Write a small working adapter to begin with
+    New(new::Arguments),
     /// Run an adapter's own commands
     #[command(hide = true)]
     Run {
@@ -43,6 +49,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Arguments::List => list::run(context),
         Arguments::Info { name } => info::run(context, name),
         Arguments::Replay(arguments) => replay::run(context, arguments),
+        Arguments::Test(arguments) => test::run(context, arguments),
+        Arguments::New(arguments) => new::run(context, arguments),
         Arguments::Run { name, arguments } => own_command(context, name, arguments),
     }
 }
