@@ -1,7 +1,9 @@
 //! Hears what an adapter says beside its answers and passes it on, masked: its log, its progress, and what it should not have said.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::adapter::connection::Listener;
 use crate::error::Finding;
@@ -13,6 +15,8 @@ pub(crate) struct Ear {
     ui: Ui,
     /// The last things that it should not have written to stdout.
     offenses: Mutex<VecDeque<String>>,
+    /// Whether what it does is of no interest any more.
+    deaf: AtomicBool,
 }
 
 /// How many of them are kept.
@@ -24,7 +28,23 @@ impl Ear {
             name,
             ui,
             offenses: Mutex::default(),
+            deaf: AtomicBool::new(false),
         }
+    }
+
+    /// Listens no longer: what an adapter writes while it is being ended helps nobody.
+    pub(crate) fn close(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the operator that the adapter had to be killed.
+    pub(crate) fn stubborn(&self) {
+        let message = format!(
+            "adapter `{}` ended neither with its stdin nor when asked to (SIGTERM), so it was killed",
+            self.name
+        );
+        let help = "an adapter exits when its stdin ends; what it was doing may be half done";
+        self.ui.finding(&Finding::warning(message).help(help));
     }
 
     /// Takes the values of secrets out.
@@ -46,9 +66,21 @@ impl Ear {
     }
 }
 
+/// Takes out what could move the cursor or change the colors of the operator's terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 impl Listener for Ear {
     fn log(&self, level: &str, message: &str) {
-        let (name, message) = (&self.name, self.ui.mask().apply(message));
+        let (name, message) = (&self.name, printable(&self.ui.mask().apply(message)));
         match level {
             "error" => tracing::error!(target: "ztc::adapter", "{name}: {message}"),
             "warn" => tracing::warn!(target: "ztc::adapter", "{name}: {message}"),
@@ -59,10 +91,18 @@ impl Listener for Ear {
     }
 
     fn progress(&self, message: &str) {
-        self.ui.say(format!("  {}: {message}", self.name));
+        self.ui
+            .say(format!("  {}: {}", self.name, printable(message)));
+    }
+
+    fn over(&self, method: &str, lasted: Duration, progress: u64) {
+        tracing::trace!(target: "ztc::adapter", "{}: `{method}` took {} ms and reported progress {progress} times", self.name, lasted.as_millis());
     }
 
     fn offense(&self, what: &str, excerpt: &str) {
+        if self.deaf.load(Ordering::Relaxed) {
+            return;
+        }
         let mut offenses = self.offenses.lock().unwrap_or_else(PoisonError::into_inner);
         // The first one is worth a warning; a flood of them is not worth a flood.
         if offenses.is_empty() {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use ztc_protocol::message::{
@@ -13,10 +14,10 @@ use ztc_protocol::message::{
 };
 use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
-use crate::adapter::connection::{CallError, Connection, Listener};
+use crate::adapter::connection::{CallError, Connection, LastWord, Listener};
 use crate::adapter::ear::Ear;
 use crate::adapter::guard::Guard;
-use crate::adapter::limits::Limits;
+use crate::adapter::limits::{self, Limits};
 use crate::adapter::process::{self, Process};
 use crate::adapter::report::{self, Scene};
 use crate::adapter::{Candidate, Discovery, Source, builtin};
@@ -24,8 +25,14 @@ use crate::error::Failure;
 use crate::process::ALLOWED_VARIABLES;
 use crate::ui::Ui;
 
-/// How long an adapter may take to end after each step: the end of stdin, TERM, KILL.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an adapter may take to end after the end of its stdin: as long as it needs where it has agreed to end, and only a moment
+/// where it did not answer.
+const AGREED: Duration = Duration::from_millis(1000);
+const SILENT: Duration = Duration::from_millis(500);
+
+/// The same after TERM, and after KILL, which the system needs a moment for.
+const TERMINATED: Duration = Duration::from_millis(500);
+const KILLED: Duration = Duration::from_secs(2);
 
 /// How long the end of a process is waited for after its stdout has ended.
 const LAST_MOMENT: Duration = Duration::from_millis(1000);
@@ -110,6 +117,7 @@ impl Supervisor {
     }
 
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
+        limits::check()?;
         let candidate = self.discovery.find(name)?;
         // A built-in ends with its host; others are watched.
         let guard = match candidate.source {
@@ -159,21 +167,15 @@ pub struct Adapter {
 impl Adapter {
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
     pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, Failure> {
-        if self.link.reported.load(Ordering::Relaxed) {
+        if self
+            .link
+            .reported
+            .try_lock()
+            .is_ok_and(|reported| *reported)
+        {
             return Err(report::gone(&self.candidate, M::NAME));
         }
-        match self
-            .link
-            .connection
-            .request::<M>(params, Limits::of(M::NAME))
-            .await
-        {
-            Ok(result) => Ok(result),
-            Err(error) => Err(self
-                .link
-                .failure(M::NAME, error, Some(&self.manifest))
-                .await),
-        }
+        self.link.call::<M>(params, Some(&self.manifest)).await
     }
 
     /// Returns the SHA-256 of the executable; nothing for a built-in.
@@ -209,18 +211,9 @@ impl Adapter {
             scratch_dir: link.process.scratch().display().to_string(),
             ..InitializeParams::default()
         };
-        let answer = link
-            .connection
-            .request::<Initialize>(params, Limits::of(Initialize::NAME))
-            .await;
-        let result = match answer {
-            Ok(InitializeResult { protocol, manifest }) => {
-                check(candidate, protocol, &manifest).map(|()| (protocol, manifest))
-            }
-            Err(error) => Err(link.failure(Initialize::NAME, error, None).await),
-        };
+        let result = shake_hands(&link, params).await;
         match result {
-            Ok((protocol, manifest)) => Ok(Self {
+            Ok(InitializeResult { protocol, manifest }) => Ok(Self {
                 candidate: candidate.clone(),
                 manifest,
                 protocol,
@@ -238,19 +231,34 @@ impl Adapter {
     }
 }
 
-/// Checks what an adapter says about itself.
-fn check(
-    candidate: &Candidate,
-    protocol: ProtocolVersion,
-    manifest: &Manifest,
-) -> Result<(), Failure> {
-    if ProtocolVersion::agree(&[PROTOCOL], &[protocol]) != Some(protocol) {
-        return Err(report::mismatch(candidate, &[protocol]));
+/// `initialize`, whose answer is looked at in two steps: another version of the protocol may have another form of it.
+struct Handshake;
+
+impl Method for Handshake {
+    const NAME: &'static str = Initialize::NAME;
+    type Params = InitializeParams;
+    type Result = Value;
+}
+
+async fn shake_hands(link: &Link, params: InitializeParams) -> Result<InitializeResult, Failure> {
+    let answer = link.call::<Handshake>(params, None).await?;
+    let protocol = answer.get("protocol").cloned().unwrap_or_default();
+    if let Ok(protocol) = serde_json::from_value::<ProtocolVersion>(protocol)
+        && ProtocolVersion::agree(&[PROTOCOL], &[protocol]) != Some(protocol)
+    {
+        return Err(report::mismatch(&link.candidate, &[protocol]));
     }
-    if manifest.name != candidate.name {
-        return Err(report::wrong_name(candidate, &manifest.name));
+    let result: InitializeResult = match serde_json::from_value(answer) {
+        Ok(result) => result,
+        Err(error) => {
+            let scene = link.scene(Initialize::NAME, link.started, None);
+            return Err(scene.failure(CallError::Form(error)));
+        }
+    };
+    match result.manifest.name == link.candidate.name {
+        true => Ok(result),
+        false => Err(report::wrong_name(&link.candidate, &result.manifest.name)),
     }
-    Ok(())
 }
 
 /// A process and the connection to it.
@@ -260,8 +268,10 @@ struct Link {
     connection: Connection,
     ear: Arc<Ear>,
     started: Instant,
-    /// Whether its end has been reported; it is reported once.
-    reported: AtomicBool,
+    /// Whether its end has been reported; held by the call that finds out how it ended.
+    reported: tokio::sync::Mutex<bool>,
+    /// Whether it has left a call without an answer, even when that was cancelled.
+    unresponsive: AtomicBool,
 }
 
 impl Link {
@@ -285,62 +295,104 @@ impl Link {
             connection,
             ear,
             started,
-            reported: AtomicBool::new(false),
+            reported: tokio::sync::Mutex::new(false),
+            unresponsive: AtomicBool::new(false),
         })
     }
 
-    /// Says why a call failed. Where the adapter has broken, the first call that notices tells the whole story.
-    async fn failure(
+    async fn call<M: Method>(
+        &self,
+        params: M::Params,
+        manifest: Option<&Manifest>,
+    ) -> Result<M::Result, Failure> {
+        let called = Instant::now();
+        match self
+            .connection
+            .request::<M>(params, Limits::of(M::NAME))
+            .await
+        {
+            Ok(result) => Ok(result),
+            Err(CallError::Gone) => Err(self.gone(M::NAME, called, manifest).await),
+            Err(error) => {
+                if let CallError::Idle(_, LastWord::Nothing)
+                | CallError::Total(_, LastWord::Nothing) = error
+                {
+                    self.unresponsive.store(true, Ordering::Relaxed);
+                }
+                Err(self.scene(M::NAME, called, manifest).failure(error))
+            }
+        }
+    }
+
+    /// Says how the adapter ended. One call tells the whole story, and all others wait for it: whichever failure comes first is shown.
+    async fn gone(
         &self,
         method: &'static str,
-        error: CallError,
+        called: Instant,
         manifest: Option<&Manifest>,
     ) -> Failure {
-        let mut lasted = self.started.elapsed();
-        let mut status = None;
-        if matches!(error, CallError::Gone) {
-            if self.reported.swap(true, Ordering::Relaxed) {
-                return report::gone(&self.candidate, method);
-            }
-            let ended = self.process.end_within(LAST_MOMENT).await;
-            lasted = ended.map_or(lasted, |ended| ended.after);
-            status = ended.map(|ended| ended.status);
-            self.process.kill();
+        let mut reported = self.reported.lock().await;
+        if *reported {
+            return report::gone(&self.candidate, method);
         }
+        let scene = self.scene(method, called, manifest);
+        let ended = self.process.end_within(LAST_MOMENT).await;
+        self.process.kill();
+        *reported = true;
         let scene = Scene {
+            lasted: ended.map_or(scene.lasted, |ended| ended.after),
+            status: ended.map(|ended| ended.status),
+            stderr: self.ear.masked(&self.process.stderr()),
+            ..scene
+        };
+        scene.failure(CallError::Gone)
+    }
+
+    fn scene(&self, method: &'static str, called: Instant, manifest: Option<&Manifest>) -> Scene {
+        let unfinished = self.connection.unfinished();
+        Scene {
             candidate: self.candidate.clone(),
             version: manifest
                 .map(|manifest| manifest.version.clone())
                 .unwrap_or_default(),
             homepage: manifest.and_then(|manifest| manifest.homepage.clone()),
             method,
-            lasted,
-            status,
+            called: called.elapsed(),
+            lasted: self.started.elapsed(),
+            status: None,
             stderr: self.ear.masked(&self.process.stderr()),
             offenses: self.ear.masked(&self.ear.offenses()),
-        };
-        scene.failure(error)
+            unfinished: unfinished.map(|text| self.ear.masked(&[text]).concat()),
+        }
     }
 
     /// Ends the process: asked where it is still on speaking terms, then left without stdin, then made to.
     async fn end(&self, ask: bool) {
-        if ask && self.process.ended().is_none() {
+        let mut patience = SILENT;
+        let responsive = !self.unresponsive.load(Ordering::Relaxed);
+        if ask && responsive && self.process.ended().is_none() {
             let limits = Limits::of(Shutdown::NAME);
-            let _ = self
+            let params = ShutdownParams::default();
+            if self
                 .connection
-                .request::<Shutdown>(ShutdownParams::default(), limits)
-                .await;
+                .request::<Shutdown>(params, limits)
+                .await
+                .is_ok()
+            {
+                patience = AGREED;
+            }
         }
+        self.ear.close();
         self.connection.close();
-        if self.process.end_within(PATIENCE).await.is_none() {
+        if self.process.end_within(patience).await.is_none() {
             tracing::warn!(adapter = self.candidate.name, "does not end with its stdin");
             self.process.terminate();
+            if self.process.end_within(TERMINATED).await.is_none() {
+                self.ear.stubborn();
+                self.process.kill();
+                self.process.end_within(KILLED).await;
+            }
         }
-        if self.process.end_within(PATIENCE).await.is_none() {
-            tracing::warn!(adapter = self.candidate.name, "does not end when asked to");
-            self.process.kill();
-        }
-        self.process.end_within(PATIENCE).await;
         self.process.clean();
     }
 }
