@@ -66,6 +66,11 @@ impl LineBuffer {
         }
     }
 
+    /// The line that has begun and not ended: all that [`next_line`](Self::next_line) still waits to complete.
+    pub fn begun(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
     /// Takes out what the stream ended with, where that was not a whole line.
     pub fn rest(&mut self) -> Option<Line> {
         let bytes = self.bytes.split_off(self.start);
@@ -131,6 +136,18 @@ mod tests {
         check("one\n\nthree\n", 5, &["one", "", "three"]);
         check("one\ntw", 5, &["one", "tw…"]);
         check("\n", 5, &[""]);
+    }
+
+    #[test]
+    fn what_has_begun_can_be_seen() {
+        let mut buffer = LineBuffer::new(100);
+        assert_eq!(buffer.begun(), b"");
+        buffer.push(b"one\ntw");
+        assert!(buffer.next_line().is_some() && buffer.next_line().is_none());
+        assert_eq!(buffer.begun(), b"tw");
+        buffer.push(b"o\n");
+        assert!(buffer.next_line().is_some());
+        assert_eq!(buffer.begun(), b"");
     }
 
     #[test]

@@ -40,7 +40,12 @@ fn manifest(name: &str) -> Value {
 /// One file that shows what arrived.
 fn render(params: &Value) -> Value {
     let setting = std::env::var("FAKE_SETTING").ok();
-    let seen = json!({ "config": params["config"], "setting": setting });
+    let mut variables: Vec<String> = std::env::vars_os()
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect();
+    variables.sort();
+    let seen =
+        json!({ "config": params["config"], "setting": setting, "variables": variables.join(" ") });
     json!({
         "artifacts": [{ "path": "fake.json", "content": format!("{seen:#}\n") }],
         "capabilities": { "example.com/fake": seen },

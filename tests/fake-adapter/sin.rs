@@ -1,13 +1,14 @@
 //! The sins, and how each is committed.
 
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// The variable that tells the program that it has started itself again.
-const AGAIN: &str = "FAKE_ADAPTER_AGAIN";
+use crate::process::{
+    again_without_term, close_stdout, complain, kill_self, leave_grandchild, stay,
+};
 
 /// A sin and when it is committed.
 pub(crate) struct Sin {
@@ -17,8 +18,12 @@ pub(crate) struct Sin {
 
 /// What a sinner does next.
 pub(crate) enum Outcome {
-    /// Waits for the next request.
-    Answered,
+    /// Answers as if nothing had happened.
+    Answer,
+    /// Says this instead of the answer.
+    Say(String),
+    /// Says this, but only so long after the call is cancelled.
+    WhenCancelled(Duration, String),
     /// Ends with this exit code.
     End(u8),
 }
@@ -38,22 +43,25 @@ impl Sin {
         self.method == method
     }
 
+    /// Whether nothing is read any more once the call is answered.
+    pub(crate) fn deafens(&self) -> bool {
+        self.name == "deaf"
+    }
+
     /// Sins that are committed before anything is read.
     pub(crate) fn before_all(&self, program: &str) -> Option<ExitCode> {
         match self.name.as_str() {
-            "exit-0" if self.method == "initialize" => Some(ExitCode::SUCCESS),
-            "exit-3" if self.method == "initialize" => {
+            "exit-0" if self.method == "start" => Some(ExitCode::SUCCESS),
+            "exit-3" if self.method == "start" => {
                 complain("no reason to stay");
                 Some(ExitCode::from(3))
             }
-            "stray-before" => {
-                let _ = io::stdout().write_all(b"Compiling foo v0.1.0\n");
+            "stray" if self.method == "start" => {
+                let _ = io::stdout().write_all(b"Compiling foo v9.9.9\n");
                 None
             }
-            "deaf" => stay(),
-            "ignores-term" if std::env::var_os(AGAIN).is_none() => {
-                Some(again_without_term(program))
-            }
+            "reads-nothing" => stay(),
+            "ignores-term" => again_without_term(program),
             _ => None,
         }
     }
@@ -65,7 +73,7 @@ impl Sin {
         }
     }
 
-    /// Commits the sin instead of giving, around, or after the answer.
+    /// Commits the sin instead of giving, around, or before the answer.
     pub(crate) fn commit(
         &self,
         out: &mut impl Write,
@@ -73,137 +81,129 @@ impl Sin {
         request: &Value,
     ) -> io::Result<Outcome> {
         match self.name.as_str() {
-            "garbage" => writeln!(out, "Segmentation fault (just kidding)")?,
-            "silent" => {}
+            "grandchild" => leave_grandchild(),
+            "silent" => return Ok(Outcome::Say(String::new())),
+            "late" => return Ok(late(0, answer)),
+            "too-late" => return Ok(late(1200, answer)),
+            "gives-up" => {
+                let error = refusal(request, 1020, "stopped at peer 3", &Value::Null);
+                return Ok(Outcome::WhenCancelled(Duration::ZERO, error));
+            }
             "panic" => panic!("the fake adapter was told to panic"),
             "abort" => std::process::abort(),
+            "kill" => kill_self(),
+            "closes-stdout" => return Err(close_stdout()),
             "exit-0" => return Ok(Outcome::End(0)),
-            "exit-3" => return Ok(Outcome::End(3)),
-            "half-line" => write!(out, "{}", &answer[..answer.len() / 2])?,
-            "stray-between" => {
-                writeln!(out, "warning: unused variable\n\n{answer}\ntrailing words")?;
-            }
-            "null-id" => {
-                let error = json!({ "code": -32700, "message": "parse error" });
-                writeln!(
-                    out,
-                    "{}\n{answer}",
-                    json!({ "jsonrpc": "2.0", "id": null, "error": error })
-                )?;
-            }
-            "unknown-id" => writeln!(
-                out,
-                "{}\n{answer}",
-                json!({ "jsonrpc": "2.0", "id": 777, "result": {} })
-            )?,
-            "twice" => writeln!(out, "{answer}\n{answer}")?,
-            "asks" => {
-                writeln!(
-                    out,
-                    "{}\n{answer}",
-                    json!({ "jsonrpc": "2.0", "id": 1, "method": "prompt", "params": {} })
-                )?;
-            }
-            "not-utf8" => {
-                out.write_all(b"\xff\xfe\xfd\n")?;
-                writeln!(out, "{answer}")?;
-            }
-            "bom" => writeln!(out, "\u{feff}{answer}")?,
-            "crlf" => write!(out, "\r\n{answer}\r\n")?,
-            "long-line" => {
-                out.write_all(&vec![b'x'; 33 * 1024 * 1024])?;
-                writeln!(out, "\n{answer}")?;
+            "exit-3" => {
+                (1..=50).for_each(|n| complain(&format!("complaint {n}")));
+                return Ok(Outcome::End(3));
             }
             "floods-stderr" => {
-                for n in 0..1_000_000 {
-                    complain(&format!(
-                        "line {n} of a flood, a hundred bytes wide {:60}",
-                        ""
-                    ));
-                }
-                writeln!(out, "{answer}")?;
+                let line = format!("{:99}\n", "a line of a flood");
+                (0..1_000_000).try_for_each(|_| io::stderr().write_all(line.as_bytes()))?;
             }
             "floods-progress" => {
-                for n in 0..100_000 {
-                    let params = json!({ "call_id": request["params"]["call"]["id"], "message": format!("step {n}") });
-                    writeln!(
-                        out,
-                        "{}",
-                        json!({ "jsonrpc": "2.0", "method": "$/progress", "params": params })
-                    )?;
-                }
-                writeln!(out, "{answer}")?;
+                (0..100_000).try_for_each(|n| report(out, request, &format!("step {n}")))?;
             }
-            "old-protocol" => writeln!(out, "{}", with_protocol(answer, "0.9"))?,
-            "new-protocol" => writeln!(out, "{}", with_protocol(answer, "2.0"))?,
-            "refuses-protocol" => {
-                let data = json!({ "supported": ["2.0", "3.1"] });
-                let error =
-                    json!({ "code": 1001, "message": "unsupported protocol", "data": data });
-                writeln!(
-                    out,
-                    "{}",
-                    json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })
-                )?;
-            }
-            "wrong-form" => {
-                writeln!(
-                    out,
-                    "{}",
-                    json!({ "jsonrpc": "2.0", "id": request["id"], "result": ["not", "this"] })
-                )?;
-            }
-            "wrong-name" => writeln!(out, "{}", answer.replace("wrong-name", "somebody-else"))?,
-            "grandchild" => {
-                leave_grandchild();
-                writeln!(out, "{answer}")?;
-            }
-            _ => writeln!(out, "{answer}")?,
+            "works" => work(out, request, 16)?,
+            "works-for-ever" => work(out, request, u32::MAX)?,
+            _ => return self.stray(out, answer, request),
         }
-        Ok(Outcome::Answered)
+        Ok(Outcome::Answer)
+    }
+
+    /// Sins against the form of the stream.
+    fn stray(&self, out: &mut impl Write, answer: &str, request: &Value) -> io::Result<Outcome> {
+        let (head, tail) = answer.split_at(answer.find("[").unwrap_or(10));
+        let text = match self.name.as_str() {
+            "garbage" => "Segmentation fault (just kidding)\n".to_owned(),
+            "half-line" => head.to_owned(),
+            "stray-around" => format!("warning: unused variable\n\n{answer}\ntrailing words\n"),
+            "stray-inside" => format!("{head}\nwarning: unused variable\n{tail}\n"),
+            "babbles" => format!("{}{answer}\n", "bla\n".repeat(1000)),
+            "paints" => format!("\u{1b}[2J\u{1b}]0;owned\u{7}\n{answer}\n"),
+            "null-id" => {
+                let error = json!({ "code": -32700, "message": "parse error" });
+                let line = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+                format!("{line}\n{answer}\n")
+            }
+            "unknown-id" => {
+                let line = json!({ "jsonrpc": "2.0", "id": 777, "result": {} });
+                format!("{line}\n{answer}\n")
+            }
+            "twice" => format!("{answer}\n{answer}\n"),
+            "asks" => {
+                let line = json!({ "jsonrpc": "2.0", "id": 1, "method": "prompt", "params": {} });
+                format!("{line}\n{answer}\n")
+            }
+            "not-utf8" => {
+                out.write_all(b"caf\xe9\n")?;
+                format!("{answer}\n")
+            }
+            "bom" => format!("\u{feff}{answer}\n"),
+            "crlf" => format!("\r\n{answer}\r\n"),
+            "long-line" => {
+                out.write_all(&vec![b'x'; 33 * 1024 * 1024])?;
+                format!("\n{answer}\n")
+            }
+            _ => return Ok(self.handshake(answer, request)),
+        };
+        Ok(Outcome::Say(text))
+    }
+
+    /// Sins against what both sides agree on.
+    fn handshake(&self, answer: &str, request: &Value) -> Outcome {
+        let mut changed: Value = serde_json::from_str(answer).unwrap_or_default();
+        let result = &mut changed["result"];
+        match self.name.as_str() {
+            "speaks-0.9" => result["protocol"] = json!("0.9"),
+            "speaks-1.7" => result["protocol"] = json!("1.7"),
+            "speaks-2.0" => {
+                *result = json!({ "protocol": "2.0", "identity": { "of": "another form" } });
+            }
+            "refuses-for-0.9" => return unsupported(request, &["0.9"]),
+            "refuses-for-2.0" => return unsupported(request, &["2.0", "3.1"]),
+            "refuses-for-nothing" => return unsupported(request, &[]),
+            "wrong-form" => *result = json!(["not", "this"]),
+            "wrong-name" => result["manifest"]["name"] = json!("somebody-else"),
+            _ => return Outcome::Answer,
+        }
+        Outcome::Say(format!("{changed}\n"))
     }
 }
 
-fn with_protocol(answer: &str, version: &str) -> String {
-    answer.replace(r#""protocol":"1.0""#, &format!(r#""protocol":"{version}""#))
+fn late(millis: u64, answer: &str) -> Outcome {
+    Outcome::WhenCancelled(Duration::from_millis(millis), format!("{answer}\n"))
 }
 
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+fn unsupported(request: &Value, versions: &[&str]) -> Outcome {
+    let data = json!({ "supported": versions });
+    Outcome::Say(refusal(request, 1001, "unsupported protocol", &data))
 }
 
-fn stay() -> ! {
-    loop {
-        std::thread::park();
-    }
+fn refusal(request: &Value, code: i32, message: &str, data: &Value) -> String {
+    let error = json!({ "code": code, "message": message, "data": data });
+    format!(
+        "{}\n",
+        json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })
+    )
 }
 
-/// Starts this program again, deaf to TERM: what a shell ignores stays ignored by what it becomes.
-fn again_without_term(program: &str) -> ExitCode {
-    let mut shell = command("sh");
-    shell
-        .args(["-c", "trap '' TERM; exec \"$0\" --ztc-adapter", program])
-        .env(AGAIN, "1");
-    complain(&shell.exec().to_string());
-    ExitCode::FAILURE
+/// Reports progress every quarter of a second.
+fn work(out: &mut impl Write, request: &Value, quarters: u32) -> io::Result<()> {
+    (0..quarters).try_for_each(|_| {
+        report(out, request, "peer 3 of 7")?;
+        std::thread::sleep(Duration::from_millis(250));
+        Ok(())
+    })
 }
 
-/// Leaves a process behind that holds stderr open.
-fn leave_grandchild() {
-    let started = command("sleep")
-        .arg("1000")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    if let Err(error) = started {
-        complain(&error.to_string());
-    }
-}
-
-fn command(program: &str) -> Command {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an adapter has no host to start its programs"
-    )]
-    Command::new(program)
+fn report(out: &mut impl Write, request: &Value, message: &str) -> io::Result<()> {
+    let params = json!({ "call_id": request["params"]["call"]["id"], "message": message });
+    writeln!(
+        out,
+        "{}",
+        json!({ "jsonrpc": "2.0", "method": "$/progress", "params": params })
+    )?;
+    out.flush()
 }

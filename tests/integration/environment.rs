@@ -219,7 +219,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(environment: &TestEnv, output: &Output) -> Self {
+    pub(crate) fn new(environment: &TestEnv, output: &Output) -> Self {
         let text = |bytes: &[u8]| environment.filtered(&String::from_utf8_lossy(bytes));
         Self {
             code: output.status.code(),

@@ -3,13 +3,15 @@
 //! jsonrpsee matches answers to requests, but ends the connection at the first line that it does not expect. So every line passes through
 //! here first: only well-formed answers to requests that are waiting reach jsonrpsee. Nothing here knows about processes.
 
+mod call;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jsonrpsee::async_client::RpcService;
 use jsonrpsee::core::client::{
-    Client, ClientBuilder, ClientT, Error, ReceivedMessage, TransportReceiverT, TransportSenderT,
+    Client, ClientBuilder, ClientT, ReceivedMessage, TransportReceiverT, TransportSenderT,
 };
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::traits::ToRpcParams;
@@ -20,16 +22,18 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use ztc_protocol::frame::{self, Frame};
 use ztc_protocol::lines::{Line, LineBuffer};
-use ztc_protocol::message::{
-    CANCEL, Call, CancelParams, LOG, LogParams, PROGRESS, Parameters, ProgressParams,
-};
+use ztc_protocol::message::{Call, LOG, LogParams, PROGRESS, Parameters, ProgressParams};
 use ztc_protocol::{ErrorCode, MAX_LINE_BYTES, Method};
 
+use crate::adapter::ear::printable;
 use crate::adapter::limits::Limits;
 use crate::adapter::record::Direction;
+use call::{CallGuard, Progress};
+
+pub(crate) use call::LastWord;
 
 /// How many lines wait to be written at most.
 const LINES: usize = 64;
@@ -45,6 +49,8 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn progress(&self, message: &str);
     /// Every line, in either direction, as it is.
     fn line(&self, _direction: Direction, _line: &[u8]) {}
+    /// A call is over: how long it took, and how often it reported progress.
+    fn over(&self, method: &str, lasted: Duration, progress: u64);
     /// Something that the protocol does not allow and that was ignored: what it did and an excerpt.
     fn offense(&self, what: &str, excerpt: &str);
 }
@@ -57,9 +63,9 @@ pub(crate) enum CallError {
     /// The adapter answered something of another form.
     Form(serde_json::Error),
     /// It was silent for too long.
-    Idle(Duration),
+    Idle(Duration, LastWord),
     /// It took too long.
-    Total(Duration),
+    Total(Duration, LastWord),
     /// The request would be longer than a line may be.
     TooLong(usize),
     /// The connection is gone.
@@ -79,7 +85,9 @@ struct Shared {
     /// Ids of the requests that were sent and not answered.
     pending: Mutex<HashSet<u64>>,
     /// The running calls, told of their progress.
-    calls: Mutex<HashMap<String, watch::Sender<String>>>,
+    calls: Mutex<HashMap<String, watch::Sender<Progress>>>,
+    /// The beginning of the line that has not ended yet.
+    unfinished: Mutex<String>,
     listener: Arc<dyn Listener>,
 }
 
@@ -88,8 +96,14 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<String>>> {
+    fn calls(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Progress>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, String> {
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +119,7 @@ impl Connection {
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
             calls: Mutex::default(),
+            unfinished: Mutex::default(),
             listener,
         });
         let sender = Sender {
@@ -145,10 +160,15 @@ impl Connection {
         if raw.get().len() + 1024 > MAX_LINE_BYTES {
             return Err(CallError::TooLong(raw.get().len()));
         }
+        let start = Instant::now();
         let mut guard = CallGuard::begin(self, id);
         let answer = self.client.request::<M::Result, _>(M::NAME, Raw(raw));
-        let result = within(limits, answer, &mut guard.progress, &*self.shared.listener).await;
-        guard.answered = !matches!(result, Err(CallError::Idle(_) | CallError::Total(_)));
+        let result = guard.within(limits, answer).await;
+        guard.over = true;
+        let progress = guard.progress.borrow().count;
+        self.shared
+            .listener
+            .over(M::NAME, start.elapsed(), progress);
         result
     }
 
@@ -163,8 +183,8 @@ impl Connection {
         let raw = to_raw_value(params).map_err(CallError::Form)?;
         let mut guard = CallGuard::begin(self, id);
         let answer = self.client.request::<Value, _>(method, Raw(raw));
-        let result = within(limits, answer, &mut guard.progress, &*self.shared.listener).await;
-        guard.answered = !matches!(result, Err(CallError::Idle(_) | CallError::Total(_)));
+        let result = guard.within(limits, answer).await;
+        guard.over = true;
         match result {
             Ok(result) => Ok(json!({ "result": result })),
             Err(CallError::Refused(error)) => Ok(json!({ "error": error })),
@@ -172,92 +192,14 @@ impl Connection {
         }
     }
 
+    /// The beginning of the line that the adapter has begun and not ended, where there is one.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        Some(self.shared.unfinished().clone()).filter(|text| !text.is_empty())
+    }
+
     /// Closes the adapter's stdin, whatever still waits to be written.
     pub(crate) fn close(&self) {
         self.writer.abort();
-    }
-}
-
-/// A running call: told of its progress, cancelled when it is given up.
-struct CallGuard<'a> {
-    connection: &'a Connection,
-    id: String,
-    progress: watch::Receiver<String>,
-    answered: bool,
-}
-
-impl<'a> CallGuard<'a> {
-    fn begin(connection: &'a Connection, id: String) -> Self {
-        let (sender, progress) = watch::channel(String::new());
-        connection.shared.calls().insert(id.clone(), sender);
-        Self {
-            connection,
-            id,
-            progress,
-            answered: false,
-        }
-    }
-}
-
-impl Drop for CallGuard<'_> {
-    fn drop(&mut self) {
-        self.connection.shared.calls().remove(&self.id);
-        if !self.answered {
-            let params = CancelParams {
-                call_id: std::mem::take(&mut self.id),
-                reason: "given up".to_owned(),
-            };
-            let line = json!({ "jsonrpc": "2.0", "method": CANCEL, "params": params }).to_string();
-            let _ = self.connection.outbox.try_send(line);
-        }
-    }
-}
-
-/// Waits for an answer; progress starts the idle limit anew and is passed on now and then.
-async fn within<T>(
-    limits: Limits,
-    answer: impl Future<Output = Result<T, Error>>,
-    progress: &mut watch::Receiver<String>,
-    listener: &dyn Listener,
-) -> Result<T, CallError> {
-    /// A call that is shorter says nothing, and a longer one no more often than this.
-    const PAUSE: Duration = Duration::from_secs(2);
-    let mut answer = std::pin::pin!(answer);
-    let start = Instant::now();
-    let mut idle_until = after(start, limits.idle);
-    let mut quiet_until = start + PAUSE;
-    loop {
-        let until = idle_until.min(after(start, limits.total));
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer.map_err(error),
-            Ok(()) = progress.changed() => {
-                let now = Instant::now();
-                idle_until = after(now, limits.idle);
-                let message = progress.borrow_and_update().clone();
-                if now >= quiet_until {
-                    quiet_until = now + PAUSE;
-                    listener.progress(&message);
-                }
-            }
-            () = sleep_until(until) => {
-                let total = start.elapsed() >= limits.total;
-                return Err(if total { CallError::Total(limits.total) } else { CallError::Idle(limits.idle) });
-            }
-        }
-    }
-}
-
-/// Adds a limit to a moment; one that is longer than the client's own never strikes.
-fn after(start: Instant, limit: Duration) -> Instant {
-    start + limit.min(NEVER)
-}
-
-fn error(error: Error) -> CallError {
-    match error {
-        Error::Call(object) => CallError::Refused(object),
-        Error::ParseError(error) => CallError::Form(error),
-        _ => CallError::Gone,
     }
 }
 
@@ -327,13 +269,9 @@ impl<R: AsyncRead + Unpin + Send + 'static> TransportReceiverT for Receiver<R> {
                     return Ok(ReceivedMessage::Bytes(answer));
                 }
             }
+            *self.shared.unfinished() = excerpt(self.lines.begun());
             match self.input.read(&mut self.chunk).await {
-                Ok(0) | Err(_) => {
-                    if let Some(half) = self.lines.rest() {
-                        self.offense("ended in the middle of a line", &half.bytes);
-                    }
-                    return Err(Closed);
-                }
+                Ok(0) | Err(_) => return Err(Closed),
                 Ok(count) => self.lines.push(&self.chunk[..count]),
             }
         }
@@ -401,7 +339,10 @@ impl<R> Receiver<R> {
             PROGRESS => {
                 let params: ProgressParams = serde_json::from_value(params).unwrap_or_default();
                 if let Some(call) = self.shared.calls().get(&params.call_id) {
-                    call.send_replace(params.message);
+                    call.send_modify(|progress| {
+                        progress.count += 1;
+                        progress.message = params.message;
+                    });
                 }
             }
             LOG => {
@@ -414,10 +355,14 @@ impl<R> Receiver<R> {
     }
 
     fn offense(&self, what: &str, line: &[u8]) {
-        let text = String::from_utf8_lossy(&line[..line.len().min(400)]);
-        let excerpt: String = text.trim().chars().take(120).collect();
-        self.shared.listener.offense(what, &excerpt);
+        self.shared.listener.offense(what, &excerpt(line));
     }
+}
+
+/// The beginning of a line, fit to be shown.
+fn excerpt(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&line[..line.len().min(400)]);
+    printable(text.trim()).chars().take(120).collect()
 }
 
 #[cfg(test)]

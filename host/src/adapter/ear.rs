@@ -1,7 +1,9 @@
 //! Hears what an adapter says beside its answers and passes it on, masked: its log, its progress, and what it should not have said.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::adapter::connection::Listener;
 use crate::adapter::record::{Direction, Recorder};
@@ -15,6 +17,8 @@ pub(crate) struct Ear {
     /// The last things that it should not have written to stdout.
     offenses: Mutex<VecDeque<String>>,
     recorder: Option<Arc<Recorder>>,
+    /// Whether what it does is of no interest any more.
+    deaf: AtomicBool,
 }
 
 /// How many of them are kept.
@@ -27,7 +31,23 @@ impl Ear {
             ui,
             offenses: Mutex::default(),
             recorder,
+            deaf: AtomicBool::new(false),
         }
+    }
+
+    /// Listens no longer: what an adapter writes while it is being ended helps nobody.
+    pub(crate) fn close(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the operator that the adapter had to be killed.
+    pub(crate) fn stubborn(&self) {
+        let message = format!(
+            "adapter `{}` ended neither with its stdin nor when asked to (SIGTERM), so it was killed",
+            self.name
+        );
+        let help = "an adapter exits when its stdin ends; what it was doing may be half done";
+        self.ui.finding(&Finding::warning(message).help(help));
     }
 
     /// Takes the values of secrets out.
@@ -49,9 +69,21 @@ impl Ear {
     }
 }
 
+/// Takes out what could move the cursor or change the colors of the operator's terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 impl Listener for Ear {
     fn log(&self, level: &str, message: &str) {
-        let (name, message) = (&self.name, self.ui.mask().apply(message));
+        let (name, message) = (&self.name, printable(&self.ui.mask().apply(message)));
         match level {
             "error" => tracing::error!(target: "ztc::adapter", "{name}: {message}"),
             "warn" => tracing::warn!(target: "ztc::adapter", "{name}: {message}"),
@@ -62,7 +94,12 @@ impl Listener for Ear {
     }
 
     fn progress(&self, message: &str) {
-        self.ui.say(format!("  {}: {message}", self.name));
+        self.ui
+            .say(format!("  {}: {}", self.name, printable(message)));
+    }
+
+    fn over(&self, method: &str, lasted: Duration, progress: u64) {
+        tracing::trace!(target: "ztc::adapter", "{}: `{method}` took {} ms and reported progress {progress} times", self.name, lasted.as_millis());
     }
 
     fn line(&self, direction: Direction, line: &[u8]) {
@@ -72,6 +109,9 @@ impl Listener for Ear {
     }
 
     fn offense(&self, what: &str, excerpt: &str) {
+        if self.deaf.load(Ordering::Relaxed) {
+            return;
+        }
         let mut offenses = self.offenses.lock().unwrap_or_else(PoisonError::into_inner);
         // The first one is worth a warning; a flood of them is not worth a flood.
         if offenses.is_empty() {

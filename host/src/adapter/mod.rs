@@ -60,7 +60,7 @@ pub(crate) mod builtin;
 mod connection;
 pub mod discovery;
 mod ear;
-mod grant;
+pub(crate) mod grant;
 mod guard;
 pub(crate) mod limits;
 pub(crate) mod process;

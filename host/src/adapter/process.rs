@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use ztc_protocol::GROUP_VARIABLE;
 use ztc_protocol::lines::LineBuffer;
 
+use crate::adapter::ear::printable;
 use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
 use crate::adapter::sandbox::Sandbox;
@@ -282,7 +283,7 @@ async fn keep(mut pipe: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>) {
     let mut lines = LineBuffer::new(LINE_BYTES);
     let mut chunk = vec![0; 16 * 1024];
     let add = |bytes: &[u8]| {
-        let line = String::from_utf8_lossy(bytes).trim_end().to_owned();
+        let line = printable(String::from_utf8_lossy(bytes).trim_end());
         if line.is_empty() {
             return;
         }

@@ -7,10 +7,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use jsonrpsee::types::ErrorObjectOwned;
-use ztc_protocol::message::Diagnostic;
-use ztc_protocol::{ErrorCode, ErrorData, PROTOCOL, ProtocolVersion};
+use ztc_protocol::message::{Diagnostic, Initialize};
+use ztc_protocol::{DESCRIBE_ARGUMENT, ErrorCode, ErrorData, Method, PROTOCOL, ProtocolVersion};
 
-use crate::adapter::connection::CallError;
+use crate::adapter::connection::{CallError, LastWord};
 use crate::adapter::{Candidate, Source, limits};
 use crate::error::{Exit, Failure, Finding};
 
@@ -24,8 +24,10 @@ pub(crate) struct Scene {
     pub(crate) version: String,
     /// Where its author can be told.
     pub(crate) homepage: Option<String>,
-    /// What was called and when it failed, counted from its start.
+    /// What was called, and for how long.
     pub(crate) method: &'static str,
+    pub(crate) called: Duration,
+    /// How long the process had run by then.
     pub(crate) lasted: Duration,
     /// How the process ended, where it has.
     pub(crate) status: Option<ExitStatus>,
@@ -33,41 +35,59 @@ pub(crate) struct Scene {
     pub(crate) stderr: Vec<String>,
     /// What it wrote to stdout that is no message.
     pub(crate) offenses: Vec<String>,
+    /// The beginning of the line that it has not ended.
+    pub(crate) unfinished: Option<String>,
 }
 
 impl Scene {
     /// Says why a call failed.
     pub(crate) fn failure(&self, error: CallError) -> Failure {
         let (name, method) = (&self.candidate.name, self.method);
-        let message = match error {
-            CallError::Refused(error) => return self.refused(&error),
-            CallError::Gone => return self.crash(),
-            CallError::Form(error) => {
-                return self.bug(format!(
-                    "adapter `{name}` answered `{method}` with a result of the wrong form: {error}"
-                ));
-            }
+        match error {
+            CallError::Refused(error) => self.refused(&error),
+            CallError::Gone => self.crash(),
+            CallError::Form(error) => self.bug(format!(
+                "adapter `{name}` answered `{method}` with a result of the wrong form: {error}"
+            )),
             CallError::TooLong(bytes) => {
                 let message = format!(
                     "the request `{method}` to adapter `{name}` would be {bytes} bytes long"
                 );
-                return Failure::failed(message)
-                    .detail("a line of the protocol holds at most 32 MiB");
+                Failure::failed(message).detail("a line of the protocol holds at most 32 MiB")
             }
-            CallError::Idle(limit) => format!(
-                "adapter `{name}` has been silent in `{method}` for {}",
-                seconds(limit)
-            ),
-            CallError::Total(limit) => format!(
-                "adapter `{name}` has not answered `{method}` within {}",
-                seconds(limit)
-            ),
+            CallError::Idle(limit, last) => {
+                let message = format!(
+                    "adapter `{name}` has been silent in `{method}` for {}",
+                    seconds(limit)
+                );
+                self.too_slow(message, &last)
+            }
+            CallError::Total(limit, last) => {
+                let message = format!(
+                    "adapter `{name}` has not answered `{method}` within {}",
+                    seconds(limit)
+                );
+                self.too_slow(message, &last)
+            }
+        }
+    }
+
+    fn too_slow(&self, message: String, last: &LastWord) -> Failure {
+        let last = match last {
+            LastWord::Nothing => "when cancelled, it said nothing".to_owned(),
+            LastWord::GaveUp(why) => format!("when cancelled, it answered: {why}"),
+            LastWord::Result => "its answer came just after the limit".to_owned(),
         };
-        let help = format!(
+        let longer = format!(
             "if it only needs longer, set `{}=<seconds>`",
             limits::VARIABLE
         );
-        self.details(Failure::failed(message)).help(help)
+        let help = match self.no_adapter() {
+            Some(suspicion) => format!("{suspicion}; {longer}"),
+            None => longer,
+        };
+        self.details(Failure::failed(message).detail(last))
+            .help(help)
     }
 
     fn crash(&self) -> Failure {
@@ -81,9 +101,19 @@ impl Scene {
         let help = match self.status.and_then(|status| status.signal()) {
             Some(9) => "the system may have run out of memory (see `dmesg`), or somebody ended it"
                 .to_owned(),
-            _ => self.whose_fault(),
+            _ => self.no_adapter().unwrap_or_else(|| self.whose_fault()),
         };
         self.details(Failure::failed(message)).help(help)
+    }
+
+    /// What speaks before it has shaken hands is often not an adapter.
+    fn no_adapter(&self) -> Option<String> {
+        (self.method == Initialize::NAME && !self.offenses.is_empty()).then(|| {
+            format!(
+                "it may be no adapter at all: see what `{} {DESCRIBE_ARGUMENT}` prints",
+                self.candidate.program.display()
+            )
+        })
     }
 
     fn refused(&self, error: &ErrorObjectOwned) -> Failure {
@@ -154,9 +184,16 @@ impl Scene {
                 source.word(),
                 program.display()
             ))
-            .detail(format!("after: {}", short(self.lasted)));
+            .detail(format!(
+                "after: {} in `{}`, {} since its start",
+                short(self.called),
+                self.method,
+                short(self.lasted)
+            ));
+        let unfinished = self.unfinished.iter().cloned().collect();
         for (title, lines) in [
             ("what it did beside answering:", &self.offenses),
+            ("a line that it began and did not end:", &unfinished),
             ("last lines of its stderr:", &self.stderr),
         ] {
             if !lines.is_empty() {
@@ -194,16 +231,17 @@ fn finding(diagnostic: Diagnostic) -> Finding {
 pub(crate) fn mismatch(candidate: &Candidate, theirs: &[ProtocolVersion]) -> Failure {
     let name = &candidate.name;
     let listed: Vec<String> = theirs.iter().map(ToString::to_string).collect();
-    let speaks = if listed.is_empty() {
-        "another version".to_owned()
-    } else {
-        listed.join(" and ")
-    };
+    if listed.is_empty() {
+        let message = format!(
+            "adapter `{name}` does not speak protocol {PROTOCOL}, and does not say what it speaks"
+        );
+        return Failure::new(Exit::Missing, message)
+            .detail(place(candidate))
+            .help(format!("upgrade the older of the two: `{name}`, or ztc"));
+    }
+    let speaks = listed.join(" or ");
     let message = format!("adapter `{name}` speaks protocol {speaks}, this ztc speaks {PROTOCOL}");
-    let newer = theirs
-        .iter()
-        .max()
-        .is_some_and(|theirs| theirs.major > PROTOCOL.major);
+    let newer = theirs.iter().max().is_some_and(|theirs| *theirs > PROTOCOL);
     let help = match newer {
         true => format!(
             "upgrade ztc ({}) to a release that speaks protocol {speaks}",

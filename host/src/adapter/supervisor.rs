@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use ztc_protocol::message::{
@@ -13,11 +14,11 @@ use ztc_protocol::message::{
 };
 use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 
-use crate::adapter::connection::{CallError, Connection, Listener};
+use crate::adapter::connection::{CallError, Connection, LastWord, Listener};
 use crate::adapter::ear::Ear;
 use crate::adapter::grant::Grant;
 use crate::adapter::guard::Guard;
-use crate::adapter::limits::Limits;
+use crate::adapter::limits::{self, Limits};
 use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::record::Recorder;
 use crate::adapter::report::{self, Scene};
@@ -26,8 +27,14 @@ use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::ui::Ui;
 
-/// How long an adapter may take to end after each step: the end of stdin, TERM, KILL.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an adapter may take to end after the end of its stdin: as long as it needs where it has agreed to end, and only a moment
+/// where it did not answer.
+const AGREED: Duration = Duration::from_millis(1000);
+const SILENT: Duration = Duration::from_millis(500);
+
+/// The same after TERM, and after KILL, which the system needs a moment for.
+const TERMINATED: Duration = Duration::from_millis(500);
+const KILLED: Duration = Duration::from_secs(2);
 
 /// How long the end of a process is waited for after its stdout has ended.
 const LAST_MOMENT: Duration = Duration::from_millis(1000);
@@ -116,6 +123,7 @@ impl Supervisor {
     }
 
     async fn launch(&self, name: &str) -> Result<Arc<Adapter>, Failure> {
+        limits::check()?;
         let candidate = self.discovery.find(name)?;
         if candidate.source == Source::Attached {
             let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
@@ -190,21 +198,15 @@ pub struct Adapter {
 impl Adapter {
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
     pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, Failure> {
-        if self.link.reported.load(Ordering::Relaxed) {
+        if self
+            .link
+            .reported
+            .try_lock()
+            .is_ok_and(|reported| *reported)
+        {
             return Err(report::gone(&self.candidate, M::NAME));
         }
-        match self
-            .link
-            .connection
-            .request::<M>(params, self.link.limits(M::NAME))
-            .await
-        {
-            Ok(result) => Ok(result),
-            Err(error) => Err(self
-                .link
-                .failure(M::NAME, error, Some(&self.manifest))
-                .await),
-        }
+        self.link.call::<M>(params, Some(&self.manifest)).await
     }
 
     /// Sends a recorded request again and returns the answer as it is.
@@ -213,12 +215,12 @@ impl Adapter {
         method: &str,
         params: &serde_json::Value,
     ) -> Result<serde_json::Value, Failure> {
-        let limits = self.link.limits(method);
+        let (limits, called) = (self.link.limits(method), Instant::now());
         match self.link.connection.replay(method, params, limits).await {
             Ok(answer) => Ok(answer),
             Err(error) => Err(self
                 .link
-                .failure("replay", error, Some(&self.manifest))
+                .failure("replay", called, error, Some(&self.manifest))
                 .await),
         }
     }
@@ -264,18 +266,9 @@ impl Adapter {
             scratch_dir: link.process.scratch().display().to_string(),
             ..InitializeParams::default()
         };
-        let answer = link
-            .connection
-            .request::<Initialize>(params, link.limits(Initialize::NAME))
-            .await;
-        let result = match answer {
-            Ok(InitializeResult { protocol, manifest }) => {
-                check(candidate, protocol, &manifest).map(|()| (protocol, manifest))
-            }
-            Err(error) => Err(link.failure(Initialize::NAME, error, None).await),
-        };
+        let result = shake_hands(&link, params).await;
         match result {
-            Ok((protocol, manifest)) => Ok(Self {
+            Ok(InitializeResult { protocol, manifest }) => Ok(Self {
                 candidate: candidate.clone(),
                 manifest,
                 protocol,
@@ -293,19 +286,34 @@ impl Adapter {
     }
 }
 
-/// Checks what an adapter says about itself.
-fn check(
-    candidate: &Candidate,
-    protocol: ProtocolVersion,
-    manifest: &Manifest,
-) -> Result<(), Failure> {
-    if ProtocolVersion::agree(&[PROTOCOL], &[protocol]) != Some(protocol) {
-        return Err(report::mismatch(candidate, &[protocol]));
+/// `initialize`, whose answer is looked at in two steps: another version of the protocol may have another form of it.
+struct Handshake;
+
+impl Method for Handshake {
+    const NAME: &'static str = Initialize::NAME;
+    type Params = InitializeParams;
+    type Result = Value;
+}
+
+async fn shake_hands(link: &Link, params: InitializeParams) -> Result<InitializeResult, Failure> {
+    let answer = link.call::<Handshake>(params, None).await?;
+    let protocol = answer.get("protocol").cloned().unwrap_or_default();
+    if let Ok(protocol) = serde_json::from_value::<ProtocolVersion>(protocol)
+        && ProtocolVersion::agree(&[PROTOCOL], &[protocol]) != Some(protocol)
+    {
+        return Err(report::mismatch(&link.candidate, &[protocol]));
     }
-    if manifest.name != candidate.name {
-        return Err(report::wrong_name(candidate, &manifest.name));
+    let result: InitializeResult = match serde_json::from_value(answer) {
+        Ok(result) => result,
+        Err(error) => {
+            let scene = link.scene(Initialize::NAME, link.started, None);
+            return Err(scene.failure(CallError::Form(error)));
+        }
+    };
+    match result.manifest.name == link.candidate.name {
+        true => Ok(result),
+        false => Err(report::wrong_name(&link.candidate, &result.manifest.name)),
     }
-    Ok(())
 }
 
 /// A process and the connection to it.
@@ -315,8 +323,10 @@ struct Link {
     connection: Connection,
     ear: Arc<Ear>,
     started: Instant,
-    /// Whether its end has been reported; it is reported once.
-    reported: AtomicBool,
+    /// Whether its end has been reported; held by the call that finds out how it ended.
+    reported: tokio::sync::Mutex<bool>,
+    /// Whether it has left a call without an answer, even when that was cancelled.
+    unresponsive: AtomicBool,
     /// The ports that the sandbox leaves open, where there is a sandbox.
     ports: Option<Vec<u16>>,
 }
@@ -342,7 +352,8 @@ impl Link {
             connection,
             ear,
             started,
-            reported: AtomicBool::new(false),
+            reported: tokio::sync::Mutex::new(false),
+            unresponsive: AtomicBool::new(false),
             ports: manner.sandbox.map(|_| grant.ports.clone()),
         })
     }
@@ -359,7 +370,8 @@ impl Link {
             connection,
             ear,
             started: Instant::now(),
-            reported: AtomicBool::new(false),
+            reported: tokio::sync::Mutex::new(false),
+            unresponsive: AtomicBool::new(false),
             ports: None,
         })
     }
@@ -371,68 +383,126 @@ impl Link {
         }
     }
 
-    /// Says why a call failed. Where the adapter has broken, the first call that notices tells the whole story.
+    async fn call<M: Method>(
+        &self,
+        params: M::Params,
+        manifest: Option<&Manifest>,
+    ) -> Result<M::Result, Failure> {
+        let called = Instant::now();
+        match self
+            .connection
+            .request::<M>(params, self.limits(M::NAME))
+            .await
+        {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.failure(M::NAME, called, error, manifest).await),
+        }
+    }
+
+    /// Says why a call failed.
     async fn failure(
         &self,
         method: &'static str,
+        called: Instant,
         error: CallError,
         manifest: Option<&Manifest>,
     ) -> Failure {
-        let mut lasted = self.started.elapsed();
-        let mut status = None;
-        if matches!(error, CallError::Gone) {
-            if self.reported.swap(true, Ordering::Relaxed) {
-                return report::gone(&self.candidate, method);
-            }
-            let ended = self.process.end_within(LAST_MOMENT).await;
-            lasted = ended.map_or(lasted, |ended| ended.after);
-            status = ended.map(|ended| ended.status);
-            self.process.kill();
-            if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
-                return report::cannot_start(&self.candidate, &error);
-            }
+        if let CallError::Gone = error {
+            return self.gone(method, called, manifest).await;
+        }
+        if let CallError::Idle(_, LastWord::Nothing) | CallError::Total(_, LastWord::Nothing) =
+            error
+        {
+            self.unresponsive.store(true, Ordering::Relaxed);
+        }
+        self.explained(self.scene(method, called, manifest).failure(error))
+    }
+
+    /// Adds what the sandbox may have to do with it.
+    fn explained(&self, failure: Failure) -> Failure {
+        match &self.ports {
+            Some(ports) => sandbox::explain(failure, ports),
+            None => failure,
+        }
+    }
+
+    /// Says how the adapter ended. One call tells the whole story, and all others wait for it: whichever failure comes first is shown.
+    async fn gone(
+        &self,
+        method: &'static str,
+        called: Instant,
+        manifest: Option<&Manifest>,
+    ) -> Failure {
+        let mut reported = self.reported.lock().await;
+        if *reported {
+            return report::gone(&self.candidate, method);
+        }
+        let scene = self.scene(method, called, manifest);
+        let ended = self.process.end_within(LAST_MOMENT).await;
+        self.process.kill();
+        *reported = true;
+        let status = ended.map(|ended| ended.status);
+        if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
+            return report::cannot_start(&self.candidate, &error);
         }
         let scene = Scene {
+            lasted: ended.map_or(scene.lasted, |ended| ended.after),
+            status,
+            stderr: self.ear.masked(&self.process.stderr()),
+            ..scene
+        };
+        self.explained(scene.failure(CallError::Gone))
+    }
+
+    fn scene(&self, method: &'static str, called: Instant, manifest: Option<&Manifest>) -> Scene {
+        let unfinished = self.connection.unfinished();
+        Scene {
             candidate: self.candidate.clone(),
             version: manifest
                 .map(|manifest| manifest.version.clone())
                 .unwrap_or_default(),
             homepage: manifest.and_then(|manifest| manifest.homepage.clone()),
             method,
-            lasted,
-            status,
+            called: called.elapsed(),
+            lasted: self.started.elapsed(),
+            status: None,
             stderr: self.ear.masked(&self.process.stderr()),
             offenses: self.ear.masked(&self.ear.offenses()),
-        };
-        match &self.ports {
-            Some(ports) => sandbox::explain(scene.failure(error), ports),
-            None => scene.failure(error),
+            unfinished: unfinished.map(|text| self.ear.masked(&[text]).concat()),
         }
     }
 
     /// Ends the process: asked where it is still on speaking terms, then left without stdin, then made to.
     async fn end(&self, ask: bool) {
-        if ask && self.process.ended().is_none() {
+        let mut patience = SILENT;
+        let responsive = !self.unresponsive.load(Ordering::Relaxed);
+        if ask && responsive && self.process.ended().is_none() {
             let limits = Limits::of(Shutdown::NAME);
-            let _ = self
+            let params = ShutdownParams::default();
+            if self
                 .connection
-                .request::<Shutdown>(ShutdownParams::default(), limits)
-                .await;
+                .request::<Shutdown>(params, limits)
+                .await
+                .is_ok()
+            {
+                patience = AGREED;
+            }
         }
+        self.ear.close();
         self.connection.close();
         if !self.process.is_ours() {
             self.process.clean();
             return;
         }
-        if self.process.end_within(PATIENCE).await.is_none() {
+        if self.process.end_within(patience).await.is_none() {
             tracing::warn!(adapter = self.candidate.name, "does not end with its stdin");
             self.process.terminate();
+            if self.process.end_within(TERMINATED).await.is_none() {
+                self.ear.stubborn();
+                self.process.kill();
+                self.process.end_within(KILLED).await;
+            }
         }
-        if self.process.end_within(PATIENCE).await.is_none() {
-            tracing::warn!(adapter = self.candidate.name, "does not end when asked to");
-            self.process.kill();
-        }
-        self.process.end_within(PATIENCE).await;
         self.process.clean();
     }
 }

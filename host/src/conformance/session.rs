@@ -12,8 +12,9 @@ use ztc_protocol::message::PROGRESS;
 use ztc_protocol::{MAX_LINE_BYTES, PROTOCOL};
 
 use crate::adapter::Candidate;
+use crate::adapter::grant::Grant;
 use crate::adapter::limits::Limits;
-use crate::adapter::process::{self, Ended, Process, Started};
+use crate::adapter::process::{self, Ended, Manner, Process, Started};
 use crate::conformance::ledger::Ledger;
 use crate::conformance::wire;
 use crate::error::Failure;
@@ -74,11 +75,19 @@ impl Session {
         variables: &[(String, String)],
         ledger: &Ledger,
     ) -> Result<Self, Failure> {
+        let grant = Grant {
+            variables: variables.to_vec(),
+            ports: Vec::new(),
+        };
+        let manner = Manner {
+            sandbox: None,
+            guard: None,
+        };
         let Started {
             process,
             stdin,
             stdout,
-        } = process::start(candidate, variables, None)?;
+        } = process::start(candidate, &grant, &manner)?;
         Ok(Self {
             process,
             stdin: Some(stdin),

@@ -19,6 +19,13 @@ impl Listener for Ear {
         self.0.lock().unwrap().push(format!("progress: {message}"));
     }
 
+    fn over(&self, method: &str, _lasted: Duration, progress: u64) {
+        if progress > 0 {
+            let text = format!("`{method}` reported progress {progress} times");
+            self.0.lock().unwrap().push(text);
+        }
+    }
+
     fn offense(&self, what: &str, excerpt: &str) {
         self.0.lock().unwrap().push(format!("{what}: {excerpt}"));
     }
@@ -209,8 +216,13 @@ async fn progress_starts_the_idle_limit_anew_but_not_the_total() {
     };
     tokio::time::sleep(Duration::from_secs(15)).await;
     peer.say(progress("half")).await;
-    assert!(matches!(call.await.unwrap(), Err(CallError::Total(limit)) if limit == LIMITS.total));
-    assert_eq!(peer.heard(), ["progress: half"]);
+    assert!(
+        matches!(call.await.unwrap(), Err(CallError::Total(limit, LastWord::Nothing)) if limit == LIMITS.total)
+    );
+    assert_eq!(
+        peer.heard(),
+        ["progress: half", "`validate` reported progress 1 times"]
+    );
     let cancel = peer.hear().await;
     assert_eq!(
         (&cancel["method"], &cancel["params"]["call_id"]),
@@ -218,7 +230,9 @@ async fn progress_starts_the_idle_limit_anew_but_not_the_total() {
     );
 
     let silent = peer.call();
-    assert!(matches!(silent.await.unwrap(), Err(CallError::Idle(limit)) if limit == LIMITS.idle));
+    assert!(
+        matches!(silent.await.unwrap(), Err(CallError::Idle(limit, LastWord::Nothing)) if limit == LIMITS.idle)
+    );
     // Answers that come too late harm nobody.
     peer.say(format!("{ANSWER}\n")).await;
     let call = peer.call();
@@ -234,13 +248,40 @@ async fn the_end_of_the_stream_ends_every_call() {
     let calls = [peer.call(), peer.call()];
     peer.hear().await;
     peer.say("{\"half").await;
-    let (ear, to_host) = (Arc::clone(&peer.ear), peer.to_host);
-    drop(to_host);
+    drop(peer.to_host);
     for call in calls {
         assert!(matches!(call.await.unwrap(), Err(CallError::Gone)));
     }
-    assert_eq!(
-        *ear.0.lock().unwrap(),
-        ["ended in the middle of a line: {\"half"]
-    );
+    assert_eq!(peer.connection.unfinished().as_deref(), Some("{\"half"));
+    assert_eq!(*peer.ear.0.lock().unwrap(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_has_the_last_word() {
+    let mut peer = Peer::new();
+    let call = peer.call();
+    peer.hear().await;
+    tokio::time::sleep(LIMITS.idle + Duration::from_millis(10)).await;
+    assert_eq!(peer.hear().await["params"]["reason"], "it takes too long");
+    let error = json!({"code": 1020, "message": "stopped at peer 3"});
+    peer.say(json!({"jsonrpc": "2.0", "id": 0, "error": error}).to_string() + "\n")
+        .await;
+    let CallError::Idle(_, last) = call.await.unwrap().unwrap_err() else {
+        panic!("the limit has passed")
+    };
+    assert_eq!(last, LastWord::GaveUp("stopped at peer 3".to_owned()));
+    assert_eq!(peer.connection.unfinished(), None);
+}
+
+#[tokio::test]
+async fn no_progress_is_lost() {
+    let mut peer = Peer::new();
+    let call = peer.call();
+    let id = peer.hear().await["params"]["call"]["id"].clone();
+    let line =
+        json!({"method": "$/progress", "params": {"call_id": id, "message": "on"}}).to_string();
+    peer.say(format!("{line}\n").repeat(5000) + ANSWER + "\n")
+        .await;
+    call.await.unwrap().unwrap();
+    assert_eq!(peer.heard(), ["`validate` reported progress 5000 times"]);
 }

@@ -21,10 +21,12 @@ fn scene() -> Scene {
         version: "1.2.0".into(),
         homepage: Some("https://example.com/bgp".into()),
         method: "render",
+        called: Duration::from_millis(210),
         lasted: Duration::from_millis(1234),
         status: Some(ExitStatus::from_raw(3 << 8)),
         stderr: vec!["loading".into(), "no such table".into()],
         offenses: vec!["wrote a line that is not a JSON object: Compiling".into()],
+        unfinished: None,
     }
 }
 
@@ -46,7 +48,7 @@ fn a_crash_is_told_once_and_whole() {
         Exit::Failed,
         "error: adapter `bgp` exited with code 3 during `render`
   adapter: bgp 1.2.0, PATH, `/opt/bin/ztc-adapter-bgp`
-  after: 1.2 s
+  after: 210 ms in `render`, 1.2 s since its start
   what it did beside answering:
     wrote a line that is not a JSON object: Compiling
   last lines of its stderr:
@@ -65,7 +67,7 @@ fn a_crash_is_told_once_and_whole() {
         Exit::Failed,
         "error: adapter `bgp` was killed by signal 9 (SIGKILL) during `render`
   adapter: bgp 1.2.0, PATH, `/opt/bin/ztc-adapter-bgp`
-  after: 1.2 s
+  after: 210 ms in `render`, 1.2 s since its start
   help: the system may have run out of memory (see `dmesg`), or somebody ended it",
     );
 }
@@ -80,12 +82,38 @@ fn silence_names_the_limit_and_how_to_raise_it() {
         ..scene()
     };
     check(
-        &scene.failure(CallError::Idle(Duration::from_secs(10))),
+        &scene.failure(CallError::Idle(Duration::from_secs(10), LastWord::Nothing)),
         Exit::Failed,
         "error: adapter `bgp` has been silent in `initialize` for 10 s
+  when cancelled, it said nothing
   adapter: bgp, PATH, `/opt/bin/ztc-adapter-bgp`
-  after: 1.2 s
+  after: 210 ms in `initialize`, 1.2 s since its start
   help: if it only needs longer, set `ZTC_ADAPTER_TIMEOUT=<seconds>`",
+    );
+}
+
+#[test]
+fn what_is_no_adapter_is_suspected_to_be_none() {
+    let scene = Scene {
+        version: String::new(),
+        method: "initialize",
+        stderr: Vec::new(),
+        unfinished: Some("login: ".into()),
+        ..scene()
+    };
+    let last = LastWord::GaveUp("stopped at peer 3".into());
+    check(
+        &scene.failure(CallError::Total(Duration::from_secs(10), last)),
+        Exit::Failed,
+        "error: adapter `bgp` has not answered `initialize` within 10 s
+  when cancelled, it answered: stopped at peer 3
+  adapter: bgp, PATH, `/opt/bin/ztc-adapter-bgp`
+  after: 210 ms in `initialize`, 1.2 s since its start
+  what it did beside answering:
+    wrote a line that is not a JSON object: Compiling
+  a line that it began and did not end:
+    login: 
+  help: it may be no adapter at all: see what `/opt/bin/ztc-adapter-bgp --ztc-describe` prints; if it only needs longer, set `ZTC_ADAPTER_TIMEOUT=<seconds>`",
     );
 }
 
@@ -113,6 +141,8 @@ fn a_mismatch_says_who_must_be_upgraded() {
         "adapter `bgp` speaks protocol 2.1, this ztc speaks 1.0"
     );
     assert!(newer.help.unwrap().starts_with("upgrade ztc ("));
+    let minor = mismatch(&candidate(), &versions("1.7"));
+    assert!(minor.help.unwrap().starts_with("upgrade ztc ("));
     let older = mismatch(&candidate(), &versions("0.9"));
     assert_eq!(
         older.help.unwrap(),

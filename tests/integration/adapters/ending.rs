@@ -1,0 +1,104 @@
+//! Ends: no adapter, and nothing that one has started, outlives `ztc`; and what an adapter sees of the operator's environment.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Fake, until};
+
+#[test]
+fn ignores_the_end_of_stdin() {
+    assert_eq!(Fake::new("ignores-eof").harmless(), "");
+}
+
+#[test]
+fn ignores_term() {
+    insta::assert_snapshot!(Fake::new("ignores-term").harmless(), @"
+    warning: adapter `fake` ended neither with its stdin nor when asked to (SIGTERM), so it was killed
+      help: an adapter exits when its stdin ends; what it was doing may be half done
+    ");
+}
+
+#[test]
+fn leaves_a_process_that_holds_stderr() {
+    assert_eq!(Fake::new("grandchild").harmless(), "");
+    insta::assert_snapshot!(Fake::new("grandchild exit-0-at-render").fatal(1), @"
+    error: adapter `fake` exited with code 0 during `render`
+      adapter: fake 1.0.0, path, `[REPO]/../bin/fake`
+      after: [TIME] in `render`, [TIME] since its start
+      help: this is a bug of the adapter; report it with these lines to whoever made `fake`
+    ");
+    insta::assert_snapshot!(Fake::new("grandchild kill-at-render").fatal(1), @"
+    error: adapter `fake` was killed by signal 9 (SIGKILL) during `render`
+      adapter: fake 1.0.0, path, `[REPO]/../bin/fake`
+      after: [TIME] in `render`, [TIME] since its start
+      help: the system may have run out of memory (see `dmesg`), or somebody ended it
+    ");
+}
+
+/// Ends `ztc` in the middle of a call to the most stubborn of adapters, which has started another process; returns how `ztc` ended.
+#[track_caller]
+fn nothing_outlives(signal: Signal) -> ExitStatus {
+    let fake = Fake::new("ignores-term grandchild-at-render silent-at-render");
+    // A built-in runs beside it.
+    let platform =
+        super::PLATFORM.to_owned() + "  cilium: {version: v1.18.5, bgp_enabled: false}\n";
+    fake.environment.write("platform.yaml", platform);
+    let mut ztc = fake.spawn(&["render"]);
+    let started = |name: &str| fake.processes().iter().any(|line| line.contains(name));
+    assert!(
+        until(super::BOUND, || started("sleep 1000")),
+        "{:?}, {:?}",
+        ztc.try_wait(),
+        fake.processes()
+    );
+    assert!(started("bin/fake --ztc-adapter") && started("__adapter cilium"));
+    kill_process(Pid::from_child(&ztc), signal).unwrap();
+    let status = ztc.wait().unwrap();
+    fake.assert_alone("2 seconds after its host");
+    status
+}
+
+#[test]
+fn nothing_outlives_a_killed_ztc() {
+    assert_eq!(nothing_outlives(Signal::KILL).signal(), Some(9));
+}
+
+#[test]
+fn nothing_outlives_an_interrupted_ztc() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        assert_eq!(nothing_outlives(signal).code(), Some(130), "{signal:?}");
+    }
+}
+
+#[test]
+fn an_adapter_sees_what_it_declares_and_nothing_else() {
+    let mut fake = Fake::new("good");
+    for (name, value) in [
+        ("CANARY", "canary-7f3a"),
+        ("HCLOUD_TOKEN", "canary-7f3a"),
+        ("LD_DEBUG_OUTPUT", "canary-7f3a"),
+        ("FAKE_SETTING", "as declared"),
+        ("LC_TIME", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("https_proxy", "http://127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/etc/ssl/cert.pem"),
+    ] {
+        fake.environment.set(name, value);
+    }
+    assert_eq!(fake.harmless(), "");
+    let artifact = fake
+        .environment
+        .read("platform/generated/services/fake/fake.json");
+    insta::assert_snapshot!(artifact, @r#"
+    {
+      "config": {
+        "version": "v1",
+        "greeting": "hello"
+      },
+      "setting": "as declared",
+      "variables": "FAKE_SETTING HOME LANG LC_TIME PATH SSL_CERT_FILE TMPDIR TZ ZTC_ADAPTER_GROUP https_proxy"
+    }
+    "#);
+}
