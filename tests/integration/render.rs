@@ -311,16 +311,16 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
     exit: 5
     --- stderr
     error: the secret bundle `talos` is missing, but the lock knows it
-      --> secrets/talos.yaml
+      --> secrets/lab/talos.yaml
       the lock says: sha256:[SHA256]
       a new one would not fit the cluster that was made with the old one, so none is made
-      help: restore `secrets/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+      help: restore `secrets/lab/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
     ");
     insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"
     exit: 5
     --- stderr
     error: secret bundle `talos` is missing but platform/lock.json knows it
-      --> secrets/talos.yaml
+      --> secrets/lab/talos.yaml
       a new one would not fit the cluster that was made with the old one
       help: restore the file from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
     ");
@@ -328,10 +328,10 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
     exit: 5
     --- stderr
     error: the secret bundle `talos` is missing, but the lock knows it
-      --> secrets/talos.yaml
+      --> secrets/lab/talos.yaml
       the lock says: sha256:[SHA256]
       a new one would not fit the cluster that was made with the old one, so none is made
-      help: restore `secrets/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+      help: restore `secrets/lab/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
     ");
     let mut after = environment.files();
     after.retain(|name, _| before.contains_key(name));
@@ -355,9 +355,9 @@ fn secrets_that_git_tracks_are_refused() {
     exit: 5
     --- stderr
     error: git tracks files that hold secrets
-      tracked: secrets/talos-admin.yaml
-      tracked: secrets/talos.yaml
-      help: take them out with `git rm --cached -r secrets/talos-admin.yaml secrets/talos.yaml`, commit, and make new secrets: what was committed stays readable in the history
+      tracked: secrets/lab/talos-admin.yaml
+      tracked: secrets/lab/talos.yaml
+      help: take them out with `git rm --cached -r secrets/lab/talos-admin.yaml secrets/lab/talos.yaml`, commit, and make new secrets: what was committed stays readable in the history
     ");
 }
 

@@ -93,6 +93,19 @@ impl Terminal {
         }
     }
 
+    /// Presses Ctrl-C until a text appears: a key that comes before the program reads keys is a signal, which it notices with the next key.
+    #[track_caller]
+    pub(crate) fn interrupt(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !without_escapes(&self.screen).contains(text) {
+            assert!(Instant::now() < deadline, "`{text}` did not appear");
+            let _ = self.keyboard.write_all(b"\x03");
+            while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(300)) {
+                self.screen.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+
     /// Waits for the end of the program and returns its exit code.
     pub(crate) fn exit_code(mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();

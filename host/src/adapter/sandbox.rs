@@ -9,7 +9,7 @@ mod kernel;
 mod reach;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
@@ -163,11 +163,41 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         return builtin::run(program)
             .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
-    let error = crate::adapter::process::become_program(&first, program);
+    let error = match runnable(Path::new(&first)) {
+        Ok(()) => crate::adapter::process::become_program(&first, program),
+        Err(error) => error,
+    };
     match error.raw_os_error() {
         Some(number) => complain_line(&format!("{ERROR_NUMBER}{number}")),
         None => complain(&error.to_string()),
     }
+}
+
+/// Refuses what the kernel would not run. The C library's `exec` gives such a file to a shell instead, which then says something that
+/// nobody understands.
+fn runnable(program: &Path) -> io::Result<()> {
+    const NOT_EXECUTABLE: i32 = 8;
+    let head = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        std::fs::File::open(path)?.take(20).read_to_end(&mut head)?;
+        Ok(head)
+    };
+    // What cannot be read is left to the kernel, which says why.
+    let Ok(theirs) = head(program) else {
+        return Ok(());
+    };
+    let ours = head(Path::new("/proc/self/exe")).unwrap_or_default();
+    // Format and machine of an ELF file; the same as this program's own, or a script.
+    let same = theirs.starts_with(b"\x7fELF") && theirs.get(18..20) == ours.get(18..20);
+    match theirs.starts_with(b"#!") || same || foreign_formats() {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(NOT_EXECUTABLE)),
+    }
+}
+
+/// Whether the system runs further formats, such as programs of other machines through an emulator.
+fn foreign_formats() -> bool {
+    std::fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|formats| formats.count() > 2)
 }
 
 fn complain(why: &str) -> ExitCode {
