@@ -76,7 +76,7 @@ impl Private {
         self.directory.path().join("tmp")
     }
 
-    /// What bash reads before the script: see [`guard`].
+    /// What bash reads before the script: it ends a stage when ztc is killed.
     pub fn guard(&self) -> PathBuf {
         self.directory.path().join("guard.sh")
     }

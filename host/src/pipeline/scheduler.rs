@@ -1,6 +1,6 @@
 //! Which task may start next: a small queue that knows no process, file or clock.
 //!
-//! A task is ready when everything before it has ended well. Whoever runs the tasks asks [`Queue::take`] until it has nothing more, and
+//! A task is ready when everything before it has ended well. Whoever runs the tasks asks [`Queue::start_next`] until it has nothing more, and
 //! says [`Queue::ended`] for each.
 
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ impl Queue {
         Some(task)
     }
 
-    /// Takes the end of a task that [`Queue::take`] gave.
+    /// Takes the end of a task that [`Queue::start_next`] gave.
     pub fn ended(&mut self, task: usize, end: End) {
         self.running -= 1;
         match end {
