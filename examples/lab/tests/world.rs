@@ -151,6 +151,10 @@ impl World {
         self.wait("rescue", |state| {
             state["nodes"][0]["power"] == json!({"up": "rescue"})
         });
+        // Its SSH server listens a moment later.
+        self.wait("the login", |_| {
+            text(&self.ssh(&key, "hostname").stdout) == "rescue\n"
+        });
         key
     }
 
@@ -248,7 +252,9 @@ fn an_image_written_over_ssh_boots_talos() {
         (&state["nodes"][0]["installs"], &state["violations"]),
         (&json!(1), &json!([]))
     );
-    assert!(text(&world.ssh(&key, "hostname").stderr).contains("Connection refused"));
+    world.wait("the end of the login", |_| {
+        text(&world.ssh(&key, "hostname").stderr).contains("Connection refused")
+    });
     assert_eq!(
         world
             .talosctl(&[
