@@ -160,12 +160,11 @@ fn resolves_to_something_else(text: &str) -> bool {
         "true", "false", "yes", "no", "on", "off", "y", "n", "null", "~", "<<",
     ];
     let lower = text.to_ascii_lowercase();
-    if WORDS.contains(&lower.as_str())
-        || [".nan", ".inf", "-.inf", "+.inf"].contains(&lower.as_str())
-    {
+    // Some readers take a sign before any of the special floats, or several signs: quotes harm nobody.
+    let digits = lower.trim_start_matches(['-', '+']);
+    if WORDS.contains(&lower.as_str()) || [".nan", ".inf"].contains(&digits) {
         return true;
     }
-    let digits = lower.trim_start_matches(['-', '+']);
     let starts_like_a_number = digits
         .trim_start_matches('.')
         .starts_with(|c: char| c.is_ascii_digit());
