@@ -15,10 +15,11 @@ pub(crate) struct Deletion {
     item: Option<(String, Value)>,
 }
 
-/// Takes the deletions out of a document of a patch; nothing is left where it held nothing else.
-pub(crate) fn split(
-    patch: &Map<String, Value>,
-) -> Result<(Vec<Deletion>, Option<Map<String, Value>>), Problem> {
+/// The deletions of a document of a patch, and what is left of it; nothing, where it held nothing else.
+pub(crate) type Split = (Vec<Deletion>, Option<Map<String, Value>>);
+
+/// Takes the deletions out of a document of a patch.
+pub(crate) fn split(patch: &Map<String, Value>) -> Result<Split, Problem> {
     let mut deletions = Vec::new();
     let rest = match map(patch, &mut Vec::new(), &mut deletions)? {
         Some(Value::Object(rest)) => Some(rest),
