@@ -9,6 +9,7 @@ mod adapters;
 mod attach;
 mod bootstrap;
 mod cilium;
+mod client;
 mod environment;
 mod guards;
 mod init;
