@@ -60,6 +60,9 @@ pub struct Manifest {
     pub tools: Vec<Tool>,
     /// Whether the host calls `discover`.
     pub discovers: bool,
+    /// Programs that `discover` itself may start, in the sandbox. One that is missing is said by `discover`, where it is needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discover_tools: Vec<Tool>,
 }
 
 /// A capability that an adapter provides.
