@@ -39,6 +39,9 @@ pub struct Manifest {
     pub requires: Vec<Requirement>,
     /// Versions of the technology that the operator may choose.
     pub supported_versions: Vec<String>,
+    /// Whether other versions can be right too: then `validate` judges them, which knows the rest of the section.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_versions: bool,
     /// The recommended one of them.
     pub default_version: String,
     /// JSON Schema (2020-12) of the adapter's section of `platform.yaml`. `false` for additional properties makes the host find

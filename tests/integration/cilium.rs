@@ -1,6 +1,6 @@
 //! Cilium from outside: charts with a stand-in for `helm`, definitions from a file of the repository, versions that go together.
 
-use crate::environment::{Run, TestEnv};
+use crate::environment::TestEnv;
 
 /// Behaves as helm does, as far as it is asked. CHART is the archive's content, EXTRA another document that the chart gives.
 const HELM: &str = r#"#!/usr/bin/env bash
@@ -31,6 +31,22 @@ template)
 esac
 "#;
 
+/// An adapter that stands for the one that makes the cluster: its only stage reaches what Cilium's stages wait for.
+const CLUSTER: &str = r#"#!/usr/bin/env bash
+say() { printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$1"; }
+while read -r line; do
+    [[ $line =~ \"id\":([0-9]+) ]] && id=${BASH_REMATCH[1]}
+    [[ $line =~ \"method\":\"([a-z_]+)\" ]] && method=${BASH_REMATCH[1]}
+    case $method in
+    initialize) say '"result":{"protocol":"1.0","manifest":{"name":"cluster","version":"1.0.0","phase":"services","config_schema":true,"supported_versions":["v1"],"default_version":"v1","requires":[{"capability":"cni","version":"^1.0"}]}}' ;;
+    validate) say '"result":{"diagnostics":[]}' ;;
+    render) say '"result":{"stages":[{"name":"up","script":"cluster://up.sh","kind":"pre_work","reaches":["cluster_accessible"]}]}' ;;
+    scripts) say '"result":{"scripts":[{"name":"up.sh","kind":"pre_work","content":"true\n","sha256":"SHA256"}]}' ;;
+    *) say '"result":{}' ;;
+    esac
+done
+"#;
+
 /// Puts a stand-in at the front of PATH, with replacements in its text.
 fn helm(environment: &TestEnv, replacements: &[(&str, &str)]) {
     let mut script = HELM.to_owned();
@@ -47,9 +63,11 @@ fn helm(environment: &TestEnv, replacements: &[(&str, &str)]) {
     environment.tool("helm", &script);
 }
 
-/// Writes a platform of Cilium alone, with these lines in its section.
+/// Writes a platform of Cilium and a cluster that is there, with these lines in Cilium's section.
 fn section(environment: &TestEnv, lines: &[&str]) {
-    let mut text = "apiVersion: ztc/v1\nenvironment: production\nadapters:\n  cilium:\n".to_owned();
+    let mut text = "apiVersion: ztc/v1\nenvironment: production\nadapters:\n  cluster: {version: v1}\n  cilium:\n".to_owned();
+    let digest = ztc_protocol::sha256_hex(b"true\n");
+    environment.tool("ztc-adapter-cluster", &CLUSTER.replace("SHA256", &digest));
     for line in lines {
         text += &format!("    {line}\n");
     }
@@ -72,11 +90,6 @@ fn pinned(environment: &TestEnv) -> serde_json::Value {
     let lock: serde_json::Value =
         serde_json::from_str(&environment.read("platform/lock.json")).unwrap();
     lock["adapters"]["cilium"]["facts"]["chart"].clone()
-}
-
-/// A failure without the lines that only lead the way.
-fn failure(run: &Run) -> String {
-    run.to_string()
 }
 
 #[test]
@@ -143,7 +156,13 @@ fn a_chart_that_changed_under_its_version_is_refused() {
     environment.ztc_ok(&["render"]);
     let before = environment.files();
     helm(&environment, &[("CHART", "another")]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render", "--refresh"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render", "--refresh"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:6:14: error: `cilium.version`: the chart 1.17.4 changed under the same version: its digest is `[SHA256]`, and the lock has pinned `[SHA256]`
+        help: find out why; if it is right, set `chart_sha256: [SHA256]`
+    ");
     section(&environment, &[CHART[0], CHART[1], "mtu: 1400"]);
     assert_eq!(environment.ztc(&["render"]).code, Some(2));
     section(&environment, &CHART);
@@ -156,25 +175,55 @@ fn a_chart_that_changed_under_its_version_is_refused() {
     environment.ztc_ok(&["render"]);
     assert_eq!(pinned(&environment)["sha256"], sha256);
     helm(&environment, &[]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render", "--refresh"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render", "--refresh"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:8:19: error: `cilium.chart_sha256`: the chart has the digest `[SHA256]`
+        help: find out why it is another chart before you change `chart_sha256`
+    ");
 }
 
 #[test]
 fn what_a_chart_must_not_give_is_refused() {
     let environment = with_chart();
-    let random = "printf -- '---\\nkind: Service\\nmetadata: {name: hubble, namespace: kube-system}\\nvalue: %s\\n' $BASHPID$RANDOM";
+    let random = "echo i >>$values.runs; printf -- '---\\nkind: Service\\nmetadata: {name: hubble, namespace: kube-system}\\nvalue: %s\\n' $(wc -l <$values.runs)";
     helm(&environment, &[("EXTRA", random)]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:5:3: error: `cilium.helm_values`: the chart gives something else each time: `Service kube-system/hubble`
+        help: switch off what makes keys and certificates, such as `hubble.tls.auto.enabled: false`, or have cert-manager make them
+    ");
     let secret =
         "printf -- '---\\nkind: Secret\\nmetadata: {name: cilium-ca, namespace: kube-system}\\n'";
     helm(&environment, &[("EXTRA", secret)]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:5:3: error: `cilium.helm_values`: the chart gives secrets, which would end up in git: `Secret kube-system/cilium-ca`
+        help: switch them off, or create them in the cluster and name them in `helm_values`
+    ");
     let job =
         "printf -- '---\\nkind: Job\\nmetadata: {name: certificates, namespace: kube-system}\\n'";
     helm(&environment, &[("EXTRA", job)]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:5:3: error: `cilium.helm_values`: the chart gives jobs, which nothing runs a second time: `Job kube-system/certificates`
+        help: switch them off, such as `hubble.tls.auto.enabled: false`
+    ");
     helm(&environment, &[("RELEASE", "1.17.3")]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:6:14: error: `cilium.version`: the chart is version `1.17.3`, but `version` is `v1.17.4`
+        help: take the chart of that release, or change `version`
+    ");
     assert!(!environment.repo().join("platform").exists());
 }
 
@@ -182,12 +231,27 @@ fn what_a_chart_must_not_give_is_refused() {
 fn helm_that_is_missing_old_or_fails_is_said() {
     let environment = with_chart();
     std::fs::remove_file(environment.bin().join("helm")).unwrap();
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @r#"
+    exit: 4
+    --- stderr
+    error: adapter `cilium`: `helm` is not on PATH
+      help: install helm 3.8 or newer (https://helm.sh/docs/intro/install/), or use `source: templates`
+    "#);
     environment.tool("helm", "#!/bin/sh\necho v3.7.2+g663a896\n");
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 4
+    --- stderr
+    error: adapter `cilium`: `[ROOT]/bin/helm` is version 3.7.2, but 3.8 or newer is needed
+      help: install helm 3.8 or newer (https://helm.sh/docs/intro/install/), or use `source: templates`
+    ");
     let fail = "echo 'Error: chart \"cilium\" version \"1.17.4\" not found' >\\&2; exit 1";
     helm(&environment, &[("FAIL", &fail.replace("\\&", "&"))]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @r#"
+    exit: 1
+    --- stderr
+    error: adapter `cilium`: `helm pull` failed: Error: chart "cilium" version "1.17.4" not found
+      help: check version and `chart_repository`; without this network, `helm pull` the chart elsewhere and name the file in `chart`
+    "#);
 }
 
 #[test]
@@ -202,8 +266,20 @@ fn a_copy_of_the_chart_needs_no_network() {
     environment.ztc_ok(&["render"]);
     assert_eq!(pinned(&environment)["from"], "charts/cilium.tgz");
     environment.write("charts/cilium.tgz", [0x1f, 0x8b, 0xfe]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 3
+    --- stderr
+    error: what was rendered is older than its inputs
+      changed: charts/cilium.tgz, which `adapters.cilium` names
+      help: run `ztc render`, and read what changes with `git diff`
+    ");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: adapter `cilium` refuses its section of platform.yaml
+      platform.yaml:8:12: error: `cilium.chart`: the chart 1.17.4 changed under the same version: its digest is `[SHA256]`, and the lock has pinned `[SHA256]`
+        help: find out why; if it is right, set `chart_sha256: [SHA256]`
+    ");
 }
 
 /// Makes definitions as a release of the Gateway API has them, as far as they are looked at.
@@ -235,7 +311,13 @@ fn definitions_come_from_a_file_and_the_lock_knows_it() {
             "gateway_api: {manifest: crds/gateway-api.yaml}",
         ],
     );
-    insta::assert_snapshot!(failure(&environment.ztc(&["render"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["render"]), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:7:29: error: the file `crds/gateway-api.yaml` cannot be read: No such file or directory (os error 2)
+        help: paths are relative to the directory of platform.yaml
+    ");
     environment.write("crds/gateway-api.yaml", definitions("v1.3.0"));
     environment.ztc_ok(&["render"]);
     let lock: serde_json::Value =
@@ -248,12 +330,30 @@ fn definitions_come_from_a_file_and_the_lock_knows_it() {
         "crds/gateway-api.yaml",
         definitions("v1.3.0") + "# edited\n",
     );
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 3
+    --- stderr
+    error: what was rendered is older than its inputs
+      changed: crds/gateway-api.yaml, which `adapters.cilium` names
+      help: run `ztc render`, and read what changes with `git diff`
+    ");
     environment.write("crds/gateway-api.yaml", definitions("v1.4.0"));
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:7:29: error: `cilium.gateway_api.manifest`: `crds/gateway-api.yaml` has the Gateway API `v1.4.0`, but this Cilium goes with `v1.3.0` only
+        help: take `standard-install.yaml` of the Gateway API v1.3.0
+    ");
     let text = definitions("v1.3.0").replace("referencegrants", "tlsroutes");
     environment.write("crds/gateway-api.yaml", text);
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:7:29: error: `cilium.gateway_api.manifest`: `crds/gateway-api.yaml` lacks the definitions `referencegrants.gateway.networking.k8s.io`
+        help: take `standard-install.yaml` of the Gateway API v1.3.0
+    ");
 }
 
 #[test]
@@ -288,7 +388,19 @@ fn files_outside_of_the_repository_are_refused() {
 fn a_version_without_templates_names_what_there_is() {
     let environment = TestEnv::new();
     section(&environment, &["version: v1.17.0"]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:6:14: error: `cilium.version`: this adapter has no templates for Cilium `v1.17.0`
+        help: use `v1.18.5`, or `source: helm` for any other release
+    ");
     section(&environment, &["version: v1.21.0", "source: helm"]);
-    insta::assert_snapshot!(failure(&environment.ztc(&["validate"])), @"");
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:5:3: error: `cilium.gateway_api`: it is not known which Gateway API goes with Cilium `v1.21.0`
+        help: give the definitions that its documentation names, `gateway_api: {manifest: FILE}`, or set it to `false`
+    ");
 }

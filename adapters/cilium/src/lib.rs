@@ -74,6 +74,8 @@ impl Adapter for Cilium {
             group_help: "What connects pods and services across nodes".into(),
             provides: [CNI, GATEWAY_API].into_iter().map(provision).collect(),
             supported_versions: table.supported(),
+            // A chart can be any release.
+            other_versions: true,
             default_version: table.default.clone(),
             config_schema: config::schema(),
             output_schema: schemars::schema_for!(Output).to_value(),
