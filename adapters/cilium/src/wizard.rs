@@ -73,6 +73,7 @@ fn bgp_peers() -> InputPrompt {
     };
     InputPrompt {
         help_text: Some("the routers that every node connects to".into()),
+        required: true,
         items: vec![
             text("address", "Router's IP address", "[0-9A-Fa-f:.]+", true),
             asn,
