@@ -5,6 +5,7 @@
 mod cluster;
 mod config;
 mod endpoint;
+mod machine;
 mod machine_config;
 mod merge;
 mod problem;
@@ -15,6 +16,7 @@ mod secrets;
 mod stages;
 mod syntax;
 mod validate;
+mod verify;
 mod versions;
 mod yaml;
 
@@ -156,6 +158,11 @@ impl Adapter for TalosAdapter {
             secrets::ADMIN => Ok(secrets::check_admin(&params.content)),
             other => Err(unknown_bundle(other)),
         }
+    }
+
+    fn command(&self, arguments: &[String]) -> Option<u8> {
+        let (name, rest) = arguments.split_first()?;
+        (name == machine::command::NAME).then(|| machine::command::run(rest))
     }
 }
 
