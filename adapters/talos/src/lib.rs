@@ -4,13 +4,16 @@
 
 mod cluster;
 mod config;
+mod deletion;
 mod endpoint;
 mod machine;
 mod machine_config;
 mod merge;
+mod patch;
 mod problem;
 mod prompts;
 mod render;
+mod schematic;
 mod scripts;
 mod secrets;
 mod stages;
@@ -141,7 +144,7 @@ impl Adapter for TalosAdapter {
                     AdapterError::new(ErrorCode::SecretMissing, "the bundle `talos-admin` is made from the bundle `talos`")
                         .help("run `ztc secrets generate`, or `ztc secrets import` for a cluster that exists already")
                 })?;
-                secrets::generate_admin(talos)?
+                secrets::generate_admin(talos, params.valid_hours)?
             }
             other => return Err(unknown_bundle(other)),
         };
@@ -155,7 +158,10 @@ impl Adapter for TalosAdapter {
     ) -> Result<CheckSecretsResult, AdapterError> {
         match params.bundle.as_str() {
             secrets::TALOS => Ok(secrets::check(&params.content)),
-            secrets::ADMIN => Ok(secrets::check_admin(&params.content)),
+            secrets::ADMIN => {
+                let talos = params.from.get(secrets::TALOS).map(String::as_str);
+                Ok(secrets::check_admin(&params.content, talos))
+            }
             other => Err(unknown_bundle(other)),
         }
     }

@@ -2,8 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use ztc_adapter_sdk::protocol::message::Diagnostic;
+
 use crate::config::{Config, Patch, Role};
-use crate::machine_config::is_document;
+use crate::deletion;
+use crate::merge::is_further;
+use crate::patch::{Document, documents};
 use crate::problem::Findings;
 
 /// The keys at the top of a machine configuration.
@@ -95,18 +99,85 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     for (index, patch) in config.patches.iter().enumerate() {
         let place = format!("/patches/{index}");
         target(config, patch, &place, findings);
-        let place = format!("{place}/patch");
-        if patch.patch.is_empty() {
-            findings.error(
-                place,
-                "the patch is empty",
-                "say what to change, such as `machine: {sysctls: {...}}`",
-            );
-        } else if is_document(&patch.patch) {
-            document(&patch.patch, &place, findings);
-        } else {
-            part(config, patch, &place, findings);
+        if !is_written_once(patch, &place, findings) {
+            continue;
         }
+        match documents(patch, index) {
+            Ok(found) if found.is_empty() => findings.error(
+                format!(
+                    "{place}/{}",
+                    if patch.file.is_some() {
+                        "file"
+                    } else {
+                        "patch"
+                    }
+                ),
+                "the patch is empty",
+                EMPTY_HELP,
+            ),
+            Ok(found) => {
+                for (number, one) in found.iter().enumerate() {
+                    judge(config, patch, one, findings);
+                    twice(&found[..number], one, findings);
+                }
+            }
+            Err((place, problem)) => findings.error(place, problem.message, problem.help),
+        }
+    }
+}
+
+const EMPTY_HELP: &str = "say what to change, such as `machine: {sysctls: {...}}`";
+
+/// Whether there is something to read: in the section or in a file, and not in both.
+fn is_written_once(patch: &Patch, place: &str, findings: &mut Findings) -> bool {
+    match (&patch.file, &patch.patch) {
+        (None, Value::Null) => {
+            findings.error(place, "the patch is empty", EMPTY_HELP);
+            false
+        }
+        // The host says what is wrong with a file that it cannot hand over.
+        (Some(_), Value::Null) => false,
+        (Some(_), Value::Object(_) | Value::Array(_)) => {
+            let help = "keep one of them; a patch of its own can hold the other";
+            findings.error(place, "the patch has both `patch` and `file`", help);
+            false
+        }
+        _ => true,
+    }
+}
+
+fn judge(config: &Config, patch: &Patch, one: &Document, findings: &mut Findings) {
+    let mut found = Findings::default();
+    if one.content.is_empty() {
+        found.error("", "the patch is empty", EMPTY_HELP);
+    } else if is_further(&one.content) {
+        document(&one.content, &mut found);
+    } else {
+        part(config, patch, &one.content, &mut found);
+    }
+    if let Err(problem) = deletion::split(&one.content) {
+        found.error("", problem.message, problem.help);
+    }
+    findings
+        .0
+        .extend(found.0.into_iter().map(|finding| Diagnostic {
+            pointer: one.at(&finding.pointer),
+            message: one.say(&finding.message),
+            ..finding
+        }));
+}
+
+/// Talos takes a document once in a patch, told by its kind and name.
+fn twice(before: &[Document], one: &Document, findings: &mut Findings) {
+    let name = |document: &Document| {
+        ["apiVersion", "kind", "name"].map(|key| document.content.get(key).cloned())
+    };
+    if is_further(&one.content) && before.iter().any(|other| name(other) == name(one)) {
+        findings.error(
+            one.at(""),
+            one.say("the patch has this document already"),
+            "join the two, or put the second one into a patch of its own",
+        );
     }
 }
 
@@ -125,10 +196,10 @@ fn target(config: &Config, patch: &Patch, place: &str, findings: &mut Findings) 
     }
 }
 
-fn document(patch: &Map<String, Value>, place: &str, findings: &mut Findings) {
+fn document(patch: &Map<String, Value>, findings: &mut Findings) {
     if !patch.get("apiVersion").is_some_and(Value::is_string) {
         findings.error(
-            place,
+            "",
             "a document of its own needs `apiVersion`",
             "add `apiVersion: v1alpha1`",
         );
@@ -136,34 +207,28 @@ fn document(patch: &Map<String, Value>, place: &str, findings: &mut Findings) {
     match patch.get("kind") {
         Some(Value::String(kind)) if LATER_KINDS.contains(&kind.as_str()) => {
             let message = format!("documents of kind `{kind}` come with Talos 1.12");
-            findings.error(
-                format!("{place}/kind"),
-                message,
-                "use `machine.network` instead",
-            );
+            findings.error("/kind", message, "use `machine.network` instead");
         }
         Some(Value::String(_)) => {}
         _ => findings.error(
-            format!("{place}/kind"),
+            "/kind",
             "the kind is not a text",
             "write it as `kind: NetworkRuleConfig`",
         ),
     }
 }
 
-fn part(config: &Config, patch: &Patch, place: &str, findings: &mut Findings) {
-    for key in patch
-        .patch
+fn part(config: &Config, patch: &Patch, content: &Map<String, Value>, findings: &mut Findings) {
+    for key in content
         .keys()
-        .filter(|key| !TOP.contains(&key.as_str()))
+        .filter(|key| !TOP.contains(&key.as_str()) && *key != "$patch")
     {
         let message = format!("`{key}` is not a part of a machine configuration");
         let help = "put the change below `machine` or `cluster`, or give `apiVersion` and `kind` for a document of its own";
-        findings.error(format!("{place}/{}", super::escaped(key)), message, help);
+        findings.error(format!("/{}", super::escaped(key)), message, help);
     }
     for (part, known) in PARTS {
-        let keys = patch
-            .patch
+        let keys = content
             .get(part)
             .and_then(Value::as_object)
             .into_iter()
@@ -171,42 +236,30 @@ fn part(config: &Config, patch: &Patch, place: &str, findings: &mut Findings) {
         for key in keys.filter(|key| !known.contains(&key.as_str()) && *key != "$patch") {
             let message = format!("`{part}` of a machine configuration has no `{key}`");
             let help = format!("the keys there are {}", known.join(", "));
-            findings.error(
-                format!("{place}/{part}/{}", super::escaped(key)),
-                message,
-                help,
-            );
+            findings.error(format!("/{part}/{}", super::escaped(key)), message, help);
         }
     }
-    let whole = Value::Object(patch.patch.clone());
+    let whole = Value::Object(content.clone());
     for pointer in SECRETS
         .iter()
         .filter(|pointer| whole.pointer(pointer).is_some())
     {
         let help = "take it out: `ztc secrets import` is the way to bring the secrets of a cluster";
         findings.error(
-            format!("{place}{pointer}"),
+            *pointer,
             "a patch cannot change the secrets of the cluster",
             help,
         );
     }
     if whole.pointer("/persist") == Some(&Value::Bool(false)) {
-        findings.error(
-            format!("{place}/persist"),
-            "Talos refuses `persist: false`",
-            "take it out",
-        );
+        findings.error("/persist", "Talos refuses `persist: false`", "take it out");
     }
     if let Some(kind) = whole.pointer("/machine/type") {
         let message = format!("a patch cannot make a machine a {kind}");
-        findings.error(
-            format!("{place}/machine/type"),
-            message,
-            "change the node's `role` instead",
-        );
+        findings.error("/machine/type", message, "change the node's `role` instead");
     }
     if reaches_workers(config, patch) {
-        worker_part(&whole, place, findings);
+        worker_part(&whole, findings);
     }
 }
 
@@ -218,14 +271,10 @@ fn reaches_workers(config: &Config, patch: &Patch) -> bool {
         .any(|node| patch.target == "all" || patch.target == "worker" || patch.target == node.name)
 }
 
-fn worker_part(patch: &Value, place: &str, findings: &mut Findings) {
+fn worker_part(patch: &Value, findings: &mut Findings) {
     let help = "give the patch the target `controlplane`";
     if patch.pointer("/cluster/etcd").is_some() {
-        findings.error(
-            format!("{place}/cluster/etcd"),
-            "workers do not run etcd",
-            help,
-        );
+        findings.error("/cluster/etcd", "workers do not run etcd", help);
     }
     let interfaces = patch
         .pointer("/machine/network/interfaces")
@@ -236,7 +285,7 @@ fn worker_part(patch: &Value, place: &str, findings: &mut Findings) {
         .enumerate()
         .filter(|(_, one)| one.get("vip").is_some())
     {
-        let place = format!("{place}/machine/network/interfaces/{index}/vip");
+        let place = format!("/machine/network/interfaces/{index}/vip");
         findings.error(place, "workers cannot have a shared address", help);
     }
 }
@@ -272,6 +321,11 @@ mod tests {
                 {"target": "worker", "patch": {"cluster": {"etcd": {}}, "machine": {"network": {"interfaces": [{"vip": {}}]}}}},
                 {"patch": {"cluster": {"secret": "x"}, "persist": false, "machine": {"type": "worker"}}},
                 {"patch": {"kind": "HostnameConfig"}},
+                {"patch": {"machine": {"sysctls": {"$patch": "replace"}}}, "target": "cp01"},
+                {"patch": "machine: {}\n---\nmachin: {}\n"},
+                {"patch": [{"apiVersion": "v1", "kind": "A"}, {"apiVersion": "v1", "kind": "A"}]},
+                {"target": "cp01"},
+                {"patch": {"machine": {}}, "file": "a.yaml"},
             ])),
             [
                 "error /patches/0/target: `cp02` is neither a group nor a node",
@@ -285,6 +339,11 @@ mod tests {
                 "error /patches/3/patch/machine/type: a patch cannot make a machine a \"worker\"",
                 "error /patches/4/patch: a document of its own needs `apiVersion`",
                 "error /patches/4/patch/kind: documents of kind `HostnameConfig` come with Talos 1.12",
+                "error /patches/5/patch: `$patch: replace` below `machine.sysctls` is not known",
+                "error /patches/6/patch: document 2: `machin` is not a part of a machine configuration",
+                "error /patches/7/patch/1: the patch has this document already",
+                "error /patches/8: the patch is empty",
+                "error /patches/9: the patch has both `patch` and `file`",
             ]
         );
     }
