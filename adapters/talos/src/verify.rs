@@ -9,22 +9,26 @@ use ztc_adapter_sdk::AdapterError;
 use ztc_adapter_sdk::protocol::ErrorCode;
 use ztc_adapter_sdk::protocol::message::{Diagnostic, Severity};
 
-use crate::cluster::{Cluster, Machine};
+use crate::cluster::{Cluster, Machine, server};
 use crate::config::Patch;
 use crate::machine::{self, Finding, KUBERNETES, Mode, Options};
+use crate::merge::is_further;
+use crate::patch;
 use crate::yaml::scalar;
 
 /// Checks the configurations of one cluster. What differs from a good one in its names only is good as well, so that a large cluster is
 /// judged quickly.
-pub(crate) struct Verifier {
+pub(crate) struct Verifier<'a> {
+    cluster: &'a Cluster,
     good: RefCell<HashSet<[u8; 32]>>,
     /// Only for the release whose rules are known; the inputs' own check knows the others.
     knows_kubernetes: bool,
 }
 
-impl Verifier {
-    pub(crate) fn new(cluster: &Cluster) -> Self {
+impl<'a> Verifier<'a> {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         Self {
+            cluster,
             good: RefCell::default(),
             knows_kubernetes: cluster.config.version.starts_with("v1.11."),
         }
@@ -34,11 +38,12 @@ impl Verifier {
     pub(crate) fn verify(
         &self,
         machine: &Machine,
-        platform: &str,
         made: &str,
         patches: &[(usize, &Patch)],
         with: impl Fn(usize) -> Result<String, AdapterError>,
     ) -> Result<(), AdapterError> {
+        let server = server(&self.cluster.infrastructure, &machine.ip);
+        let platform = server.map_or("", |(_, server)| server.platform.as_str());
         let digest = digest(machine, platform, made);
         if self.good.borrow().contains(&digest) {
             return Ok(());
@@ -92,19 +97,31 @@ impl Verifier {
 }
 
 fn diagnostic(finding: &Finding, cause: Option<&(usize, &Patch)>, node: &str) -> Diagnostic {
+    let message = format!("on `{node}`, {finding}");
     let (pointer, message) = match cause {
-        Some((index, patch)) => {
-            let inside = machine::in_patch(&finding.path, &Value::Object(patch.patch.clone()));
-            let pointer = format!("/patches/{index}/patch{}", inside.unwrap_or_default());
-            (pointer, format!("on `{node}`, {finding}"))
-        }
-        None => (String::new(), format!("on `{node}`, {finding}")),
+        Some((index, patch)) => blame(finding, *index, patch, message),
+        None => (String::new(), message),
     };
     Diagnostic {
         pointer,
         severity: Severity::Error,
         message,
         help: Some(finding.help.clone()),
+    }
+}
+
+/// Finds the place in a patch that a finding comes from.
+fn blame(finding: &Finding, index: usize, patch: &Patch, message: String) -> (String, String) {
+    let documents = patch::documents(patch, index).unwrap_or_default();
+    let places = documents.iter().filter_map(|document| {
+        let is_main = finding.document == 1;
+        let content = Value::Object(document.content.clone());
+        let inside = machine::in_patch(&finding.path, &content)?;
+        (is_main != is_further(&document.content)).then(|| (document, inside))
+    });
+    match places.max_by_key(|(_, inside)| inside.len()) {
+        Some((document, inside)) => (document.at(&inside), document.say(&message)),
+        None => (format!("/patches/{index}"), message),
     }
 }
 

@@ -6,49 +6,68 @@ use super::at::At;
 use super::decode::{self, Reading, Shape};
 use super::document::Node;
 use super::finding::{Finding, Findings};
-use super::kinds::kinds;
+use super::kinds::{FieldsId, kinds};
 use super::{Mode, Options, kind_help, rules};
 use crate::config::Role;
-use crate::merge;
+use crate::merge::{Documents, is_further};
 
-/// Checks a patch for machines of a role. A document of its own is read strictly; a part is also merged into a small good configuration,
-/// so that the rules between fields can speak. Paths are those of the patch.
-pub(crate) fn check_patch(patch: &Map<String, Value>, role: Role) -> Vec<Finding> {
+/// Checks a document of a patch for machines of a role. A further document is read strictly; a part is also merged into a small good
+/// configuration, so that the rules between fields can speak. Each finding comes with its place in the document, as a JSON Pointer.
+pub(crate) fn check_patch(patch: &Map<String, Value>, role: Role) -> Vec<(String, Finding)> {
     let mut findings = Findings {
         document: 1,
         ..Findings::default()
     };
     let whole = Value::Object(patch.clone());
     let node = Node::from_value(&whole);
-    let root = At::root(&node);
-    if patch.contains_key("kind") {
-        document(&node, &root, &mut findings);
-        return findings.all;
+    let shape = if is_further(patch) {
+        document(&node, &At::root(&node), &mut findings);
+        Shape::Broken
+    } else {
+        decode::read(&node, configuration(), Reading::Patch, &mut findings)
+    };
+    let placed = |finding: Finding| (pointer(&finding.path), finding);
+    let mut found: Vec<_> = findings.all.into_iter().map(placed).collect();
+    if shape == Shape::Sound {
+        let caused = |finding: Finding| Some((in_patch(&finding.path, &whole)?, finding));
+        found.extend(merged(patch, role).into_iter().filter_map(caused));
     }
-    let config = kinds().find("").expect("the table has it").fields;
-    if decode::read(&node, config, Reading::Patch, &mut findings) == Shape::Broken {
-        return findings.all;
+    found
+}
+
+fn configuration() -> FieldsId {
+    let kind = kinds().find("");
+    kind.expect("the table has it").fields
+}
+
+/// What the rules say of a small configuration with the patch.
+fn merged(patch: &Map<String, Value>, role: Role) -> Vec<Finding> {
+    let mut documents = Documents {
+        main: small(role),
+        further: Vec::new(),
+    };
+    // What a patch deletes need not be there.
+    if documents.merge(patch).is_err() {
+        return Vec::new();
     }
-    let mut merged = small(role);
-    merge::merge(&mut merged, patch);
-    let merged = Node::from_value(&Value::Object(merged));
-    let mut later = Findings {
+    let node = Node::from_value(&Value::Object(documents.main));
+    let mut findings = Findings {
         document: 1,
         ..Findings::default()
     };
-    if decode::read(&merged, config, Reading::Configuration, &mut later) == Shape::Sound {
-        later.all.clear();
+    let shape = decode::read(
+        &node,
+        configuration(),
+        Reading::Configuration,
+        &mut findings,
+    );
+    findings.all.clear();
+    if shape == Shape::Sound {
         let options = Options {
             mode: Mode::Cloud,
             kubernetes: None,
         };
-        rules::check("", &At::root(&merged), &options, &mut later);
-        findings.all.extend(
-            later
-                .all
-                .into_iter()
-                .filter(|finding| in_patch(&finding.path, &whole).is_some()),
-        );
+        rules::check("", &At::root(&node), &options, &mut findings);
     }
     findings.all
 }
@@ -62,7 +81,14 @@ fn document(node: &Node, root: &At<'_>, findings: &mut Findings) {
             "add `apiVersion: v1alpha1`",
         );
     }
-    match kinds().find(kind.text()).filter(|_| kind.has_text()) {
+    if !kind.has_text() {
+        return kind.error(
+            findings,
+            "a document of its own needs a kind",
+            "write it as `kind: NetworkRuleConfig`",
+        );
+    }
+    match kinds().find(kind.text()) {
         Some(known) => {
             decode::read(node, known.fields, Reading::Patch, findings);
         }
@@ -127,11 +153,27 @@ pub(crate) fn in_patch(path: &str, patch: &Value) -> Option<String> {
             // Whoever opens the section in which something is missing has caused that; the top sections are too wide for that.
             return (index > 1 && index + 1 >= steps.len()).then_some(pointer);
         };
-        pointer.push('/');
-        pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        push(&mut pointer, &step);
         value = next;
     }
     Some(pointer)
+}
+
+/// Writes a path as a JSON Pointer.
+fn pointer(path: &str) -> String {
+    let mut pointer = String::new();
+    for step in steps(path) {
+        match step {
+            Step::Key(key) => push(&mut pointer, &key),
+            Step::Index(index) => push(&mut pointer, &index.to_string()),
+        }
+    }
+    pointer
+}
+
+fn push(pointer: &mut String, step: &str) {
+    pointer.push('/');
+    pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
 }
 
 enum Step {
