@@ -15,5 +15,6 @@ mod kit;
 mod leaks;
 mod render;
 mod sandbox;
+mod talos;
 mod terminal;
 mod tidy;

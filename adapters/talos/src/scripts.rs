@@ -101,7 +101,7 @@ fn apply(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 1800;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster))];
     script.context_data = object(json!({ "boot_seconds": BOOT_SECONDS }));
     script
 }
@@ -115,7 +115,7 @@ fn bootstrap(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 2100;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster)), kubectl()];
     let first = cluster.of_role(crate::config::Role::ControlPlane).next();
     script.context_data = object(json!({
         "server_ip": first.map(|machine| machine.ip.as_str()),
@@ -134,7 +134,7 @@ fn add_workers(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 2400;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster)), kubectl()];
     script.context_data = object(json!({ "boot_seconds": BOOT_SECONDS, "kubeconfig": KUBECONFIG }));
     script
 }

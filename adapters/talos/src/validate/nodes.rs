@@ -200,7 +200,7 @@ fn roles(config: &Config, findings: &mut Findings) {
         );
     } else if control_planes % 2 == 0 {
         let message = format!(
-            "{control_planes} control planes survive the loss of no more nodes than {} would, for etcd needs more than half of them, and they lose a node sooner",
+            "{control_planes} control planes survive the loss of no more nodes than {} would, and one node more can fail: etcd needs more than half of them",
             control_planes - 1
         );
         findings.error(
@@ -282,7 +282,7 @@ mod tests {
                 {"name": "b", "ip": "203.0.113.11", "role": "controlplane"},
             ])),
             [
-                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, for etcd needs more than half of them, and they lose a node sooner",
+                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
                 "warning /allow_scheduling_on_control_planes: there is no worker and control planes take no ordinary pods, so none will run",
             ]
         );
