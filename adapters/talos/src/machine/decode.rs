@@ -10,11 +10,14 @@ use super::kinds::{FieldsId, Form, kinds};
 use super::suggest::nearest;
 use super::url::Url;
 
+/// Marks the parts of a patch that take something away; merging knows what it may say.
+const DIRECTIVE: &str = "$patch";
+
 /// What is read: a configuration, or a patch to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reading {
     Configuration,
-    /// Parts may be marked `$patch: delete`.
+    /// Parts may be marked with a directive.
     Patch,
 }
 
@@ -70,6 +73,7 @@ impl Reader<'_> {
             Form::Any => return self.free(node),
             Form::Fields(id) => return self.fields(node, *id),
             _ if node.is_null() => return,
+            _ if self.reading == Reading::Patch && node.get(DIRECTIVE).is_some() => return,
             _ => {}
         }
         match (form, &node.content) {
@@ -151,28 +155,9 @@ impl Reader<'_> {
                     |reader| reader.value(&entry.value, form),
                 ),
                 None if fields.open => self.free(&entry.value),
-                None if self.reading == Reading::Patch && entry.key == "$patch" => {
-                    self.directive(entry);
-                }
+                None if self.reading == Reading::Patch && entry.key == DIRECTIVE => {}
                 None => self.unknown(entry, id),
             }
-        }
-    }
-
-    fn directive(&mut self, entry: &Entry) {
-        let is_delete =
-            matches!(&entry.value.content, Content::Scalar(scalar) if scalar.text == "delete");
-        if !is_delete {
-            self.below(
-                |path| push_key(path, &entry.key),
-                |reader| {
-                    reader.broken(
-                        entry.place,
-                        "the only directive is `delete`",
-                        "write `$patch: delete`",
-                    );
-                },
-            );
         }
     }
 

@@ -146,8 +146,10 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
     for role in reached(config, patch) {
         for (pointer, finding) in check_patch(content, role) {
             let known = |one: &Diagnostic| {
-                pointer.starts_with(&one.pointer) && !one.pointer.is_empty()
-                    || one.pointer == pointer && one.message == finding.message
+                SECRETS.contains(&one.pointer.as_str())
+                    && format!("{pointer}/").starts_with(&format!("{}/", one.pointer))
+                    || one.pointer == pointer
+                        && (one.message == finding.message || pointer == "/machine/type")
             };
             if !findings.0.iter().any(known) {
                 findings.0.push(
@@ -211,24 +213,33 @@ mod tests {
                 {"patch": [{"apiVersion": "v1", "kind": "A"}, {"apiVersion": "v1", "kind": "A"}]},
                 {"target": "cp01"},
                 {"patch": {"machine": {}}, "file": "a.yaml"},
+                {"patch": {"machine": {"sysctls": ["a"], "time": {"bootTimeout": 5, "servers": {"$patch": "delete"}}}}},
             ])),
             [
                 "error /patches/0/target: `cp02` is neither a group nor a node",
-                "error /patches/0/patch/machin: `machin` is not a part of a machine configuration",
-                "error /patches/0/patch/machine/hostname: `machine` of a machine configuration has no `hostname`",
+                "error /patches/0/patch/machin: the document has no field `machin`",
+                "error /patches/0/patch/machine/hostname: `machine` has no field `hostname`",
                 "error /patches/1/patch: the patch is empty",
-                "error /patches/2/patch/cluster/etcd: workers do not run etcd",
-                "error /patches/2/patch/machine/network/interfaces/0/vip: workers cannot have a shared address",
+                "error /patches/2/patch/machine/network/interfaces/0/vip: an address that machines share is for control planes only",
+                "error /patches/2/patch/machine/network/interfaces/0: neither `interface` nor `deviceSelector` says which interface this is",
+                "error /patches/2/patch/machine/network/interfaces/0/vip: `` is not an address that machines can share",
+                "error /patches/2/patch/cluster/etcd: etcd runs on control planes, so its settings are for control planes only",
                 "error /patches/3/patch/cluster/secret: a patch cannot change the secrets of the cluster",
-                "error /patches/3/patch/persist: Talos refuses `persist: false`",
                 "error /patches/3/patch/machine/type: a patch cannot make a machine a \"worker\"",
-                "error /patches/4/patch: a document of its own needs `apiVersion`",
-                "error /patches/4/patch/kind: documents of kind `HostnameConfig` come with Talos 1.12",
+                "error /patches/3/patch/persist: a configuration must be kept: `persist: false` is refused",
+                "error /patches/4/patch/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/4/patch/kind: Talos 1.11 does not know documents of kind `HostnameConfig`",
                 "error /patches/5/patch: `$patch: replace` below `machine.sysctls` is not known",
-                "error /patches/6/patch: document 2: `machin` is not a part of a machine configuration",
+                "error /patches/6/patch: document 2: the document has no field `machin`",
+                "error /patches/7/patch/0/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/7/patch/0/kind: Talos 1.11 does not know documents of kind `A`",
+                "error /patches/7/patch/1/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/7/patch/1/kind: Talos 1.11 does not know documents of kind `A`",
                 "error /patches/7/patch/1: the patch has this document already",
                 "error /patches/8: the patch is empty",
                 "error /patches/9: the patch has both `patch` and `file`",
+                "error /patches/10/patch/machine/sysctls: a list stands where a mapping is expected",
+                "error /patches/10/patch/machine/time/bootTimeout: `5` is not a duration",
             ]
         );
     }
