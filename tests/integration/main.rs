@@ -9,6 +9,7 @@ mod adapters;
 mod attach;
 mod bootstrap;
 mod environment;
+mod guards;
 mod init;
 mod input;
 mod kit;

@@ -83,7 +83,7 @@ fn bundle(environment: &TestEnv, name: &str) -> Value {
 
 /// Runs openssl with a text as its input.
 #[track_caller]
-fn openssl(arguments: &[&str], input: &[u8]) -> String {
+pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(arguments)
         .stdin(Stdio::piped())
