@@ -167,8 +167,7 @@ impl Adapter for TalosAdapter {
     }
 
     fn command(&self, arguments: &[String]) -> Option<u8> {
-        let (name, rest) = arguments.split_first()?;
-        (name == machine::command::NAME).then(|| machine::command::run(rest))
+        machine::command::dispatch(arguments)
     }
 }
 

@@ -7,10 +7,10 @@ use ztc_adapter_sdk::protocol::message::Severity;
 
 use super::finding::{Findings, Place};
 use super::report::{Report, Verdict};
-use super::{Finding, Mode, Options};
+use super::{Finding, Mode, Options, suggest};
 
 /// The command's name.
-pub(crate) const NAME: &str = "validate-config";
+const NAME: &str = "validate-config";
 
 /// The exit code for files that are not valid, and for wrong usage.
 const INVALID: u8 = 2;
@@ -18,8 +18,15 @@ const INVALID: u8 = 2;
 /// Larger than what the Talos API takes.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
 
+/// What the adapter says about its commands.
+const OVERVIEW: &str = "\
+Commands of the talos adapter:
+  validate-config FILE...  check machine configurations, without a machine
+
+`ztc plugins run talos validate-config --help` says more.";
+
 /// What `--help` says.
-pub(crate) const HELP: &str = "\
+const HELP: &str = "\
 Check machine configurations of Talos 1.11, without a machine
 
 Usage: ztc-adapter-talos validate-config [OPTIONS] FILE...
@@ -42,8 +49,28 @@ struct Request {
     files: Vec<String>,
 }
 
+/// Runs the adapter's own commands; returns the exit code, or nothing where no command is given.
+pub(crate) fn dispatch(arguments: &[String]) -> Option<u8> {
+    let (name, rest) = arguments.split_first()?;
+    Some(match name.as_str() {
+        NAME => run(rest),
+        "-h" | "--help" | "help" => {
+            say(io::stdout(), &format!("{OVERVIEW}\n"));
+            0
+        }
+        other => {
+            let near = suggest::did_you_mean(other, [NAME]);
+            say(
+                io::stderr(),
+                &format!("error: the talos adapter has no command `{other}`{near}\n{OVERVIEW}\n"),
+            );
+            INVALID
+        }
+    })
+}
+
 /// Runs the command with what follows its name; returns the exit code.
-pub(crate) fn run(arguments: &[String]) -> u8 {
+fn run(arguments: &[String]) -> u8 {
     let request = match parse(arguments) {
         Ok(Some(request)) => request,
         Ok(None) => {
@@ -165,4 +192,38 @@ fn read(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
             "check its permissions",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_understood() {
+        let parsed = |text: &str| parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let request = parsed("--mode cloud --strict a.yaml --json -- --b")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            request,
+            Request {
+                mode: Mode::Cloud,
+                strict: true,
+                json: true,
+                files: vec!["a.yaml".into(), "--b".into()],
+            }
+        );
+        assert_eq!(parsed("--help"), Ok(None));
+        for (text, why) in [
+            ("--strict", "no file is given"),
+            ("--mode", "`--mode` needs a mode: metal or cloud"),
+            (
+                "--mode=container a",
+                "`container` is not a mode: metal or cloud",
+            ),
+            ("--fast a", "there is no option `--fast`"),
+        ] {
+            assert_eq!(parsed(text), Err(why.to_owned()), "{text}");
+        }
+    }
 }

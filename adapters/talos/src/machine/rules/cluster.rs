@@ -58,6 +58,14 @@ fn networks(network: &At<'_>, role: Role, findings: &mut Findings) {
         let message = format!("`{}` is not a DNS name", domain.text());
         domain.error(findings, message, "write it as `cluster.local`");
     }
+    for key in ["podSubnets", "serviceSubnets"] {
+        for subnet in network.get(key).items() {
+            if !super::super::forms::is_network(subnet.text()) {
+                let message = format!("`{}` is not a network, so no pod will start", subnet.text());
+                subnet.warn(findings, message, "write it as `10.244.0.0/16`");
+            }
+        }
+    }
     if role == Role::ControlPlane && network.get("cni").is_set() {
         cni(&network.get("cni"), findings);
     }
