@@ -19,3 +19,4 @@ mod sandbox;
 mod talos;
 mod terminal;
 mod tidy;
+mod validate_config;
