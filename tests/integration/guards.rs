@@ -178,7 +178,7 @@ fn a_schematic_of_extensions_is_registered_at_the_factory() {
     environment.secrets();
     let platform = environment.read("platform.yaml").replace(
         "cluster_name: lab",
-        "cluster_name: lab\n    extensions: [siderolabs/qemu-guest-agent]\n    kernel_args: [console=ttyS0,115200]",
+        "cluster_name: lab\n    extensions: [siderolabs/qemu-guest-agent]\n    kernel_args: [\"console=ttyS0,115200\"]",
     );
     environment.write("platform.yaml", &platform);
     environment.ztc_ok(&["render"]);

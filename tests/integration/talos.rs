@@ -354,7 +354,7 @@ fn machine_configurations_equal_those_of_talos() {
             json!({"allow_scheduling_on_control_planes": true}),
         ),
     ];
-    let count = 2 + VARIANTS.len() + by_inputs.len();
+    let count = 2 + 2 * VARIANTS.len() + by_inputs.len();
     let Some(reference) = reference() else {
         say(&format!(
             "skipped {count} machine configurations of Talos: ZTC_REFERENCE_DIR is not set"
@@ -382,14 +382,17 @@ fn machine_configurations_equal_those_of_talos() {
     };
     for variant in VARIANTS {
         let patch = read(format!("variants/{variant}.patch.yaml"));
-        platform(
-            &environment,
-            "none",
-            json!({"patches": [{"target": "controlplane", "patch": patch}]}),
-        );
-        let made = filled(&environment);
-        let what = format!("{variant} by a patch");
-        check(&what, &made["cp01"], theirs(variant));
+        let file = format!("patches/{variant}.yaml");
+        environment.write(&file, &patch);
+        for (how, patch) in [
+            ("a patch", json!({"target": "controlplane", "patch": patch})),
+            ("a file", json!({"target": "controlplane", "file": file})),
+        ] {
+            platform(&environment, "none", json!({ "patches": [patch] }));
+            let made = filled(&environment);
+            let what = format!("{variant} by {how}");
+            check(&what, &made["cp01"], theirs(variant));
+        }
     }
     for (variant, inputs) in by_inputs {
         let network = if variant == "hostdns-off" {

@@ -94,7 +94,7 @@ impl Adapter for TalosAdapter {
         params: ValidateParams,
         _call: &CallContext,
     ) -> Result<ValidateResult, AdapterError> {
-        let config = from_config(&params.config)?;
+        let config = section(&params.config, &params.files)?;
         Ok(ValidateResult {
             diagnostics: validate::validate(&config, &params.capabilities)?,
         })
@@ -105,7 +105,7 @@ impl Adapter for TalosAdapter {
         params: RenderParams,
         call: &CallContext,
     ) -> Result<RenderResult, AdapterError> {
-        let cluster = checked(&params.config, &params.capabilities)?;
+        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
         render::render(&cluster, || {
             if call.is_cancelled() {
                 Err(CallContext::cancelled())
@@ -120,7 +120,7 @@ impl Adapter for TalosAdapter {
         params: ScriptsParams,
         _call: &CallContext,
     ) -> Result<ScriptsResult, AdapterError> {
-        let cluster = checked(&params.config, &params.capabilities)?;
+        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
         Ok(ScriptsResult {
             scripts: scripts::scripts(&cluster),
         })
@@ -171,12 +171,23 @@ impl Adapter for TalosAdapter {
     }
 }
 
+/// Reads a section, with the files that it names in their places.
+fn section(
+    config: &Map<String, Value>,
+    files: &BTreeMap<String, InputFile>,
+) -> Result<Config, AdapterError> {
+    let mut config: Config = from_config(config)?;
+    patch::take_files(&mut config, files)?;
+    Ok(config)
+}
+
 /// Resolves a section that has no errors; warnings were said by `validate`.
 fn checked(
     config: &Map<String, Value>,
+    files: &BTreeMap<String, InputFile>,
     capabilities: &BTreeMap<String, Value>,
 ) -> Result<Cluster, AdapterError> {
-    let config: Config = from_config(config)?;
+    let config = section(config, files)?;
     let mut errors = validate::validate(&config, capabilities)?;
     errors.retain(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.first() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use ztc_adapter_sdk::protocol::message::InputFile;
+use ztc_adapter_sdk::{AdapterError, file_text};
 
 use crate::config::{Config, Patch};
 use crate::problem::Problem;
@@ -36,16 +38,20 @@ impl Document {
     }
 }
 
-/// Puts the texts of files in the place of their names, so that a section holds everything. `files`: by path as written; a file that is not
-/// there is left, for the host says so.
-pub(crate) fn take_files(config: &mut Config, files: &BTreeMap<String, String>) {
+/// Puts the texts of files in the place of their names, so that a section holds everything. A file that was not handed over is left: the host
+/// says why.
+pub(crate) fn take_files(
+    config: &mut Config,
+    files: &BTreeMap<String, InputFile>,
+) -> Result<(), AdapterError> {
     for patch in &mut config.patches {
-        if let Some(text) = patch.file.as_ref().and_then(|file| files.get(file))
+        if let Some(file) = patch.file.as_ref().filter(|file| files.contains_key(*file))
             && patch.patch.is_null()
         {
-            patch.patch = text.clone().into();
+            patch.patch = file_text(files, file)?.into();
         }
     }
+    Ok(())
 }
 
 /// Reads the documents of the patch with this index; a finding with its place where it has none.
@@ -182,10 +188,11 @@ mod tests {
             "patches": [{"file": "a.yaml"}, {"file": "b.yaml"}],
         }))
         .unwrap();
-        take_files(
-            &mut config,
-            &[("a.yaml".to_owned(), "machine: {}\n".to_owned())].into(),
-        );
+        let file = InputFile {
+            content: "machine: {}\n".into(),
+            ..InputFile::default()
+        };
+        take_files(&mut config, &[("a.yaml".to_owned(), file)].into()).unwrap();
         let found = documents(&config.patches[0], 0).unwrap();
         assert_eq!(found[0].at("/machine"), "/patches/0/file");
         assert!(config.patches[1].patch.is_null());
