@@ -117,7 +117,7 @@ fn blame(finding: &Finding, index: usize, patch: &Patch, message: String) -> (St
         let is_main = finding.document == 1;
         let content = Value::Object(document.content.clone());
         let inside = machine::in_patch(&finding.path, &content)?;
-        (is_main != is_further(&document.content)).then(|| (document, inside))
+        (is_main != is_further(&document.content)).then_some((document, inside))
     });
     match places.max_by_key(|(_, inside)| inside.len()) {
         Some((document, inside)) => (document.at(&inside), document.say(&message)),

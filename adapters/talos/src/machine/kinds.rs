@@ -73,8 +73,8 @@ pub(crate) enum Form {
     DiskExpression,
     VolumeExpression,
     OneOf(Vec<String>),
-    List(Box<Form>),
-    Map(Box<Form>),
+    List(Box<Self>),
+    Map(Box<Self>),
     Fields(FieldsId),
 }
 

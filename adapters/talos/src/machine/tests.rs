@@ -1,5 +1,7 @@
 //! A good configuration, and what is found when one thing in it is changed.
 
+use std::io::Write as _;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -145,11 +147,13 @@ fn changes_to_a_good_configuration_are_judged() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    println!(
+    writeln!(
+        std::io::stdout(),
         "own talos configs accepted: {0}/{0}, own negatives rejected: {1}/{1}",
         accepted.len(),
         refused.len()
-    );
+    )
+    .unwrap();
 }
 
 #[test]

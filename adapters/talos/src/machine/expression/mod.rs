@@ -158,7 +158,7 @@ impl Reader {
             ];
             let equality = matches!(sign, "==" | "!=");
             if !left.fits(&right)
-                || !equality && !(left.is_one_of(&ordered) && right.is_one_of(&ordered))
+                || !(equality || left.is_one_of(&ordered) && right.is_one_of(&ordered))
             {
                 return Err(mismatch(sign, &left, &right));
             }

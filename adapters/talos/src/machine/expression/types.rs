@@ -19,7 +19,7 @@ pub(super) enum Type {
     Map,
     Disk,
     Volume,
-    List(Box<Type>),
+    List(Box<Self>),
 }
 
 impl Type {
