@@ -21,3 +21,4 @@ mod sandbox;
 mod talos;
 mod terminal;
 mod tidy;
+mod validate_config;

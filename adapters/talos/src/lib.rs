@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod deletion;
 mod endpoint;
+mod machine;
 mod machine_config;
 mod merge;
 mod patch;
@@ -18,6 +19,7 @@ mod secrets;
 mod stages;
 mod syntax;
 mod validate;
+mod verify;
 mod versions;
 mod yaml;
 
@@ -162,6 +164,10 @@ impl Adapter for TalosAdapter {
             }
             other => Err(unknown_bundle(other)),
         }
+    }
+
+    fn command(&self, arguments: &[String]) -> Option<u8> {
+        machine::command::dispatch(arguments)
     }
 }
 

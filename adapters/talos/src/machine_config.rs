@@ -12,6 +12,7 @@ use crate::config::{Patch, Role};
 use crate::merge::Documents;
 use crate::patch;
 use crate::problem::Problem;
+use crate::verify::Verifier;
 use crate::yaml::{self, scalar};
 
 /// Makes machine configurations of one cluster.
@@ -20,6 +21,7 @@ pub(crate) struct MachineConfigs<'a> {
     templates: Templates,
     /// The same on all control planes, so written once.
     inline_manifests: String,
+    verifier: Verifier<'a>,
 }
 
 /// What the templates see; every text is a YAML scalar already.
@@ -67,6 +69,7 @@ impl<'a> MachineConfigs<'a> {
             cluster,
             templates,
             inline_manifests: inline_manifests(cluster),
+            verifier: Verifier::new(cluster),
         })
     }
 
@@ -84,10 +87,14 @@ impl<'a> MachineConfigs<'a> {
             .filter(|(_, patch)| applies(patch, machine))
             .collect();
         if patches.is_empty() {
-            Ok(text)
-        } else {
-            patched(&text, &patches)
+            self.verifier
+                .verify(machine, &text, &[], |_| Ok(String::new()))?;
+            return Ok(text);
         }
+        let made = patched(&text, &patches)?;
+        let with = |count: usize| patched(&text, &patches[..count]);
+        self.verifier.verify(machine, &made, &patches, with)?;
+        Ok(made)
     }
 
     /// Makes the client configuration of `talosctl`. It names the control planes themselves, never an address that moves between them.
