@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::process::{
-    again_without_term, close_stdout, complain, kill_self, leave_grandchild, stay,
+    again_without_term, close_stdout, complain, kill_self, leave_daemon, leave_grandchild,
+    leave_session, stay,
 };
 
 /// A sin and when it is committed.
@@ -82,6 +83,8 @@ impl Sin {
     ) -> io::Result<Outcome> {
         match self.name.as_str() {
             "grandchild" => leave_grandchild(),
+            "escapes" => leave_session(),
+            "daemon" => leave_daemon(),
             "silent" => return Ok(Outcome::Say(String::new())),
             "late" => return Ok(late(0, answer)),
             "too-late" => return Ok(late(1200, answer)),

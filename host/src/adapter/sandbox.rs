@@ -1,31 +1,29 @@
 //! The sandbox of adapters: each reads what it needs to run, writes to its scratch directory, and connects to the TCP ports that its manifest
 //! declares, enforced by the kernel (Landlock). What a kernel cannot enforce is left out and said by `ztc doctor` and `ztc plugins info`.
 //!
-//! A process can only confine itself, so `ztc` starts itself as `ztc __sandboxed OPTIONS -- PROGRAM ARGUMENTS`, confines itself and becomes
-//! the adapter. What is not covered: UDP (so that names can be looked up), sockets in the file system, and which host a port is on.
+//! A process can only confine itself and what it starts: the keeper of an adapter does it right before it starts the adapter, and a built-in
+//! adapter is started as `ztc __sandboxed OPTIONS -- __adapter NAME`. What is not covered: UDP (so that names can be looked up), sockets in
+//! the file system, and which host a port is on.
 
 #[cfg_attr(not(target_os = "linux"), path = "sandbox/elsewhere.rs")]
 mod kernel;
 mod reach;
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::adapter::{Candidate, Source, builtin};
+use crate::adapter::builtin;
 use crate::error::Failure;
 
-/// The hidden first argument with which `ztc` confines itself and becomes an adapter.
+/// The hidden first argument with which `ztc` confines itself and is one of its adapters.
 pub(crate) const ARGUMENT: &str = "__sandboxed";
 
 /// The exit code of a `ztc __sandboxed` that could not become the adapter.
 const CANNOT_BECOME: u8 = 125;
-
-/// What precedes the system's error number in what it then says on stderr.
-const ERROR_NUMBER: &str = "ztc __sandboxed: os error ";
 
 /// What this kernel can enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,15 +87,9 @@ impl Sandbox {
         self.support == Support::Full
     }
 
-    /// Returns the arguments with which this program becomes the adapter, confined.
-    pub(crate) fn arguments(
-        &self,
-        candidate: &Candidate,
-        scratch: &Path,
-        ports: &[u16],
-    ) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> =
-            vec![ARGUMENT.into(), "--scratch".into(), scratch.into()];
+    /// Returns the rules as arguments, up to the `--` before a program.
+    pub(crate) fn arguments(&self, scratch: &Path, ports: &[u16]) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--scratch".into(), scratch.into()];
         for directory in &self.closed {
             arguments.extend(["--closed".into(), directory.into()]);
         }
@@ -105,27 +97,23 @@ impl Sandbox {
             arguments.extend(["--port".into(), port.to_string().into()]);
         }
         arguments.push("--".into());
-        // A built-in is this program: it need not start once more.
-        if candidate.source != Source::BuiltIn {
-            arguments.push(candidate.program.clone().into());
-        }
-        arguments.extend(candidate.arguments.iter().map(OsString::from));
         arguments
     }
 }
 
 /// What one adapter may do.
 #[derive(Debug, Default, PartialEq)]
-struct Rules {
+pub(crate) struct Rules {
     scratch: PathBuf,
     closed: Vec<PathBuf>,
     ports: Vec<u16>,
-    /// The program and its arguments.
-    program: Vec<OsString>,
 }
 
 impl Rules {
-    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+    /// Reads them from arguments; what follows them is a program and its arguments.
+    pub(crate) fn parse(
+        mut arguments: impl Iterator<Item = OsString>,
+    ) -> Option<(Self, Vec<OsString>)> {
         let mut rules = Self::default();
         loop {
             let option = arguments.next()?;
@@ -137,86 +125,42 @@ impl Rules {
                 _ => return None,
             }
         }
-        rules.program = arguments.collect();
-        (!rules.program.is_empty()).then_some(rules)
+        let program: Vec<OsString> = arguments.collect();
+        (!program.is_empty()).then_some((rules, program))
+    }
+
+    /// Confines this thread and all that it will start, for ever, to what a program needs.
+    pub(crate) fn confine(&self, program: &Path) -> Result<(), String> {
+        self.restrict(&reach::of_program(program, &self.closed))
+    }
+
+    fn restrict(&self, readable: &[PathBuf]) -> Result<(), String> {
+        kernel::restrict(readable, &self.scratch, &self.ports)
+            .map_err(|why| format!("the sandbox cannot be made: {why}"))
     }
 }
 
-/// Confines this process and becomes the adapter. Returns only where that fails, or where the adapter was a built-in and has ended.
+/// Confines this process and is a built-in adapter. Returns where that fails, or where the adapter has ended.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let Some(rules) = Rules::parse(arguments) else {
+    let Some((rules, program)) = Rules::parse(arguments) else {
         return complain("its arguments have another form");
     };
     let own = std::env::current_exe().unwrap_or_default();
-    let built_in = rules.program[0] == builtin::ARGUMENT;
-    let readable = if built_in {
-        reach::of_this_program(own)
-    } else {
-        reach::of_program(Path::new(&rules.program[0]), &rules.closed)
-    };
-    if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
-        return complain(&format!("the sandbox cannot be made: {why}"));
+    if let Err(why) = rules.restrict(&reach::of_this_program(own)) {
+        return complain(&why);
     }
-    let mut program = rules.program.into_iter();
-    let first = program.next().unwrap_or_default();
-    if built_in {
-        return builtin::run(program)
-            .unwrap_or_else(|| complain("there is no such built-in adapter"));
+    let mut program = program.into_iter();
+    match program.next() {
+        Some(first) if first == builtin::ARGUMENT => builtin::run(program),
+        _ => None,
     }
-    let error = match runnable(Path::new(&first)) {
-        Ok(()) => crate::adapter::process::become_program(&first, program),
-        Err(error) => error,
-    };
-    match error.raw_os_error() {
-        Some(number) => complain_line(&format!("{ERROR_NUMBER}{number}")),
-        None => complain(&error.to_string()),
-    }
-}
-
-/// Refuses what the kernel would not run. The C library's `exec` gives such a file to a shell instead, which then says something that
-/// nobody understands.
-fn runnable(program: &Path) -> io::Result<()> {
-    const NOT_EXECUTABLE: i32 = 8;
-    let head = |path: &Path| -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        std::fs::File::open(path)?.take(20).read_to_end(&mut head)?;
-        Ok(head)
-    };
-    // What cannot be read is left to the kernel, which says why.
-    let Ok(theirs) = head(program) else {
-        return Ok(());
-    };
-    let ours = head(Path::new("/proc/self/exe")).unwrap_or_default();
-    // Format and machine of an ELF file; the same as this program's own, or a script.
-    let same = theirs.starts_with(b"\x7fELF") && theirs.get(18..20) == ours.get(18..20);
-    match theirs.starts_with(b"#!") || same || foreign_formats() {
-        true => Ok(()),
-        false => Err(io::Error::from_raw_os_error(NOT_EXECUTABLE)),
-    }
-}
-
-/// Whether the system runs further formats, such as programs of other machines through an emulator.
-fn foreign_formats() -> bool {
-    std::fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|formats| formats.count() > 2)
+    .unwrap_or_else(|| complain("there is no such built-in adapter"))
 }
 
 fn complain(why: &str) -> ExitCode {
-    complain_line(&format!("ztc {ARGUMENT}: {why}"))
-}
-
-fn complain_line(line: &str) -> ExitCode {
     // The host keeps what stands on stderr; without it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "ztc {ARGUMENT}: {why}");
     ExitCode::from(CANNOT_BECOME)
-}
-
-/// Returns why the adapter's program could not be started, where that is how its process ended.
-pub(crate) fn start_error(status: Option<ExitStatus>, stderr: &[String]) -> Option<io::Error> {
-    if status?.code() != Some(i32::from(CANNOT_BECOME)) {
-        return None;
-    }
-    let number = stderr.last()?.strip_prefix(ERROR_NUMBER)?;
-    number.parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// What a refusal by the sandbox reads like in what adapters say.
@@ -270,27 +214,18 @@ mod tests {
             support: Support::Full,
             closed: vec!["/repo".into(), "/tmp".into()],
         };
-        let mut candidate = Candidate {
-            name: "bgp".into(),
-            source: Source::Path,
-            program: "/opt/bgp".into(),
-            arguments: vec!["--ztc-adapter".into()],
-        };
-        let read = |candidate: &Candidate| {
-            let arguments = sandbox.arguments(candidate, Path::new("/tmp/s"), &[443, 8443]);
-            assert_eq!(arguments[0], ARGUMENT);
-            Rules::parse(arguments.into_iter().skip(1)).unwrap()
-        };
-        let mut expected = Rules {
+        let mut written = sandbox.arguments(Path::new("/tmp/s"), &[443, 8443]);
+        written.extend(["/opt/bgp".into(), "--ztc-adapter".into()]);
+        let expected = Rules {
             scratch: "/tmp/s".into(),
             closed: vec!["/repo".into(), "/tmp".into()],
             ports: vec![443, 8443],
-            program: vec!["/opt/bgp".into(), "--ztc-adapter".into()],
         };
-        assert_eq!(read(&candidate), expected);
-        candidate.source = Source::BuiltIn;
-        expected.program.remove(0);
-        assert_eq!(read(&candidate), expected);
+        let program = ["/opt/bgp", "--ztc-adapter"].map(OsString::from);
+        assert_eq!(
+            Rules::parse(written.into_iter()),
+            Some((expected, program.into()))
+        );
         let nonsense = ["--port", "x", "--", "a"].map(OsString::from);
         assert_eq!(Rules::parse(nonsense.into_iter()), None);
         assert_eq!(Rules::parse(["--".into()].into_iter()), None);

@@ -17,7 +17,7 @@ use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 use crate::adapter::connection::{CallError, Connection, LastWord, Listener};
 use crate::adapter::ear::Ear;
 use crate::adapter::grant::Grant;
-use crate::adapter::guard::Guard;
+use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::limits::{self, Limits};
 use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::record::Recorder;
@@ -45,7 +45,6 @@ pub struct Supervisor {
     discovery: Arc<Discovery>,
     ui: Ui,
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
-    guard: Arc<OnceLock<Option<Arc<Guard>>>>,
     sandbox: Arc<OnceLock<Option<Sandbox>>>,
     recorder: Arc<OnceLock<Option<Arc<Recorder>>>>,
 }
@@ -59,7 +58,6 @@ impl Supervisor {
             discovery: Arc::new(discovery),
             ui,
             running: Arc::default(),
-            guard: Arc::default(),
             sandbox: Arc::default(),
             recorder: Arc::default(),
         }
@@ -129,11 +127,6 @@ impl Supervisor {
             let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
             return Ok(Arc::new(adapter));
         }
-        // A built-in ends with its host; others are watched.
-        let guard = match candidate.source {
-            Source::BuiltIn => None,
-            _ => self.guard.get_or_init(Guard::start).clone(),
-        };
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
         let grant = known
@@ -141,7 +134,7 @@ impl Supervisor {
             .unwrap_or_default();
         let manner = Manner {
             sandbox: self.sandbox(),
-            guard,
+            leftovers: Leftovers::End,
         };
         let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
         let wanted = self.grant(&adapter.manifest);
@@ -442,7 +435,7 @@ impl Link {
         self.process.kill();
         *reported = true;
         let status = ended.map(|ended| ended.status);
-        if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
+        if let Some(error) = keeper::start_error(status, &self.process.stderr()) {
             return report::cannot_start(&self.candidate, &error);
         }
         let scene = Scene {
@@ -500,7 +493,9 @@ impl Link {
             if self.process.end_within(TERMINATED).await.is_none() {
                 self.ear.stubborn();
                 self.process.kill();
-                self.process.end_within(KILLED).await;
+                if self.process.end_within(KILLED).await.is_none() {
+                    self.process.destroy();
+                }
             }
         }
         self.process.clean();

@@ -13,6 +13,7 @@ use ztc_protocol::{MAX_LINE_BYTES, PROTOCOL};
 
 use crate::adapter::Candidate;
 use crate::adapter::grant::Grant;
+use crate::adapter::keeper::Leftovers;
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Ended, Manner, Process, Started};
 use crate::conformance::ledger::Ledger;
@@ -81,7 +82,7 @@ impl Session {
         };
         let manner = Manner {
             sandbox: None,
-            guard: None,
+            leftovers: Leftovers::Tell,
         };
         let Started {
             process,

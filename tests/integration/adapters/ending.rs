@@ -37,18 +37,62 @@ fn leaves_a_process_that_holds_stderr() {
     ");
 }
 
+/// What an adapter can leave behind: a process in its group, one in a session of its own, one without parent and streams as well.
+const LEFT: [&str; 3] = ["grandchild", "escapes", "daemon"];
+
+#[test]
+fn leaves_a_process_that_left_its_group() {
+    for left in &LEFT[1..] {
+        assert_eq!(Fake::new(left).harmless(), "", "{left}");
+        assert_eq!(
+            Fake::new(&format!("{left}-at-render")).harmless(),
+            "",
+            "{left}"
+        );
+    }
+}
+
+#[test]
+fn leaves_a_process_that_left_its_group_without_a_sandbox() {
+    for left in LEFT {
+        let run = Fake::new(left).ztc(&["render", "--no-sandbox"]);
+        assert_eq!(run.code, Some(0), "{left}: {run}");
+    }
+}
+
+#[test]
+fn leaves_a_process_that_left_its_group_and_is_killed() {
+    for left in LEFT {
+        let fake = Fake::new(&format!("{left} ignores-term silent-at-render")).limits("3");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(fake.fatal(1), @"
+            warning: adapter `fake` ended neither with its stdin nor when asked to (SIGTERM), so it was killed
+              help: an adapter exits when its stdin ends; what it was doing may be half done
+            error: adapter `fake` has not answered `render` within 3 s
+              when cancelled, it said nothing
+              adapter: fake 1.0.0, path, `[REPO]/../bin/fake`
+              after: [TIME] in `render`, [TIME] since its start
+              help: if it only needs longer, set `ZTC_ADAPTER_TIMEOUT=<seconds>`
+            ");
+        }
+    }
+}
+
 /// Ends `ztc` in the middle of a call to the most stubborn of adapters, which has started another process; returns how `ztc` ended.
 #[track_caller]
-fn nothing_outlives(signal: Signal) -> ExitStatus {
-    let fake = Fake::new("ignores-term grandchild-at-render silent-at-render");
+fn nothing_outlives(signal: Signal, left: &str, options: &[&str]) -> ExitStatus {
+    let fake = Fake::new(&format!("ignores-term {left}-at-render silent-at-render"));
     // A built-in runs beside it.
     let platform =
         super::PLATFORM.to_owned() + "  cilium: {version: v1.18.5, bgp_enabled: false}\n";
     fake.environment.write("platform.yaml", platform);
-    let mut ztc = fake.spawn(&["render"]);
+    let mut ztc = fake.spawn(&[&["render"], options].concat());
     let started = |name: &str| fake.processes().iter().any(|line| line.contains(name));
     assert!(
-        until(super::BOUND, || started("sleep 1000")),
+        until(super::BOUND, || fake
+            .processes()
+            .iter()
+            .any(|line| line.trim() == "sleep 1000")),
         "{:?}, {:?}",
         ztc.try_wait(),
         fake.processes()
@@ -56,19 +100,30 @@ fn nothing_outlives(signal: Signal) -> ExitStatus {
     assert!(started("bin/fake --ztc-adapter") && started("__adapter cilium"));
     kill_process(Pid::from_child(&ztc), signal).unwrap();
     let status = ztc.wait().unwrap();
-    fake.assert_alone("2 seconds after its host");
+    fake.assert_alone(&format!("2 seconds after its host: {left}"));
     status
 }
 
 #[test]
 fn nothing_outlives_a_killed_ztc() {
-    assert_eq!(nothing_outlives(Signal::KILL).signal(), Some(9));
+    for left in LEFT {
+        for options in [&[][..], &["--no-sandbox"]] {
+            assert_eq!(
+                nothing_outlives(Signal::KILL, left, options).signal(),
+                Some(9)
+            );
+        }
+    }
 }
 
 #[test]
 fn nothing_outlives_an_interrupted_ztc() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        assert_eq!(nothing_outlives(signal).code(), Some(130), "{signal:?}");
+    for (signal, left) in [Signal::INT, Signal::TERM, Signal::HUP]
+        .into_iter()
+        .zip(LEFT)
+    {
+        let status = nothing_outlives(signal, left, &[]);
+        assert_eq!(status.code(), Some(130), "{signal:?}");
     }
 }
 
