@@ -6,7 +6,7 @@ use serde::Serialize;
 use ztc_protocol::manifest::Tool;
 
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Discovery, Supervisor};
+use crate::adapter::{Discovery, Supervisor, attach};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 use crate::platform::Platform;
@@ -61,7 +61,7 @@ impl State {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let checks = wait_for(async { Ok(all(context, arguments).await) })?;
+    let checks = wait_for(all(context, arguments))?;
     let worst = checks
         .iter()
         .map(|check| check.state)
@@ -90,7 +90,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(worst.exit())
 }
 
-async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
+async fn all(context: &Context, arguments: &Arguments) -> Result<Vec<Check>, Failure> {
     let mut checks = directories(context);
     let platform = Platform::load(&context.repository, arguments.env.as_deref());
     let plugins = platform
@@ -112,7 +112,8 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
     };
     checks.push(repository(platform));
     checks.push(sandbox());
-    let supervisor = Supervisor::new(discovery, context.ui.clone());
+    attach::check_used(discovery.attached(), &wanted)?;
+    let supervisor = Supervisor::new(discovery.granting_nothing(), context.ui.clone());
     let mut needed: BTreeMap<String, Tool> = BTreeMap::from([("bash".to_owned(), tools::bash())]);
     for name in &wanted {
         checks.push(match supervisor.start(name).await {
@@ -131,7 +132,7 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
     for tool in needed.values() {
         checks.push(tool_check(tool).await);
     }
-    checks
+    Ok(checks)
 }
 
 fn ok(what: impl Into<String>, detail: impl Into<String>) -> Check {
