@@ -1,5 +1,5 @@
-//! The process between `ztc` and an adapter that is not its own: `ztc __keep OPTIONS -- PROGRAM ARGUMENTS` starts the adapter, confined where
-//! it shall be, and ends everything that descends from it: when the adapter ends, when `ztc` asks for it, and when `ztc` is gone.
+//! The process between `ztc` and an adapter that is not its own: `ztc __keep OPTIONS -- PROGRAM ARGUMENTS` starts the adapter and ends
+//! everything that descends from it: when the adapter ends, when `ztc` asks for it, and when `ztc` is gone.
 //!
 //! On Linux it is the subreaper of the adapter: what leaves the process group (`setsid`) or loses its parents becomes its child, and it
 //! ends only when it has none. Elsewhere it ends the adapter's process group. It reads and writes none of the adapter's streams, and
@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::adapter::process;
-use crate::adapter::sandbox::Rules;
 
 /// The hidden first argument with which `ztc` keeps an adapter.
 pub(crate) const ARGUMENT: &str = "__keep";
@@ -35,7 +34,7 @@ const TOLD: u8 = 125;
 
 /// What precedes the system's error number where the adapter could not be started, the number of the signal that killed it, and what it
 /// left behind.
-const ERROR_NUMBER: &str = "ztc __keep: os error ";
+const ERROR_NUMBER: &str = "ztc: os error ";
 const SIGNAL_NUMBER: &str = "ztc __keep: signal ";
 const LEFT: &str = "ztc __keep: left behind ";
 
@@ -66,11 +65,10 @@ pub(crate) enum Leftovers {
 struct Task {
     parent: Option<Pid>,
     leftovers: Leftovers,
-    confined: Option<Rules>,
     program: Vec<OsString>,
 }
 
-/// Returns the arguments with which this program keeps an adapter, but for the confinement, the program and its arguments.
+/// Returns the arguments with which this program keeps an adapter, up to the `--` before the adapter's program.
 pub(crate) fn arguments(leftovers: Leftovers) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         ARGUMENT.into(),
@@ -80,6 +78,7 @@ pub(crate) fn arguments(leftovers: Leftovers) -> Vec<OsString> {
     if leftovers == Leftovers::Tell {
         arguments.push("--tell".into());
     }
+    arguments.push("--".into());
     arguments
 }
 
@@ -88,7 +87,6 @@ impl Task {
         let mut task = Self {
             parent: None,
             leftovers: Leftovers::End,
-            confined: None,
             program: Vec::new(),
         };
         loop {
@@ -99,12 +97,6 @@ impl Task {
                     task.parent = Some(Pid::from_raw(number)?);
                 }
                 "--tell" => task.leftovers = Leftovers::Tell,
-                "--confine" => {
-                    let (rules, program) = Rules::parse(&mut arguments)?;
-                    task.confined = Some(rules);
-                    task.program = program;
-                    break;
-                }
                 "--" => {
                     task.program = arguments.collect();
                     break;
@@ -116,19 +108,6 @@ impl Task {
     }
 }
 
-/// Why there is no adapter to keep.
-#[derive(Debug)]
-enum Complaint {
-    System(io::Error),
-    Other(String),
-}
-
-impl From<io::Error> for Complaint {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
 /// Is a keeper.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(task) = Task::parse(arguments) else {
@@ -137,16 +116,17 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let end = runtime
-        .map_err(Complaint::from)
-        .and_then(|runtime| runtime.block_on(keep(task)));
-    match end {
+    match runtime.and_then(|runtime| runtime.block_on(keep(task))) {
         Ok(status) => end_like(status),
-        Err(Complaint::Other(why)) => tell(&format!("ztc {ARGUMENT}: {why}")),
-        Err(Complaint::System(error)) => match error.raw_os_error() {
-            Some(number) => tell(&format!("{ERROR_NUMBER}{number}")),
-            None => tell(&format!("ztc {ARGUMENT}: {error}")),
-        },
+        Err(error) => tell_error(&error),
+    }
+}
+
+/// Says why there is no adapter.
+pub(crate) fn tell_error(error: &io::Error) -> ExitCode {
+    match error.raw_os_error() {
+        Some(number) => tell(&format!("{ERROR_NUMBER}{number}")),
+        None => tell(&format!("ztc: {error}")),
     }
 }
 
@@ -186,7 +166,7 @@ impl Signals {
 }
 
 /// Starts the adapter and keeps it to its end. Returns how it ended.
-async fn keep(task: Task) -> Result<Option<WaitStatus>, Complaint> {
+async fn keep(task: Task) -> io::Result<Option<WaitStatus>> {
     let mut signals = Signals::listen()?;
     // What comes after this is told by a signal; what came before shows in who the parent is.
     descendants::adopt(Signal::HUP);
@@ -195,11 +175,11 @@ async fn keep(task: Task) -> Result<Option<WaitStatus>, Complaint> {
     if orphaned() {
         return Ok(None);
     }
-    let leftovers = task.leftovers;
-    let adapter = start(task)?;
+    runnable(Path::new(&task.program[0]))?;
+    let adapter = process::start_kept(&task.program)?;
     let_go_of_streams()?;
     let status = until_end(adapter, &mut signals, orphaned).await;
-    if leftovers == Leftovers::Tell && status.is_some() {
+    if task.leftovers == Leftovers::Tell && status.is_some() {
         tell_what_is_left().await;
     }
     let status = end_all(adapter, status).await;
@@ -210,27 +190,6 @@ async fn keep(task: Task) -> Result<Option<WaitStatus>, Complaint> {
         }
     }
     Ok(status)
-}
-
-/// Starts the adapter, from a thread of its own where it is confined: a thread can confine itself and what it starts, and the keeper must
-/// stay free to end it.
-fn start(task: Task) -> Result<Pid, Complaint> {
-    let Task {
-        confined, program, ..
-    } = task;
-    let begin = move || -> Result<Pid, Complaint> {
-        let own = PathBuf::from(&program[0]);
-        if let Some(rules) = confined {
-            rules.confine(&own).map_err(Complaint::Other)?;
-        }
-        runnable(&own)?;
-        let id = process::start_kept(&program)?;
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-        pid.ok_or_else(|| Complaint::Other("the adapter has no process id".to_owned()))
-    };
-    std::thread::spawn(begin)
-        .join()
-        .unwrap_or_else(|_| Err(Complaint::Other("the adapter's start failed".to_owned())))
 }
 
 /// Leaves the pipes to the adapter, so that `ztc` and the adapter see each other close them.
@@ -339,7 +298,7 @@ async fn tell_what_is_left() {
 
 /// Refuses what the kernel would not run. The C library's `exec` gives such a file to a shell instead, which then says something that
 /// nobody understands.
-fn runnable(program: &Path) -> io::Result<()> {
+pub(crate) fn runnable(program: &Path) -> io::Result<()> {
     const NOT_EXECUTABLE: i32 = 8;
     let head = |path: &Path| -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
@@ -408,11 +367,10 @@ mod tests {
     fn what_is_written_as_arguments_is_read_as_a_task() {
         let mut written = arguments(Leftovers::Tell);
         assert_eq!(written.remove(0), ARGUMENT);
-        written.extend(["--", "/opt/bgp", "--ztc-adapter"].map(OsString::from));
+        written.extend(["/opt/bgp", "--ztc-adapter"].map(OsString::from));
         let task = Task {
             parent: Some(rustix::process::getpid()),
             leftovers: Leftovers::Tell,
-            confined: None,
             program: ["/opt/bgp", "--ztc-adapter"].map(OsString::from).into(),
         };
         assert_eq!(Task::parse(written.into_iter()), Some(task));

@@ -68,6 +68,7 @@ pub(crate) mod record;
 mod report;
 pub(crate) mod sandbox;
 pub mod supervisor;
+pub mod text;
 
 pub use discovery::Discovery;
 pub use supervisor::{Adapter, Supervisor};

@@ -2,7 +2,7 @@
 //! everything that it has started.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use tokio::time::timeout;
 use ztc_protocol::GROUP_VARIABLE;
 use ztc_protocol::lines::LineBuffer;
 
-use crate::adapter::ear::printable;
 use crate::adapter::grant::Grant;
 use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::sandbox::{self, Sandbox};
+use crate::adapter::text::printable;
 use crate::adapter::{Candidate, Source, builtin, report};
 use crate::error::Failure;
 use crate::process;
@@ -113,35 +113,51 @@ fn program(
     scratch: &Path,
 ) -> tokio::process::Command {
     let mut command = process::program(builtin::program());
-    let rules = |sandbox: &Sandbox| sandbox.arguments(scratch, &grant.ports);
-    if candidate.source == Source::BuiltIn {
-        if let Some(sandbox) = manner.sandbox {
-            command.arg(sandbox::ARGUMENT).args(rules(sandbox));
-        }
-    } else {
+    let is_built_in = candidate.source == Source::BuiltIn;
+    if !is_built_in {
         // A keeper that is killed ends nothing.
         command
             .kill_on_drop(false)
             .args(keeper::arguments(manner.leftovers));
-        match manner.sandbox {
-            Some(sandbox) => command.arg("--confine").args(rules(sandbox)),
-            None => command.arg("--"),
-        };
+    }
+    if let Some(sandbox) = manner.sandbox {
+        if !is_built_in {
+            command.arg(builtin::program());
+        }
+        command
+            .arg(sandbox::ARGUMENT)
+            .args(sandbox.arguments(scratch, &grant.ports));
+    }
+    // A built-in is this program: it need not start once more.
+    if !is_built_in {
         command.arg(&candidate.program);
     }
     command.args(&candidate.arguments);
     command
 }
 
-/// Starts an adapter from its keeper, as the first of a process group, with the keeper's own streams. Returns its process id.
-pub(crate) fn start_kept(program: &[OsString]) -> io::Result<u32> {
+/// Makes this process become another program; returns only where that fails.
+pub(crate) fn become_program(
+    program: &OsStr,
+    arguments: impl Iterator<Item = OsString>,
+) -> io::Error {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is started: this process becomes the program"
+    )]
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).exec()
+}
+
+/// Starts an adapter from its keeper, as the first of a process group, with the keeper's own streams. The keeper waits for it.
+pub(crate) fn start_kept(program: &[OsString]) -> io::Result<Pid> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the keeper waits for all its children itself"
     )]
     let mut command = std::process::Command::new(&program[0]);
     let child = command.args(&program[1..]).process_group(0).spawn()?;
-    Ok(child.id())
+    Ok(Pid::from_child(&child))
 }
 
 /// Runs an adapter's own command in the terminal, as if the operator had started it, and waits for its end.

@@ -1,29 +1,24 @@
 //! The sandbox of adapters: each reads what it needs to run, writes to its scratch directory, and connects to the TCP ports that its manifest
 //! declares, enforced by the kernel (Landlock). What a kernel cannot enforce is left out and said by `ztc doctor` and `ztc plugins info`.
 //!
-//! A process can only confine itself and what it starts: the keeper of an adapter does it right before it starts the adapter, and a built-in
-//! adapter is started as `ztc __sandboxed OPTIONS -- __adapter NAME`. What is not covered: UDP (so that names can be looked up), sockets in
-//! the file system, and which host a port is on.
+//! A process can only confine itself, so `ztc` starts itself as `ztc __sandboxed OPTIONS -- PROGRAM ARGUMENTS`, confines itself and becomes
+//! the adapter. What is not covered: UDP (so that names can be looked up), sockets in the file system, and which host a port is on.
 
 #[cfg_attr(not(target_os = "linux"), path = "sandbox/elsewhere.rs")]
 mod kernel;
 mod reach;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::adapter::builtin;
+use crate::adapter::{builtin, keeper, process};
 use crate::error::Failure;
 
-/// The hidden first argument with which `ztc` confines itself and is one of its adapters.
+/// The hidden first argument with which `ztc` confines itself and becomes an adapter.
 pub(crate) const ARGUMENT: &str = "__sandboxed";
-
-/// The exit code of a `ztc __sandboxed` that could not become the adapter.
-const CANNOT_BECOME: u8 = 125;
 
 /// What this kernel can enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -128,39 +123,44 @@ impl Rules {
         let program: Vec<OsString> = arguments.collect();
         (!program.is_empty()).then_some((rules, program))
     }
-
-    /// Confines this thread and all that it will start, for ever, to what a program needs.
-    pub(crate) fn confine(&self, program: &Path) -> Result<(), String> {
-        self.restrict(&reach::of_program(program, &self.closed))
-    }
-
-    fn restrict(&self, readable: &[PathBuf]) -> Result<(), String> {
-        kernel::restrict(readable, &self.scratch, &self.ports)
-            .map_err(|why| format!("the sandbox cannot be made: {why}"))
-    }
 }
 
-/// Confines this process and is a built-in adapter. Returns where that fails, or where the adapter has ended.
+/// Confines this process and becomes the adapter. Returns only where that fails, or where the adapter was a built-in and has ended.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some((rules, program)) = Rules::parse(arguments) else {
         return complain("its arguments have another form");
     };
     let own = std::env::current_exe().unwrap_or_default();
-    if let Err(why) = rules.restrict(&reach::of_this_program(own)) {
-        return complain(&why);
+    let built_in = program[0] == builtin::ARGUMENT;
+    let readable = if built_in {
+        reach::of_this_program(own)
+    } else {
+        reach::of_program(Path::new(&program[0]), &rules.closed)
+    };
+    // Asked before: afterwards not even this program can be read.
+    let runnable = if built_in {
+        Ok(())
+    } else {
+        keeper::runnable(Path::new(&program[0]))
+    };
+    if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
+        return complain(&format!("the sandbox cannot be made: {why}"));
     }
     let mut program = program.into_iter();
-    match program.next() {
-        Some(first) if first == builtin::ARGUMENT => builtin::run(program),
-        _ => None,
+    let first = program.next().unwrap_or_default();
+    if built_in {
+        return builtin::run(program)
+            .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
-    .unwrap_or_else(|| complain("there is no such built-in adapter"))
+    let error = match runnable {
+        Ok(()) => process::become_program(&first, program),
+        Err(error) => error,
+    };
+    keeper::tell_error(&error)
 }
 
 fn complain(why: &str) -> ExitCode {
-    // The host keeps what stands on stderr; without it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "ztc {ARGUMENT}: {why}");
-    ExitCode::from(CANNOT_BECOME)
+    keeper::tell_error(&std::io::Error::other(why.to_owned()))
 }
 
 /// What a refusal by the sandbox reads like in what adapters say.
