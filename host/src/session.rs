@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{Severity, Validate, ValidateParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor, attach};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::error::{Failure, Finding};
 use crate::paths::{Machine, Repository};
 use crate::platform::{Platform, Section, check};
@@ -83,7 +83,8 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
         .iter()
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
-    let warnings = sections(platform, &adapters).await?;
+    let mut warnings = grants(platform, supervisor.discovery(), &running);
+    warnings.extend(sections(platform, &adapters).await?);
     let participants: Vec<Participant<'_>> = adapters
         .iter()
         .map(|(section, adapter)| Participant {
@@ -102,6 +103,19 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
             ))
         }
     }
+}
+
+/// Says of each adapter where what it declares and what it is granted differ.
+fn grants(
+    platform: &Platform,
+    discovery: &Discovery,
+    running: &BTreeMap<String, Arc<Adapter>>,
+) -> Vec<Finding> {
+    let found = running.iter().map(|(name, adapter)| {
+        let granted = discovery.granted(&adapter.candidate);
+        grant::findings(platform, name, &adapter.manifest, granted)
+    });
+    found.flatten().collect()
 }
 
 /// Checks every section: its schema, and where that is satisfied, what the adapter itself says.

@@ -23,6 +23,7 @@ use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::record::Recorder;
 use crate::adapter::report::{self, Scene};
 use crate::adapter::sandbox::{self, Sandbox};
+use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::ui::Ui;
@@ -130,18 +131,18 @@ impl Supervisor {
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
         let grant = known
-            .map(|adapter| self.grant(&(adapter.manifest)()))
+            .map(|adapter| self.grant(&candidate, &(adapter.manifest)()))
             .unwrap_or_default();
         let manner = Manner {
             sandbox: self.sandbox(),
             leftovers: Leftovers::End,
         };
         let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
-        let wanted = self.grant(&adapter.manifest);
+        let wanted = self.grant(&candidate, &adapter.manifest);
         if wanted == grant {
             return Ok(Arc::new(adapter));
         }
-        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with them.
+        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with what it is granted.
         adapter.end().await;
         Ok(Arc::new(
             Adapter::start(&candidate, &wanted, self.ear(name)?, &manner).await?,
@@ -168,8 +169,8 @@ impl Supervisor {
             .as_ref()
     }
 
-    fn grant(&self, manifest: &Manifest) -> Grant {
-        let grant = Grant::of(manifest);
+    fn grant(&self, candidate: &Candidate, manifest: &Manifest) -> Grant {
+        let grant = Grant::of(manifest, self.discovery.granted(candidate));
         match self.sandbox().is_some_and(Sandbox::has_network) {
             true => grant,
             false => grant.without_ports(),
@@ -190,7 +191,10 @@ pub struct Adapter {
 
 impl Adapter {
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
-    pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, Failure> {
+    pub async fn call<M: Method<Result: Spoken>>(
+        &self,
+        params: M::Params,
+    ) -> Result<M::Result, Failure> {
         if self
             .link
             .reported
@@ -303,6 +307,8 @@ async fn shake_hands(link: &Link, params: InitializeParams) -> Result<Initialize
             return Err(scene.failure(CallError::Form(error)));
         }
     };
+    let mut result = result;
+    result.clean();
     match result.manifest.name == link.candidate.name {
         true => Ok(result),
         false => Err(report::wrong_name(&link.candidate, &result.manifest.name)),
@@ -376,7 +382,7 @@ impl Link {
         }
     }
 
-    async fn call<M: Method>(
+    async fn call<M: Method<Result: Spoken>>(
         &self,
         params: M::Params,
         manifest: Option<&Manifest>,

@@ -22,7 +22,7 @@ pub(crate) use crate::platform::secret_places::secrets;
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
 use crate::platform::structure::Whole;
-pub(crate) use crate::platform::structure::environment_problem;
+pub(crate) use crate::platform::structure::{environment_problem, is_variable};
 use crate::yaml;
 
 /// The `apiVersion` that this program reads.
@@ -78,6 +78,8 @@ pub struct Plugin {
     pub source: Option<String>,
     /// The range of versions that will do, such as `^1.2`.
     pub version: Option<String>,
+    /// The variables of the operator's environment that it may see, of those that it declares.
+    pub environment: Vec<String>,
 }
 
 impl Platform {
@@ -205,6 +207,14 @@ impl Platform {
     pub fn locate_key(&self, section: &str, pointer: &str) -> Option<Location> {
         let key = self.document.keys.get(&section_pointer(section, pointer));
         key.cloned().or_else(|| self.locate(section, pointer))
+    }
+
+    /// Returns where something about a plugin stands; where it is absent, the plugin's key.
+    pub(crate) fn locate_plugin(&self, plugin: &str, pointer: &str) -> Option<Location> {
+        let mut place = "/plugins".to_owned();
+        push(&mut place, plugin);
+        let value = self.document.values.get(&(place.clone() + pointer));
+        value.or_else(|| self.document.keys.get(&place)).cloned()
     }
 
     /// Returns what the operator calls the cluster: the `cluster_name` of the first section that has one.

@@ -127,26 +127,41 @@ fn nothing_outlives_an_interrupted_ztc() {
     }
 }
 
-#[test]
-fn an_adapter_sees_what_it_declares_and_nothing_else() {
+/// The operator's environment, with values that no adapter may see.
+const CANARIES: [(&str, &str); 8] = [
+    ("CANARY", "canary-7f3a"),
+    ("HCLOUD_TOKEN", "canary-7f3a"),
+    ("LD_DEBUG_OUTPUT", "canary-7f3a"),
+    ("FAKE_SETTING", "as declared"),
+    ("LC_TIME", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("https_proxy", "http://127.0.0.1:1"),
+    ("SSL_CERT_FILE", "/etc/ssl/cert.pem"),
+];
+
+/// A repository that grants these variables, in that environment.
+fn granting(names: &str) -> Fake {
     let mut fake = Fake::new("good");
-    for (name, value) in [
-        ("CANARY", "canary-7f3a"),
-        ("HCLOUD_TOKEN", "canary-7f3a"),
-        ("LD_DEBUG_OUTPUT", "canary-7f3a"),
-        ("FAKE_SETTING", "as declared"),
-        ("LC_TIME", "C.UTF-8"),
-        ("TZ", "UTC"),
-        ("https_proxy", "http://127.0.0.1:1"),
-        ("SSL_CERT_FILE", "/etc/ssl/cert.pem"),
-    ] {
+    for (name, value) in CANARIES {
         fake.environment.set(name, value);
     }
+    let path = "fake: {path: ../bin/fake";
+    let granting = format!("{path}, environment: [{names}]");
+    let platform = super::PLATFORM.replace(path, &granting);
+    fake.environment.write("platform.yaml", platform);
+    fake
+}
+
+fn artifact(fake: &Fake) -> String {
+    fake.environment
+        .read("platform/generated/services/fake/fake.json")
+}
+
+#[test]
+fn an_adapter_sees_what_it_declares_and_is_granted() {
+    let fake = granting("FAKE_SETTING");
     assert_eq!(fake.harmless(), "");
-    let artifact = fake
-        .environment
-        .read("platform/generated/services/fake/fake.json");
-    insta::assert_snapshot!(artifact, @r#"
+    insta::assert_snapshot!(artifact(&fake), @r#"
     {
       "config": {
         "version": "v1",
@@ -156,4 +171,62 @@ fn an_adapter_sees_what_it_declares_and_nothing_else() {
       "variables": "FAKE_SETTING HOME LANG LC_TIME PATH SSL_CERT_FILE TMPDIR TZ ZTC_ADAPTER_GROUP https_proxy"
     }
     "#);
+}
+
+#[test]
+fn what_is_declared_and_not_granted_is_not_seen_and_said_once() {
+    let fake = granting("");
+    insta::assert_snapshot!(fake.harmless(), @"
+    platform.yaml:3:37: warning: adapter `fake` does not get `FAKE_SETTING`, which you have set: platform.yaml does not grant it
+      help: `FAKE_SETTING`: shows that declared variables arrive; to grant it, write `environment: [FAKE_SETTING]` under `plugins.fake` in platform.yaml
+    ");
+    insta::assert_snapshot!(artifact(&fake), @r#"
+    {
+      "config": {
+        "version": "v1",
+        "greeting": "hello"
+      },
+      "setting": null,
+      "variables": "HOME LANG LC_TIME PATH SSL_CERT_FILE TMPDIR TZ ZTC_ADAPTER_GROUP https_proxy"
+    }
+    "#);
+}
+
+#[test]
+fn what_is_granted_and_not_declared_is_not_seen_and_found() {
+    let fake = granting("FAKE_SETTING, CANARY, FAKE_SETING");
+    insta::assert_snapshot!(fake.harmless(), @"
+    platform.yaml:3:65: warning: `plugins.fake.environment` grants `CANARY`, which adapter `fake` does not declare
+      help: take it out: the adapter gets nothing by it
+    platform.yaml:3:73: warning: `plugins.fake.environment` grants `FAKE_SETING`, which adapter `fake` does not declare
+      help: did you mean `FAKE_SETTING`?
+    ");
+    assert!(!artifact(&fake).contains("CANARY"), "{}", artifact(&fake));
+    let run = fake.ztc(&["validate"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stderr.contains("platform.yaml:3:"), "{run}");
+}
+
+#[test]
+fn a_wrong_grant_is_refused_with_its_place() {
+    insta::assert_snapshot!(granting("A-B, {}").fatal(2), @"
+    error: `platform.yaml` is not valid
+      platform.yaml:3:51: error: `plugins.fake.environment`: expected the name of a variable, found text `A-B`
+        help: write names of variables, such as `environment: [ACME_REGION]`
+      platform.yaml:3:56: error: `plugins.fake.environment`: expected the name of a variable, found a mapping
+        help: write names of variables, such as `environment: [ACME_REGION]`
+    ");
+}
+
+#[test]
+fn info_shows_what_is_declared_and_what_is_granted() {
+    for (names, word) in [
+        ("FAKE_SETTING", "granted by platform.yaml"),
+        ("", "not granted"),
+    ] {
+        let run = granting(names).ztc(&["plugins", "info", "fake"]);
+        let line =
+            format!("environment  FAKE_SETTING ({word}): shows that declared variables arrive");
+        assert!(run.stdout.contains(&line), "{run}");
+    }
 }
