@@ -119,8 +119,11 @@ impl TestEnv {
 
     /// Prepares `ztc` in the repository.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(programs().join("ztc"));
+        // A test run that ignores SIGHUP (`nohup`) would hand that down, and `ztc` respects it.
+        let mut command = Command::new("/usr/bin/env");
         command
+            .arg("--default-signal")
+            .arg(programs().join("ztc"))
             .args(arguments)
             .current_dir(self.repo())
             .env_clear()

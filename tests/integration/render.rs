@@ -361,6 +361,22 @@ fn secrets_that_git_tracks_are_refused() {
     ");
 }
 
+#[test]
+fn a_git_that_cannot_say_what_it_tracks_is_refused() {
+    let (environment, _lab) = rendered();
+    environment.write("../repo/.git/config", "[broken");
+    for name in ["HEAD", "objects/x", "refs/x"] {
+        environment.write(&format!("../repo/.git/{name}"), "ref: refs/heads/main\n");
+    }
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"
+    exit: 5
+    --- stderr
+    error: git does not say whether it tracks files that hold secrets
+      git: fatal: bad config line 2 in file .git/config
+      help: put right what `git -C [REPO] status` complains of, then run this again
+    ");
+}
+
 /// Runs a shell script in a mount namespace of its own, where `$REPO` is the repository and `$ZTC` the program.
 fn in_namespace(environment: &TestEnv, script: &str) -> Option<String> {
     let probe = Command::new("unshare")

@@ -46,11 +46,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if arguments.dry_run || found.is_empty() {
         return Ok(Exit::Done);
     }
-    for stale in &found {
-        secure_dir::remove(stale)?;
-    }
-    ui.done(format!("removed {} of them", found.len()));
-    Ok(Exit::Done)
+    let failures: Vec<Failure> = found
+        .iter()
+        .filter_map(|stale| secure_dir::remove(stale).err())
+        .collect();
+    ui.done(format!("removed {} of them", found.len() - failures.len()));
+    failures.into_iter().next().map_or(Ok(Exit::Done), Err)
 }
 
 /// Removes what is old at the start of a command; what cannot be removed is left to `ztc vacuum`, which says why.

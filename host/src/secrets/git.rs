@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::atomic;
 use crate::error::{Exit, Failure};
 use crate::paths::Repository;
+use crate::pipeline::context::word;
 use crate::process;
 
 /// The lines of `.gitignore` that a repository needs.
@@ -35,20 +36,20 @@ pub fn ensure_ignored(repository: &Repository) -> Result<(), Failure> {
     atomic::public(&path, &format!("{old}{gap}{}\n", missing.join("\n")))
 }
 
-/// Refuses where git tracks a file below `secrets/` or `.zerotouch-cache/`. A repository without git is fine.
+/// Refuses where git tracks a file below `secrets/` or `.zerotouch-cache/`, or where git cannot say. A directory without git is fine.
 pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
     let mut git = process::program("git");
-    git.arg("-C").arg(repository.root()).args([
-        "ls-files",
-        "-z",
-        "--",
-        "secrets",
-        ".zerotouch-cache",
-    ]);
+    git.arg("-C")
+        .arg(repository.root())
+        .args(["ls-files", "-z", "--", "secrets", ".zerotouch-cache"])
+        // What it says below is read.
+        .env("LC_ALL", "C");
     let tracked = match process::run(git, Duration::from_secs(10)).await {
         Ok(finished) if finished.success => finished.stdout,
-        // No git, or no git repository: nothing is tracked.
-        _ => return Ok(()),
+        Ok(finished) if finished.stderr.contains("not a git repository") => return Ok(()),
+        Ok(finished) => return Err(cannot_say(repository, finished.stderr.trim())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot_say(repository, &error.to_string())),
     };
     let files: Vec<&str> = tracked
         .split('\0')
@@ -59,13 +60,26 @@ pub async fn refuse_tracked(repository: &Repository) -> Result<(), Failure> {
     }
     let mut failure = Failure::new(Exit::Refused, "git tracks files that hold secrets").help(format!(
         "take them out with `git rm --cached -r {}`, commit, and make new secrets: what was committed stays readable in the history",
-        files.join(" ")
+        files.iter().copied().map(word).collect::<Vec<_>>().join(" ")
     ));
     failure.details = files
         .iter()
         .map(|file| format!("tracked: {file}"))
         .collect();
     Err(failure)
+}
+
+fn cannot_say(repository: &Repository, why: &str) -> Failure {
+    let mut failure = Failure::new(
+        Exit::Refused,
+        "git does not say whether it tracks files that hold secrets",
+    )
+    .help(format!(
+        "put right what `git -C {} status` complains of, then run this again",
+        word(&repository.root().display().to_string())
+    ));
+    failure.details = why.lines().map(|line| format!("git: {line}")).collect();
+    failure
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! left one behind.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -54,7 +54,7 @@ pub struct Stale {
     pub bytes: u64,
 }
 
-/// Finds the directories below `parent` that are older than `age` and whose owner is gone. Links are not followed.
+/// Finds this user's directories below `parent` that are older than `age` and whose process is gone. Links are not followed.
 pub fn stale(parent: &Path, age: Duration) -> Vec<Stale> {
     let Ok(entries) = fs::read_dir(parent) else {
         return Vec::new();
@@ -75,12 +75,14 @@ pub fn remove(stale: &Stale) -> Result<(), Failure> {
 }
 
 fn judge(path: &Path, age: Duration) -> Option<Stale> {
-    let modified = fs::symlink_metadata(path).ok()?.modified().ok()?;
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let is_mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    let modified = metadata.modified().ok()?;
     let idle = SystemTime::now()
         .duration_since(modified)
         .unwrap_or_default();
     let in_use = idle < age || owner(path).is_some_and(is_alive);
-    (!in_use).then(|| Stale {
+    (is_mine && !in_use).then(|| Stale {
         path: path.to_owned(),
         age_minutes: idle.as_secs() / 60,
         bytes: size(path),
@@ -138,6 +140,11 @@ mod tests {
         directory(parent.path(), "ztc-secure-mine", Some(std::process::id()));
         directory(parent.path(), "somebody-elses", None);
         std::os::unix::fs::symlink("/", parent.path().join("ztc-secure-link")).unwrap();
+        let foreign = directory(parent.path(), "ztc-secure-foreign", None);
+        // Only root can give a directory away; for anybody else there is none of another user here.
+        if std::os::unix::fs::chown(&foreign, Some(65534), None).is_err() {
+            fs::remove_dir_all(&foreign).unwrap();
+        }
 
         let found = stale(parent.path(), Duration::ZERO);
         assert_eq!(
