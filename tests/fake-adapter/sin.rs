@@ -86,7 +86,7 @@ impl Sin {
             "escapes" => leave_session(),
             "daemon" => leave_daemon(),
             "silent" => return Ok(Outcome::Say(String::new())),
-            "late" => return Ok(late(0, answer)),
+            "late" => return Ok(late(200, answer)),
             "too-late" => return Ok(late(1200, answer)),
             "gives-up" => {
                 let error = refusal(request, 1020, "stopped at peer 3", &Value::Null);
@@ -194,7 +194,8 @@ impl Sin {
             }
             "paints-path" => result["artifacts"][0]["path"] = json!(format!("a{PAINT}")),
             "paints-stage" => {
-                result["stages"] = json!([{ "name": PAINT, "description": PAINT, "script": PAINT }])
+                result["stages"] =
+                    json!([{ "name": PAINT, "description": PAINT, "script": PAINT }]);
             }
             "talks" => {
                 return Outcome::Say(refusal(request, 1030, &"bla ".repeat(5000), &Value::Null));

@@ -62,7 +62,8 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
             let asking = self.asking(format!("plugins.{adapter}.environment"), None);
             let question = asking.question(&prompt, Some(&variable.why), kind);
             if self.prompter.ask(&question)? == Reply::Confirmed(true) {
-                self.draft.grant(adapter, &[variable.name.clone()]);
+                self.draft
+                    .grant(adapter, std::slice::from_ref(&variable.name));
                 self.keep()?;
             }
         }

@@ -17,7 +17,7 @@ pub(super) fn between(title: &str, recorded: &Value, now: &Value) -> Option<Stri
         return None;
     }
     let text = |value: &Value| block_lines(&format!("{value:#}\n"));
-    let diff = TextDiff::from_lines(&text(recorded), &text(&now))
+    let diff = TextDiff::from_lines(text(recorded), text(&now))
         .unified_diff()
         .context_radius(3)
         .header(&format!("{title} (recorded)"), &format!("{title} (now)"))
