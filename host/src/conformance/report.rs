@@ -248,7 +248,7 @@ mod tests {
             "CHECK      RESULT   WHAT
 handshake  ok       protocol 1.0
 artifacts  FAILED   `/etc/x`: it is absolute
-                    `a`: <b> & \"c\"\u{7}
+                    `a`: <b> & \"c\"\u{fffd}
 discover   skipped  it does not discover"
         );
     }

@@ -179,7 +179,7 @@ fn only_what_is_missing_or_wrong_is_asked_again() {
 
 #[test]
 fn of_two_adapters_of_one_group_the_chosen_one_stays() {
-    let both = WANTED.replace("  net:\n", "  metal: {server_ips: [10.0.0.9]}\n  net:\n");
+    let both = WANTED.replacen("  net:\n", "  metal: {server_ips: [10.0.0.9]}\n  net:\n", 1);
     let (ended, prompter, _, draft) =
         converse(knowing(&read(WANTED, false), usize::MAX), read(&both, true));
     assert!(ended.is_ok());
