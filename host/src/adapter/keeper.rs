@@ -1,4 +1,4 @@
-//! The process between `ztc` and an adapter that is not its own: `ztc __keep OPTIONS -- PROGRAM ARGUMENTS` starts the adapter and ends
+//! The process between `ztc` and an adapter that may start others: `ztc __keep OPTIONS -- PROGRAM ARGUMENTS` starts the adapter and ends
 //! everything that descends from it: when the adapter ends, when `ztc` asks for it, and when `ztc` is gone.
 //!
 //! On Linux it is the subreaper of the adapter: what leaves the process group (`setsid`) or loses its parents becomes its child, and it

@@ -99,7 +99,7 @@ pub(crate) fn start(
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     Ok(Started {
-        process: Process::watch(child, candidate.source, scratch),
+        process: Process::watch(child, is_kept(candidate, grant), scratch),
         stdin,
         stdout,
     })
@@ -113,27 +113,32 @@ fn program(
     scratch: &Path,
 ) -> tokio::process::Command {
     let mut command = process::program(builtin::program());
-    let is_built_in = candidate.source == Source::BuiltIn;
-    if !is_built_in {
+    if is_kept(candidate, grant) {
         // A keeper that is killed ends nothing.
         command
             .kill_on_drop(false)
-            .args(keeper::arguments(manner.leftovers));
+            .args(keeper::arguments(manner.leftovers))
+            .arg(match manner.sandbox {
+                Some(_) => builtin::program(),
+                None => candidate.program.clone(),
+            });
     }
     if let Some(sandbox) = manner.sandbox {
-        if !is_built_in {
-            command.arg(builtin::program());
-        }
         command
             .arg(sandbox::ARGUMENT)
-            .args(sandbox.arguments(scratch, &grant.ports));
-    }
-    // A built-in is this program: it need not start once more.
-    if !is_built_in {
-        command.arg(&candidate.program);
+            .args(sandbox.arguments(scratch, grant));
+        // A built-in is this program: it need not start once more.
+        if candidate.source != Source::BuiltIn {
+            command.arg(&candidate.program);
+        }
     }
     command.args(&candidate.arguments);
     command
+}
+
+/// Whether an adapter has a keeper: one of ztc's own needs none where it can start nothing.
+fn is_kept(candidate: &Candidate, grant: &Grant) -> bool {
+    candidate.source != Source::BuiltIn || !grant.programs.is_empty()
 }
 
 /// Makes this process become another program; returns only where that fails.
@@ -180,13 +185,13 @@ pub(crate) fn run_in_terminal(
 }
 
 impl Process {
-    fn watch(mut child: Child, source: Source, scratch: SecureDir) -> Self {
+    fn watch(mut child: Child, is_kept: bool, scratch: SecureDir) -> Self {
         let leader = child
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
-            .map(|id| match source {
-                Source::BuiltIn => Leader::BuiltIn(id),
-                _ => Leader::Keeper(id),
+            .map(|id| match is_kept {
+                true => Leader::Keeper(id),
+                false => Leader::BuiltIn(id),
             });
         let stderr = Arc::new(Mutex::default());
         let reader = child

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::adapter::grant::Grant;
 use crate::adapter::{builtin, keeper, process};
 use crate::error::Failure;
 
@@ -83,13 +84,16 @@ impl Sandbox {
     }
 
     /// Returns the rules as arguments, up to the `--` before a program.
-    pub(crate) fn arguments(&self, scratch: &Path, ports: &[u16]) -> Vec<OsString> {
+    pub(crate) fn arguments(&self, scratch: &Path, grant: &Grant) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--scratch".into(), scratch.into()];
         for directory in &self.closed {
             arguments.extend(["--closed".into(), directory.into()]);
         }
-        for port in ports {
+        for port in &grant.ports {
             arguments.extend(["--port".into(), port.to_string().into()]);
+        }
+        for program in &grant.programs {
+            arguments.extend(["--program".into(), program.into()]);
         }
         arguments.push("--".into());
         arguments
@@ -102,6 +106,8 @@ pub(crate) struct Rules {
     scratch: PathBuf,
     closed: Vec<PathBuf>,
     ports: Vec<u16>,
+    /// Programs that it may start beside those of the system.
+    programs: Vec<PathBuf>,
 }
 
 impl Rules {
@@ -115,6 +121,7 @@ impl Rules {
             match option.to_str()? {
                 "--scratch" => rules.scratch = arguments.next()?.into(),
                 "--closed" => rules.closed.push(arguments.next()?.into()),
+                "--program" => rules.programs.push(arguments.next()?.into()),
                 "--port" => rules.ports.push(arguments.next()?.to_str()?.parse().ok()?),
                 "--" => break,
                 _ => return None,
@@ -132,7 +139,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let own = std::env::current_exe().unwrap_or_default();
     let built_in = program[0] == builtin::ARGUMENT;
-    let readable = if built_in {
+    let mut readable = if built_in {
         reach::of_this_program(own)
     } else {
         reach::of_program(Path::new(&program[0]), &rules.closed)
@@ -143,6 +150,9 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     } else {
         keeper::runnable(Path::new(&program[0]))
     };
+    for program in &rules.programs {
+        readable.extend(reach::of_program(program, &rules.closed));
+    }
     if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
         return complain(&format!("the sandbox cannot be made: {why}"));
     }
@@ -214,12 +224,18 @@ mod tests {
             support: Support::Full,
             closed: vec!["/repo".into(), "/tmp".into()],
         };
-        let mut written = sandbox.arguments(Path::new("/tmp/s"), &[443, 8443]);
+        let grant = Grant {
+            ports: vec![443, 8443],
+            programs: vec!["/opt/bin/helm".into()],
+            ..Grant::default()
+        };
+        let mut written = sandbox.arguments(Path::new("/tmp/s"), &grant);
         written.extend(["/opt/bgp".into(), "--ztc-adapter".into()]);
         let expected = Rules {
             scratch: "/tmp/s".into(),
             closed: vec!["/repo".into(), "/tmp".into()],
             ports: vec![443, 8443],
+            programs: vec!["/opt/bin/helm".into()],
         };
         let program = ["/opt/bgp", "--ztc-adapter"].map(OsString::from);
         assert_eq!(

@@ -178,6 +178,7 @@ impl Spoken for Manifest {
             requires,
             supported_versions,
             default_version,
+            other_versions: _,
             config_schema,
             output_schema,
             output_dir,
@@ -186,6 +187,7 @@ impl Spoken for Manifest {
             bundles,
             network,
             tools,
+            discover_tools,
             discovers: _,
         } = self;
         each_line([name, version, description, phase, selection_group]);
@@ -236,6 +238,7 @@ impl Spoken for Manifest {
             each_line([host, why]);
         }
         each(tools);
+        each(discover_tools);
     }
 }
 

@@ -205,6 +205,7 @@ impl World {
         let engine = Engine {
             platform: &self.platform,
             resolution: &resolution,
+            context: &context(&self.platform, &BTreeMap::new()),
             vault: &vault,
             trace: &trace,
         };
@@ -218,6 +219,8 @@ impl World {
                 manifest: &self.manifests[&section.name],
                 calls: &self.fakes[&section.name],
                 facts,
+                known: Facts::new(),
+                files: BTreeMap::new(),
             };
             (section.name.clone(), member)
         });
@@ -230,6 +233,7 @@ impl World {
             scratch: PathBuf::new(),
             source: "built-in".into(),
             digest: None,
+            files: BTreeMap::new(),
         };
         let origins = self
             .manifests

@@ -362,6 +362,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .iter()
                 .map(|section| (section.name.clone(), section.adapter.clone()))
                 .collect(),
+            ..PlatformContext::default()
         }
     }
 }
