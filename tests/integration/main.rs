@@ -14,6 +14,7 @@ mod init;
 mod input;
 mod kit;
 mod leaks;
+mod pipeline;
 mod render;
 mod sandbox;
 mod terminal;
