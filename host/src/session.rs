@@ -109,13 +109,12 @@ async fn sections(
     platform: &Platform,
     adapters: &BTreeMap<String, Arc<Adapter>>,
 ) -> Result<Vec<Finding>, Failure> {
-    let context = engine::context(platform);
     let checks = platform
         .sections
         .iter()
         .filter_map(|section| Some((section, adapters.get(&section.name)?)))
         .map(|(section, adapter)| {
-            let platform_context = context.clone();
+            let platform_context = engine::context(platform, &section.name);
             async move {
                 let findings = check::section(platform, section, &adapter.manifest);
                 match findings.is_empty() {

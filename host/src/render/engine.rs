@@ -116,7 +116,7 @@ impl Engine<'_> {
         capabilities: BTreeMap<String, Value>,
     ) -> Result<(String, Answer), Failure> {
         let Section { name, config, .. } = member.section;
-        let platform = context(self.platform);
+        let platform = context(self.platform, name);
         let params = ValidateParams {
             config: config.clone(),
             capabilities: capabilities.clone(),
@@ -228,8 +228,8 @@ impl Engine<'_> {
     }
 }
 
-/// Returns what every adapter may know about the platform.
-pub(crate) fn context(platform: &Platform) -> PlatformContext {
+/// Returns what an adapter may know about the platform when it is asked about a section.
+pub(crate) fn context(platform: &Platform, section: &str) -> PlatformContext {
     PlatformContext {
         environment: platform.environment.clone(),
         adapters: platform
@@ -237,6 +237,7 @@ pub(crate) fn context(platform: &Platform) -> PlatformContext {
             .iter()
             .map(|section| (section.name.clone(), section.adapter.clone()))
             .collect(),
+        section: section.to_owned(),
     }
 }
 

@@ -248,7 +248,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         }
         let params = ValidateParams {
             config,
-            platform: self.context(),
+            platform: self.context(name),
             ..ValidateParams::default()
         };
         let diagnostics = self.adapters.validate(&manifest.name, params).await?;
@@ -341,12 +341,12 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
             others: others
                 .map(|section| (section.name.clone(), Value::Object(given(&section.config))))
                 .collect(),
-            platform: self.context(),
+            platform: self.context(name),
             ..GetInputsParams::default()
         }
     }
 
-    fn context(&self) -> PlatformContext {
+    fn context(&self, section: &str) -> PlatformContext {
         PlatformContext {
             environment: self
                 .draft
@@ -359,6 +359,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .iter()
                 .map(|section| (section.name.clone(), section.adapter.clone()))
                 .collect(),
+            section: section.to_owned(),
         }
     }
 }
