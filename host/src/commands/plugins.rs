@@ -32,8 +32,9 @@ pub(crate) enum Arguments {
     Test(test::Arguments),
     /// Write a small working adapter to begin with
     New(new::Arguments),
-    /// Run an adapter's own commands
-    #[command(hide = true)]
+    /// Print the JSON Schemas of protocol 1.0: every message, and the standard capabilities
+    Schema,
+    /// Run an adapter's own commands; ends with 0 where it did, and else with 1
     Run {
         /// The adapter
         name: String,
@@ -51,6 +52,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Arguments::Replay(arguments) => replay::run(context, arguments),
         Arguments::Test(arguments) => test::run(context, arguments),
         Arguments::New(arguments) => new::run(context, arguments),
+        Arguments::Schema => {
+            context.ui.data(ztc_protocol::schema::FROZEN_1_0.trim_end());
+            Ok(Exit::Done)
+        }
         Arguments::Run { name, arguments } => own_command(context, name, arguments),
     }
 }

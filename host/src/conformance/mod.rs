@@ -22,10 +22,11 @@ use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 
 use crate::adapter::Candidate;
+use crate::adapter::record::Recorder;
 use crate::error::Failure;
 use ledger::Ledger;
 
-pub(crate) use report::Report;
+pub(crate) use report::{Counts, Report, Verdict};
 
 /// What the operator gives to the kit.
 #[derive(Debug, Default)]
@@ -55,19 +56,20 @@ pub(crate) async fn run(
     candidate: Candidate,
     named: bool,
     given: Given,
+    recorder: Option<Recorder>,
 ) -> Result<Report, Failure> {
     let mut kit = Kit {
         report: Report::new(&candidate),
+        ledger: Ledger::new(recorder, &candidate.name),
         candidate,
         named,
         given,
-        ledger: Ledger::new(),
         variables: Vec::new(),
     };
     if let Some(manifest) = checks::handshake::run(&mut kit).await? {
         kit.report.introduced(&manifest);
         kit.variables = granted(&manifest);
-        checks::behavior::run(&mut kit).await?;
+        checks::behavior::run(&mut kit, &manifest).await?;
         checks::rendering::run(&mut kit, &manifest).await?;
     }
     checks::finish(&mut kit);

@@ -1,5 +1,6 @@
 //! One process of the adapter under test, spoken with in raw lines: everything that it writes is seen and judged, nothing is forgiven.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::adapter::Candidate;
 use crate::adapter::grant::Grant;
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Ended, Manner, Process, Started};
+use crate::adapter::record::Direction;
 use crate::conformance::ledger::Ledger;
 use crate::conformance::wire;
 use crate::error::Failure;
@@ -64,6 +66,8 @@ pub(super) struct Session {
     heard: Vec<u8>,
     ledger: Ledger,
     next: u64,
+    /// The requests whose ids are texts.
+    texts: BTreeSet<u64>,
     /// What is being asked, for the ledger.
     place: String,
 }
@@ -96,7 +100,9 @@ impl Session {
             lines: LineBuffer::new(MAX_LINE_BYTES),
             heard: Vec::new(),
             ledger: ledger.clone(),
-            next: 1,
+            // What many languages take for nothing.
+            next: 0,
+            texts: BTreeSet::new(),
             place: "start".to_owned(),
         })
     }
@@ -122,6 +128,12 @@ impl Session {
         self.converse(method, id, &[line]).await
     }
 
+    /// Makes a call whose id is a text.
+    pub(super) async fn call_by_text(&mut self, method: &str, params: Value) -> Answer {
+        self.texts.insert(self.next);
+        self.call(method, params).await
+    }
+
     /// Makes a call and cancels it in the same breath.
     pub(super) async fn call_and_cancel(&mut self, method: &str, params: Value) -> Answer {
         let (id, line) = self.request(method, params);
@@ -133,8 +145,14 @@ impl Session {
 
     /// Sends a line that asks nothing.
     pub(super) async fn send(&mut self, line: &str) -> Result<(), Broken> {
+        self.send_bytes(line.as_bytes()).await
+    }
+
+    /// Sends a line that need not be text.
+    pub(super) async fn send_bytes(&mut self, line: &[u8]) -> Result<(), Broken> {
+        self.ledger.said(Direction::To, line);
         let written = match &mut self.stdin {
-            Some(stdin) => stdin.write_all(format!("{line}\n").as_bytes()).await,
+            Some(stdin) => stdin.write_all(&[line, b"\n"].concat()).await,
             None => return Err(Broken::Ended("its stdin is closed".to_owned())),
         };
         match written {
@@ -185,8 +203,17 @@ impl Session {
                 given[key] = value.clone();
             }
         }
-        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let request =
+            json!({ "jsonrpc": "2.0", "id": self.wire(id), "method": method, "params": params });
         (id, request.to_string())
+    }
+
+    /// The id of a request as it stands in its line.
+    fn wire(&self, id: u64) -> Value {
+        match self.texts.contains(&id) {
+            true => format!("kit {id}").into(),
+            false => id.into(),
+        }
     }
 
     async fn converse(&mut self, method: &str, id: u64, lines: &[String]) -> Answer {
@@ -253,6 +280,7 @@ impl Session {
     /// Judges a line; returns the answer where it is the one that is waited for.
     fn judge(&self, line: &[u8], whole: bool, waiting: Option<u64>) -> Option<Reply> {
         let place = self.place.as_str();
+        self.ledger.said(Direction::From, line);
         if !whole {
             self.ledger.noise(place, "longer than 32 MiB", line);
             return None;
@@ -267,16 +295,19 @@ impl Session {
             }
             Frame::Notification { method, params } => {
                 let mut wrong = self.ledger.schemas.notification(&method, &params);
-                if method == PROGRESS && params["call_id"].as_str().unwrap_or_default().is_empty() {
-                    wrong.push("`/call_id`: progress belongs to a call".to_owned());
+                if method == PROGRESS {
+                    wrong.extend(wire::progress(&params).map(str::to_owned));
                 }
                 self.ledger.message(&format!("{place}, `{method}`"), wrong);
             }
             Frame::Response { id } => {
-                let ours = waiting.is_some() && id.as_u64() == waiting;
-                if !ours {
-                    self.ledger
-                        .message(place, [format!("answered `{id}`, which nobody waits for")]);
+                let waiting = waiting.map(|waiting| self.wire(waiting));
+                if Some(&id) != waiting.as_ref() {
+                    let mut wrong = format!("answered `{id}`, which nobody waits for");
+                    if let Some(waiting) = waiting {
+                        wrong = format!("{wrong}: the id of the request is `{waiting}`");
+                    }
+                    self.ledger.message(place, [wrong]);
                     return None;
                 }
                 return Some(self.reply(line));

@@ -18,7 +18,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Failure, Finding, Location};
 use crate::paths::Repository;
 use crate::platform::document::{Document, push};
-pub(crate) use crate::platform::secret_places::secrets;
+pub(crate) use crate::platform::secret_places::{is_secret, secrets};
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
 use crate::platform::structure::Whole;

@@ -40,6 +40,15 @@ pub(crate) fn secrets(config: &Map<String, Value>, manifest: &Manifest) -> Vec<S
     pointers
 }
 
+/// Whether the schema marks the value of a key of the section as a secret.
+pub(crate) fn is_secret(manifest: &Manifest, key: &str) -> bool {
+    let schema = &manifest.config_schema;
+    let mut found = Vec::new();
+    let reference = Value::Object(Map::new());
+    Marked { root: schema }.property(schema, key, &reference, "", 0, &mut found);
+    !found.is_empty()
+}
+
 /// Finds values that a schema marks with `x-ztc-secret`.
 struct Marked<'a> {
     root: &'a Value,

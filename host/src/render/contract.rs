@@ -151,10 +151,14 @@ pub(crate) fn scripts(
                     stage.name, stage.script
                 ),
             );
-            let near = did_you_mean(
-                stage.script.rsplit('/').next().unwrap_or_default(),
-                by_name.keys().copied(),
-            );
+            let bare = by_name.contains_key(stage.script.as_str());
+            let near = match bare {
+                true => Some(format!("write `{}://{}`", manifest.name, stage.script)),
+                false => did_you_mean(
+                    stage.script.rsplit('/').next().unwrap_or_default(),
+                    by_name.keys().copied(),
+                ),
+            };
             return Err(near.into_iter().fold(failure, Failure::detail));
         };
         *used = true;

@@ -18,7 +18,7 @@ use crate::adapter::Adapter;
 use crate::error::{Failure, Finding};
 use crate::platform::{Platform, Section, check};
 use crate::render::trace::Trace;
-use crate::render::{contract, together};
+use crate::render::{contract, secret_inputs, together};
 use crate::resolve::Resolution;
 use crate::secrets::{Reference, Vault};
 
@@ -145,6 +145,7 @@ impl Engine<'_> {
         let scripts = member.calls.scripts(params).await?.scripts;
         self.trace.record(name, "scripts.result.json", &scripts);
         contract::scripts(name, member.manifest, &result.stages, &scripts)?;
+        secret_inputs::check(name, member.manifest, &scripts)?;
         Ok((
             name.clone(),
             Answer {

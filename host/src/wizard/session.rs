@@ -13,6 +13,7 @@ use crate::platform::{DEFAULT_ENVIRONMENT, Section};
 use crate::wizard::ask::Asking;
 use crate::wizard::draft::{Draft, given};
 use crate::wizard::groups::Group;
+use crate::wizard::pattern;
 use crate::wizard::prompter::{Adapters, Prompter, Stop, Trouble, World};
 use crate::wizard::value;
 
@@ -98,6 +99,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .adapters
                 .inputs(&manifest.name, self.inputs_of(name))
                 .await?;
+            pattern::refuse(&manifest.name, name, &inputs)?;
             let Some(input) = inputs
                 .iter()
                 .find(|input| !asked.contains(&input.name) && self.is_open(name, input))
