@@ -59,6 +59,7 @@
 
 mod adapter;
 mod dispatch;
+mod files;
 mod listen;
 mod outbox;
 mod say;
@@ -68,7 +69,9 @@ mod spill;
 mod stdio;
 pub mod template;
 pub mod testing;
+pub mod tool;
 
 pub use adapter::{Adapter, AdapterError, CallContext, from_config, script, stage_for};
+pub use files::{file_bytes, file_text};
 pub use serve::{serve, serve_with};
 pub use ztc_protocol as protocol;

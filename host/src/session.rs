@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ztc_protocol::Manifest;
-use ztc_protocol::message::{Severity, Validate, ValidateParams};
+use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams};
 
 use crate::adapter::{Adapter, Discovery, Supervisor, attach};
 use crate::error::{Failure, Finding};
 use crate::paths::{Machine, Repository};
+use crate::platform::input_files::{self, InputFiles};
 use crate::platform::{Platform, Section, check};
 use crate::render::engine;
 use crate::render::together;
@@ -25,6 +26,10 @@ pub(crate) struct Session {
     /// The running adapters by section.
     pub(crate) adapters: BTreeMap<String, Arc<Adapter>>,
     pub(crate) resolution: Resolution,
+    /// What adapters may know about the platform.
+    pub(crate) context: PlatformContext,
+    /// The files that sections name, by section.
+    pub(crate) files: BTreeMap<String, InputFiles>,
     /// What adapters think worth knowing.
     pub(crate) warnings: Vec<Finding>,
 }
@@ -42,13 +47,15 @@ impl Session {
             Discovery::new(machine, repository, &platform.plugins),
             ui.clone(),
         );
-        match checked(&platform, &supervisor).await {
-            Ok((adapters, resolution, warnings)) => Ok(Self {
+        match checked(repository, &platform, &supervisor).await {
+            Ok(checked) => Ok(Self {
                 platform,
                 supervisor,
-                adapters,
-                resolution,
-                warnings,
+                adapters: checked.adapters,
+                resolution: checked.resolution,
+                context: checked.context,
+                files: checked.files,
+                warnings: checked.warnings,
             }),
             Err(failure) => {
                 supervisor.shutdown().await;
@@ -63,9 +70,19 @@ impl Session {
     }
 }
 
-type Checked = (BTreeMap<String, Arc<Adapter>>, Resolution, Vec<Finding>);
+struct Checked {
+    adapters: BTreeMap<String, Arc<Adapter>>,
+    resolution: Resolution,
+    context: PlatformContext,
+    files: BTreeMap<String, InputFiles>,
+    warnings: Vec<Finding>,
+}
 
-async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked, Failure> {
+async fn checked(
+    repository: &Repository,
+    platform: &Platform,
+    supervisor: &Supervisor,
+) -> Result<Checked, Failure> {
     for section in &platform.sections {
         let found = supervisor.discovery().find(&section.adapter);
         found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
@@ -83,7 +100,12 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
         .iter()
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
-    let warnings = sections(platform, &adapters).await?;
+    let manifests = adapters
+        .iter()
+        .map(|(section, adapter)| (section.as_str(), &adapter.manifest))
+        .collect();
+    let context = engine::context(platform, &manifests);
+    let (warnings, files) = sections(repository, platform, &adapters, &context).await?;
     let participants: Vec<Participant<'_>> = adapters
         .iter()
         .map(|(section, adapter)| Participant {
@@ -92,7 +114,13 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
         })
         .collect();
     match resolve::resolve(&participants) {
-        Ok(resolution) => Ok((adapters, resolution, warnings)),
+        Ok(resolution) => Ok(Checked {
+            adapters,
+            resolution,
+            context,
+            files,
+            warnings,
+        }),
         Err(errors) => {
             let others = others(platform, supervisor).await;
             Err(resolve::failure(
@@ -104,32 +132,44 @@ async fn checked(platform: &Platform, supervisor: &Supervisor) -> Result<Checked
     }
 }
 
-/// Checks every section: its schema, and where that is satisfied, what the adapter itself says.
+/// Checks every section: its schema, the files that it names, and where both are right, what the adapter itself says.
 async fn sections(
+    repository: &Repository,
     platform: &Platform,
     adapters: &BTreeMap<String, Arc<Adapter>>,
-) -> Result<Vec<Finding>, Failure> {
+    context: &PlatformContext,
+) -> Result<(Vec<Finding>, BTreeMap<String, InputFiles>), Failure> {
     let checks = platform
         .sections
         .iter()
         .filter_map(|section| Some((section, adapters.get(&section.name)?)))
-        .map(|(section, adapter)| {
-            let platform_context = engine::context(platform, &section.name);
-            async move {
-                let findings = check::section(platform, section, &adapter.manifest);
-                match findings.is_empty() {
-                    false => Ok(findings),
-                    true => own(platform, section, adapter, platform_context).await,
+        .map(|(section, adapter)| async move {
+            let findings = check::section(platform, section, &adapter.manifest);
+            if !findings.is_empty() {
+                return Ok((findings, InputFiles::new()));
+            }
+            let (manifest, scratch) = (&adapter.manifest, adapter.scratch());
+            match input_files::read(repository, platform, section, manifest, scratch)? {
+                Err(findings) => Ok((findings, InputFiles::new())),
+                Ok(files) => {
+                    let found = own(platform, section, adapter, context, &files).await?;
+                    Ok((found, files))
                 }
             }
         });
-    let findings = together::all(checks).await?.concat();
+    let (findings, files): (Vec<_>, Vec<_>) = together::all(checks).await?.into_iter().unzip();
+    let findings = findings.concat();
+    let names = platform
+        .sections
+        .iter()
+        .filter(|section| adapters.contains_key(&section.name))
+        .map(|section| section.name.clone());
     match findings
         .iter()
         .any(|finding| finding.severity == Severity::Error)
     {
         true => Err(Failure::findings("`platform.yaml` is not valid", findings)),
-        false => Ok(findings),
+        false => Ok((findings, names.zip(files).collect())),
     }
 }
 
@@ -138,11 +178,13 @@ async fn own(
     platform: &Platform,
     section: &Section,
     adapter: &Adapter,
-    context: ztc_protocol::message::PlatformContext,
+    context: &PlatformContext,
+    files: &InputFiles,
 ) -> Result<Vec<Finding>, Failure> {
     let params = ValidateParams {
         config: section.config.clone(),
-        platform: context,
+        platform: engine::about(context, &section.name),
+        files: files.clone(),
         ..ValidateParams::default()
     };
     let result = adapter.call::<Validate>(params).await?;

@@ -100,6 +100,18 @@ pub struct Cni {
     /// Whether it masquerades in BPF, which rules out forwarding DNS to the host.
     #[serde(default)]
     pub bpf_masquerade: bool,
+    /// The Kubernetes minors that it was tested with; nothing: its provider does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesRange>,
+}
+
+/// Kubernetes minors, both included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KubernetesRange {
+    /// The oldest, such as `v1.30`.
+    pub minimum: String,
+    /// The newest.
+    pub maximum: String,
 }
 
 /// Data of `gateway-api` 1.0.

@@ -39,11 +39,13 @@ pub enum ErrorCode {
     RateLimited,
     /// 1032: something outside refused the credentials.
     AuthenticationFailed,
+    /// 1033: a program that the call needs is missing or too old on this machine.
+    ToolMissing,
     /// Any other.
     Other(i32),
 }
 
-const CODES: [(ErrorCode, i32); 15] = [
+const CODES: [(ErrorCode, i32); 16] = [
     (ErrorCode::ParseError, -32700),
     (ErrorCode::InvalidRequest, -32600),
     (ErrorCode::MethodNotFound, -32601),
@@ -59,6 +61,7 @@ const CODES: [(ErrorCode, i32); 15] = [
     (ErrorCode::ExternalFailure, 1030),
     (ErrorCode::RateLimited, 1031),
     (ErrorCode::AuthenticationFailed, 1032),
+    (ErrorCode::ToolMissing, 1033),
 ];
 
 impl From<ErrorCode> for i32 {

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub requires: Vec<Requirement>,
     /// Versions of the technology that the operator may choose.
     pub supported_versions: Vec<String>,
+    /// Whether other versions can be right too: then `validate` judges them, which knows the rest of the section.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_versions: bool,
     /// The recommended one of them.
     pub default_version: String,
     /// JSON Schema (2020-12) of the adapter's section of `platform.yaml`. `false` for additional properties makes the host find
@@ -60,6 +63,9 @@ pub struct Manifest {
     pub tools: Vec<Tool>,
     /// Whether the host calls `discover`.
     pub discovers: bool,
+    /// Programs that `discover` itself may start, in the sandbox. One that is missing is said by `discover`, where it is needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discover_tools: Vec<Tool>,
 }
 
 /// A capability that an adapter provides.

@@ -155,6 +155,9 @@ pub struct PlatformContext {
     /// The section that the call is about: its key below `adapters`. Two sections can share an adapter.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub section: String,
+    /// How many machines have which role (`controlplane` → 3), where an adapter's schema marks roles with `"x-ztc-role": true`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, usize>,
 }
 
 /// Parameters of `get_inputs`.
@@ -236,6 +239,9 @@ pub struct ValidateParams {
     pub capabilities: BTreeMap<String, Value>,
     /// The platform.
     pub platform: PlatformContext,
+    /// The files that the section names, by path as it is written there. The wizard hands over none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, InputFile>,
     /// This call.
     pub call: Call,
 }
@@ -246,6 +252,19 @@ pub struct ValidateParams {
 pub struct ValidateResult {
     /// What is wrong or worth knowing; empty: all is well.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A file of the operator's repository that a section names, where its schema says `"x-ztc-file": true`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InputFile {
+    /// SHA-256 of its content.
+    pub sha256: String,
+    /// The text; empty with `content_file`.
+    pub content: String,
+    /// A file in the scratch directory that holds the content, where that is not text or over a megabyte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_file: Option<String>,
 }
 
 /// One finding.
@@ -284,6 +303,14 @@ pub struct DiscoverParams {
     pub config: Map<String, Value>,
     /// The values of the secrets that the manifest asks for, by input.
     pub secrets: BTreeMap<String, String>,
+    /// The files that the section names, by path as it is written there. The wizard hands over none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, InputFile>,
+    /// What the lock knows from an earlier `discover`, also where it is asked anew: what was pinned then must not change unnoticed.
+    #[serde(skip_serializing_if = "Facts::is_empty")]
+    pub known: Facts,
+    /// The platform.
+    pub platform: PlatformContext,
     /// This call.
     pub call: Call,
 }
@@ -310,6 +337,9 @@ pub struct RenderParams {
     pub capabilities: BTreeMap<String, Value>,
     /// The platform.
     pub platform: PlatformContext,
+    /// The files that the section names, by path as it is written there. The wizard hands over none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, InputFile>,
     /// This call.
     pub call: Call,
 }

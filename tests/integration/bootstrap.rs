@@ -203,6 +203,16 @@ fn a_world_full_of_trouble_is_overcome() {
     }
     environment.ztc_ok(&BOOTSTRAP);
     assert_installed_once(&lab);
+    // The operator looked for the definitions before they were there: it was restarted once, and the log says why.
+    let reason = "restarting the operator: it started at";
+    let files = environment.files();
+    let logs = files
+        .iter()
+        .filter(|(name, _)| name.starts_with(".zerotouch-cache/runs/") && name.ends_with(".log"));
+    let said: usize = logs
+        .map(|(_, content)| String::from_utf8_lossy(content).matches(reason).count())
+        .sum();
+    assert_eq!(said, 1, "{:?}", files.keys());
 }
 
 #[test]

@@ -212,8 +212,8 @@ fn unsupported_version() {
     exit: 2
     --- stderr
     error: `platform.yaml` is not valid
-      platform.yaml:8:21: error: `cilium.version`: adapter `cilium` does not support `v1.18.55`
-        help: the only version is `v1.18.5`
+      platform.yaml:8:21: error: `cilium.version`: this adapter has no templates for Cilium `v1.18.55`
+        help: use `v1.18.5`, or `source: helm` for any other release
     ");
 }
 

@@ -105,7 +105,7 @@ fn the_built_in_adapters_pass() {
         ],
         &["discover"],
     );
-    passes(&environment, &["cilium"], &PLAIN);
+    passes(&environment, &["cilium"], &["secret-canary"]);
     passes(&environment, &["talos", "--config", "talos.yaml"], &PLAIN);
 }
 

@@ -8,6 +8,7 @@
 mod adapters;
 mod attach;
 mod bootstrap;
+mod cilium;
 mod environment;
 mod init;
 mod input;

@@ -63,7 +63,10 @@ if ! wait_until "the pod network" pods_connected; then
   esac
 fi
 
-untested=$(untested_kubelets)
+untested=""
+if [[ -n "$CTX_KUBERNETES_MINIMUM" ]]; then
+  untested=$(untested_kubelets)
+fi
 if [[ -n "$untested" ]]; then
   echo "note: kubelets run $untested; this Cilium was tested with Kubernetes $CTX_KUBERNETES_MINIMUM to $CTX_KUBERNETES_MAXIMUM"
 fi

@@ -23,7 +23,12 @@ nodes_ready() {
 
 # The operator comes first: agents wait for the definitions that it installs.
 cilium_runs() {
-  operator_available && daemonset_ready cilium && daemonset_ready cilium-envoy && nodes_ready
+  local name
+  operator_available || return 1
+  for name in "${CTX_DAEMON_SETS[@]}"; do
+    daemonset_ready "$name" || return 1
+  done
+  nodes_ready
 }
 
 if ! wait_until "Cilium on every node" cilium_runs; then

@@ -174,12 +174,12 @@ const READ_CONFIG: &[Rule] = &[on("", "configmaps", READ)];
 
 /// Lists the cluster roles, each named after the service account that holds it.
 pub(crate) fn cluster_roles(config: &Config) -> Value {
-    let services = if config.gateway_api {
+    let services = if config.gateway_api.is_on() {
         OPERATOR_SERVICES_FOR_GATEWAYS
     } else {
         OPERATOR_SERVICES
     };
-    let gateway = if config.gateway_api {
+    let gateway = if config.gateway_api.is_on() {
         OPERATOR_GATEWAY
     } else {
         &[]
@@ -211,7 +211,7 @@ pub(crate) fn roles(config: &Config) -> Value {
             READ_SECRETS,
         ));
     }
-    let synced: &[&str] = if config.gateway_api {
+    let synced: &[&str] = if config.gateway_api.is_on() {
         &["gateway", "tlsinterception"]
     } else {
         &["tlsinterception"]

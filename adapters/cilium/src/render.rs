@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use ztc_adapter_sdk::AdapterError;
 use ztc_adapter_sdk::template::Templates;
 
-use crate::config::{Advertise, Config};
+use crate::config::Config;
+use crate::helm::{Chart, Rendered};
 use crate::versions::Release;
-use crate::{envoy, rbac};
+use crate::{bgp, envoy, rbac};
 
 macro_rules! templates {
     ($($name:literal = $file:literal),* $(,)?) => {
@@ -31,29 +32,51 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "gateway" = "gateway.yaml",
     "pool" = "pool.yaml",
     "bgp" = "bgp.yaml",
+    "additions" = "additions.yaml",
     "env" = "env.yaml",
     "api-server" = "api-server.yaml",
     "node-privileges" = "node-privileges.yaml",
     "probe" = "probe.yaml",
 ];
 
-/// Returns the YAML documents that install Cilium.
-pub(crate) fn manifests(config: &Config, release: &Release) -> Result<String, AdapterError> {
-    Templates::new(TEMPLATES)?.render("manifests", &context(config, release))
+/// Returns the YAML documents that install Cilium, made from the templates.
+pub(crate) fn manifests(
+    config: &Config,
+    release: &Release,
+    operators: u8,
+) -> Result<String, AdapterError> {
+    let mut context = context(config, operators);
+    context["images"] = json!(release.images);
+    Templates::new(TEMPLATES)?.render("manifests", &context)
 }
 
-fn context(config: &Config, release: &Release) -> Value {
+/// Returns the YAML documents that install Cilium: what the chart gave, and Cilium's own resources.
+pub(crate) fn of_chart(config: &Config, rendered: &Rendered) -> Result<String, AdapterError> {
+    let additions = Templates::new(TEMPLATES)?.render("additions", &context(config, 0))?;
+    let Chart {
+        from,
+        version,
+        sha256,
+    } = &rendered.chart;
+    let from = json!(from);
+    Ok(format!(
+        "# Cilium {}, rendered by ztc from the chart {version} of {from}, sha256 {sha256}. Change platform.yaml and render again instead of editing.\n{}\n{additions}",
+        config.version,
+        rendered.manifests.trim_end()
+    ))
+}
+
+fn context(config: &Config, operators: u8) -> Value {
     json!({
         "version": config.version,
-        "images": release.images,
         "kube_proxy_replacement": config.kube_proxy_replacement,
-        "gateway_api": config.gateway_api,
+        "gateway_api": config.gateway_api.is_on(),
         "ipv6": config.ipv6,
         "bpf_masquerade": config.bpf_masquerade,
         "mtu": config.mtu,
         "load_balancer_cidrs": config.load_balancer_cidrs.iter().map(flow).collect::<Vec<_>>(),
         "bgp_enabled": config.bgp_enabled,
-        "bgp": bgp(config),
+        "bgp": bgp::context(config),
         "accounts": ["cilium", "cilium-envoy", "cilium-operator"],
         "cluster_roles": rbac::cluster_roles(config),
         "roles": rbac::roles(config),
@@ -66,8 +89,8 @@ fn context(config: &Config, release: &Release) -> Value {
         "envoy_bootstrap": envoy::bootstrap(config.ipv6),
         "operator_labels": labels("cilium-operator", json!({"io.cilium/app": "operator", "name": "cilium-operator"})),
         "operator_probes": operator_probes(),
-        "operator_replicas": config.operator_replicas,
-        "operator_unavailable": if config.operator_replicas == 1 { "100%" } else { "50%" },
+        "operator_replicas": operators,
+        "operator_unavailable": if operators == 1 { "100%" } else { "50%" },
         "operator_tolerations": [
             "node-role.kubernetes.io/control-plane",
             "node-role.kubernetes.io/master",
@@ -139,25 +162,4 @@ fn startup(failures: u32) -> Value {
 
 fn steady(failures: u32) -> Value {
     json!({"periodSeconds": 30, "timeoutSeconds": 5, "failureThreshold": failures, "successThreshold": 1})
-}
-
-fn bgp(config: &Config) -> Value {
-    let Some(asn) = config.bgp_asn.filter(|_| config.bgp_enabled) else {
-        return Value::Null;
-    };
-    let peer = |peer: &crate::config::BgpPeer| json!({"name": flow(peer.name()), "address": flow(&peer.address), "asn": peer.asn});
-    let addresses: Vec<_> = config
-        .bgp_advertise
-        .iter()
-        .filter(|kind| **kind != Advertise::PodCIDR)
-        .collect();
-    json!({
-        "asn": asn,
-        "instance": format!("instance-{asn}"),
-        "peers": config.bgp_peers.iter().map(peer).collect::<Vec<_>>(),
-        "node_selector": (!config.bgp_node_selector.is_empty()).then(|| flow(&config.bgp_node_selector)),
-        "families": if config.ipv6 { vec!["ipv4", "ipv6"] } else { vec!["ipv4"] },
-        "service_addresses": (!addresses.is_empty()).then(|| flow(&addresses)),
-        "pod_cidr": config.bgp_advertise.contains(&Advertise::PodCIDR),
-    })
 }

@@ -3,13 +3,12 @@
 //! The scripts only look, with one exception: an operator that came up before the Gateway API's definitions is restarted once.
 
 use serde_json::{Map, Value, json};
-use ztc_adapter_sdk::protocol::capability::barrier;
+use ztc_adapter_sdk::protocol::capability::{KubernetesRange, barrier};
 use ztc_adapter_sdk::protocol::manifest::Tool;
 use ztc_adapter_sdk::protocol::stage::{Script, Stage, StageKind};
 use ztc_adapter_sdk::{script, stage_for};
 
-use crate::config::Config;
-use crate::versions::Release;
+use crate::versions::table;
 
 /// Where stages find the kubeconfig: this adapter renders before the one that provides the cluster, so it cannot ask.
 const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
@@ -37,9 +36,22 @@ pub(crate) fn kubectl() -> Tool {
     }
 }
 
+/// What the scripts have to know about what was rendered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subject {
+    /// How many operators there are.
+    pub(crate) operators: u8,
+    /// The daemon sets in `kube-system`.
+    pub(crate) daemon_sets: Vec<String>,
+    /// The release of the Gateway API; empty: it is off.
+    pub(crate) gateway_api: String,
+    /// The Kubernetes minors of Cilium's tests, where they are known.
+    pub(crate) kubernetes: Option<KubernetesRange>,
+}
+
 /// Lists the stages.
-pub(crate) fn stages(config: &Config, release: &Release) -> Vec<Stage> {
-    scripts(config, release)
+pub(crate) fn stages(subject: &Subject) -> Vec<Stage> {
+    scripts(subject)
         .iter()
         .map(|script| connect(stage_for("cilium", script)))
         .collect()
@@ -62,47 +74,46 @@ fn connect(stage: Stage) -> Stage {
 }
 
 /// Lists the scripts, in the order of their stages.
-pub(crate) fn scripts(config: &Config, release: &Release) -> Vec<Script> {
-    let mut scripts = vec![wait_cilium(config)];
-    if config.gateway_api {
-        scripts.push(wait_gateway_api(release));
+pub(crate) fn scripts(subject: &Subject) -> Vec<Script> {
+    let mut scripts = vec![wait_cilium(subject)];
+    if !subject.gateway_api.is_empty() {
+        scripts.push(wait_gateway_api(subject));
     }
-    scripts.push(validate_cni(release));
+    scripts.push(validate_cni(subject));
     scripts
 }
 
-fn wait_cilium(config: &Config) -> Script {
+fn wait_cilium(subject: &Subject) -> Script {
     make(
         "wait-cilium.sh",
         StageKind::PostWork,
         "Wait until Cilium runs on every node",
         WAIT_CILIUM,
         600,
-        json!({"operator_replicas": config.operator_replicas}),
+        json!({"operator_replicas": subject.operators, "daemon_sets": subject.daemon_sets}),
     )
 }
 
-fn wait_gateway_api(release: &Release) -> Script {
-    let gateway = &release.gateway_api;
+fn wait_gateway_api(subject: &Subject) -> Script {
     make(
         "wait-gateway-api.sh",
         StageKind::PostWork,
         "Wait until Cilium accepts its GatewayClass",
         WAIT_GATEWAY_API,
         300,
-        json!({"gateway_api_version": gateway.version, "definitions": gateway.definitions()}),
+        json!({"gateway_api_version": subject.gateway_api, "definitions": table().definitions()}),
     )
 }
 
-fn validate_cni(release: &Release) -> Script {
-    let kubernetes = &release.kubernetes;
+fn validate_cni(subject: &Subject) -> Script {
+    let range = subject.kubernetes.clone().unwrap_or_default();
     make(
         "validate-cni.sh",
         StageKind::Validation,
         "Check that pods have a network",
         VALIDATE_CNI,
         120,
-        json!({"kubernetes_minimum": kubernetes.minimum, "kubernetes_maximum": kubernetes.maximum}),
+        json!({"kubernetes_minimum": range.minimum, "kubernetes_maximum": range.maximum}),
     )
 }
 
@@ -140,19 +151,19 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versions;
 
-    fn release() -> &'static Release {
-        &versions::table().releases["v1.18.5"]
-    }
-
-    fn config(gateway_api: bool) -> Config {
-        serde_json::from_value(json!({"version": "v1.18.5", "gateway_api": gateway_api})).unwrap()
+    fn subject(gateway_api: &str) -> Subject {
+        Subject {
+            operators: 2,
+            daemon_sets: vec!["cilium".into()],
+            gateway_api: gateway_api.into(),
+            kubernetes: None,
+        }
     }
 
     #[test]
     fn stages_follow_the_barriers() {
-        let stages = stages(&config(true), release());
+        let stages = stages(&subject("v1.3.0"));
         let summary: Vec<_> = stages
             .iter()
             .map(|stage| {
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn without_the_gateway_api_nothing_waits_for_it() {
-        let names: Vec<_> = scripts(&config(false), release())
+        let names: Vec<_> = scripts(&subject(""))
             .into_iter()
             .map(|script| script.name)
             .collect();
@@ -200,7 +211,7 @@ mod tests {
 
     #[test]
     fn scripts_are_whole() {
-        for script in scripts(&config(true), release()) {
+        for script in scripts(&subject("v1.3.0")) {
             let text = &script.content;
             assert!(text.starts_with("#!/usr/bin/env bash\n"), "{}", script.name);
             assert!(text.contains(

@@ -1,43 +1,130 @@
-//! What a section means beyond its schema: keys that need one another, addresses, names. Each finding points at the key to change.
+//! What a section means beyond its schema: keys that need one another, versions, addresses. Each finding points at the key to change.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ztc_adapter_sdk::protocol::message::{Diagnostic, Severity};
+use ztc_adapter_sdk::file_text;
+use ztc_adapter_sdk::protocol::message::{Diagnostic, InputFile, Severity};
 
-use crate::config::{Advertise, Config};
-use crate::versions;
+use crate::bgp;
+use crate::config::{Config, Source};
+use crate::gateway::{self, Gateway};
+use crate::helm::values;
+use crate::versions::{self, table};
 
-/// Returns everything that is wrong or worth knowing.
-pub(crate) fn check(config: &Config) -> Vec<Diagnostic> {
+/// Returns everything that is wrong or worth knowing. A file that was not handed over is not checked.
+pub(crate) fn check(config: &Config, files: &BTreeMap<String, InputFile>) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     version(config, &mut findings);
+    chart(config, &mut findings);
+    gateway_api(config, files, &mut findings);
     network(config, &mut findings);
-    if config.bgp_enabled {
-        bgp(config, &mut findings);
-    } else {
-        unused_bgp(config, &mut findings);
-    }
+    bgp::check(config, &mut findings);
     findings
 }
 
 fn version(config: &Config, findings: &mut Vec<Diagnostic>) {
-    let table = versions::table();
-    if !table.releases.contains_key(&config.version) {
-        let supported = table.supported().join("`, `");
-        findings.push(error(
+    let version = &config.version;
+    match config.source {
+        Source::Templates if !table().releases.contains_key(version) => {
+            let supported = table().supported().join("`, `");
+            findings.push(error(
+                "/version",
+                format!("this adapter has no templates for Cilium `{version}`"),
+                format!("use `{supported}`, or `source: helm` for any other release"),
+            ));
+        }
+        Source::Helm if versions::numbers(version).is_none() => findings.push(error(
             "/version",
+            format!("`{version}` is not a release of Cilium"),
+            "write all of it, such as `v1.18.5`",
+        )),
+        _ => {}
+    }
+}
+
+/// What a chart needs, and keys that have no effect without one.
+fn chart(config: &Config, findings: &mut Vec<Diagnostic>) {
+    if config.source == Source::Templates {
+        let given = [
+            ("chart", config.chart.is_some()),
+            ("chart_sha256", config.chart_sha256.is_some()),
+            ("helm_values", !config.helm_values.is_empty()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            findings.push(error(
+                &format!("/{key}"),
+                format!("`{key}` has no effect without `source: helm`"),
+                "set `source: helm` or remove the key",
+            ));
+        }
+        return;
+    }
+    for (pointer, key) in values::owned(&config.helm_values) {
+        findings.push(error(
+            &format!("/helm_values{pointer}"),
             format!(
-                "Cilium `{}` is not supported by this adapter",
+                "`{}` is not set here: others rely on it",
+                pointer[1..].replace('/', ".")
+            ),
+            format!("use `{key}`"),
+        ));
+    }
+    let resources = [
+        ("/bgp_enabled", config.bgp_enabled),
+        (
+            "/load_balancer_cidrs",
+            !config.load_balancer_cidrs.is_empty(),
+        ),
+    ];
+    let old = versions::numbers(&config.version).is_some_and(|numbers| numbers < (1, 18));
+    for (pointer, _) in resources.into_iter().filter(|(_, used)| *used && old) {
+        findings.push(error(
+            pointer,
+            format!(
+                "Cilium `{}` does not have the resources in the form that is rendered",
                 config.version
             ),
-            format!("use `{supported}`"),
+            "use Cilium v1.18 or newer, or remove the key and create the resources later",
         ));
     }
 }
 
+fn gateway_api(
+    config: &Config,
+    files: &BTreeMap<String, InputFile>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let paired = table()
+        .minor(&config.version)
+        .map(|minor| minor.gateway_api.as_str());
+    match &config.gateway_api {
+        Gateway::Published if paired.is_none() && versions::numbers(&config.version).is_some() => {
+            findings.push(error(
+                "/gateway_api",
+                format!("it is not known which Gateway API goes with Cilium `{}`", config.version),
+                "give the definitions that its documentation names, `gateway_api: {manifest: FILE}`, or set it to `false`",
+            ));
+        }
+        Gateway::Copy(path) if files.contains_key(path) => {
+            let checked = file_text(files, path)
+                .map_err(|error| error.message)
+                .and_then(|text| gateway::check_copy(path, &text, paired));
+            if let Err(why) = checked {
+                let release = paired.unwrap_or("the release that Cilium's documentation names");
+                findings.push(error(
+                    "/gateway_api/manifest",
+                    why,
+                    format!("take `standard-install.yaml` of the Gateway API {release}"),
+                ));
+            }
+        }
+        _ => {}
+    }
+}
+
 fn network(config: &Config, findings: &mut Vec<Diagnostic>) {
-    if config.bpf_masquerade && !config.kube_proxy_replacement && !config.gateway_api {
+    if config.bpf_masquerade && !config.kube_proxy_replacement && !config.gateway_api.is_on() {
         findings.push(error(
             "/bpf_masquerade",
             "masquerading in BPF needs Cilium's node ports, which are off",
@@ -69,106 +156,6 @@ fn network(config: &Config, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-fn bgp(config: &Config, findings: &mut Vec<Diagnostic>) {
-    if config.bgp_asn.is_none() {
-        findings.push(error(
-            "/bgp_asn",
-            "`bgp_asn` is missing, but `bgp_enabled` is true",
-            "give the nodes' autonomous system number, such as `bgp_asn: 64512`",
-        ));
-    }
-    if config.bgp_asn == Some(0) {
-        findings.push(error(
-            "/bgp_asn",
-            "`0` is not an autonomous system number",
-            "use 1 to 4294967295",
-        ));
-    }
-    if config.bgp_peers.is_empty() {
-        findings.push(warning(
-            "/bgp_peers",
-            "`bgp_peers` names no router, so that nothing is announced",
-            "add one, such as `bgp_peers: [{address: 192.0.2.1, asn: 64513}]`",
-        ));
-    }
-    peers(config, findings);
-    for (key, value) in &config.bgp_node_selector {
-        if !is_label_key(key) || !is_label_value(value) {
-            findings.push(error(
-                &format!("/bgp_node_selector/{}", escape(key)),
-                format!("`{key}: {value}` is not a Kubernetes label"),
-                "use letters, digits, `-`, `_` and `.`, at most 63 of them, after an optional `domain/`",
-            ));
-        }
-    }
-    let services_only = !config.bgp_advertise.contains(&Advertise::PodCIDR);
-    if services_only
-        && config.bgp_advertise == [Advertise::LoadBalancerIP]
-        && config.load_balancer_cidrs.is_empty()
-    {
-        findings.push(warning(
-            "/load_balancer_cidrs",
-            "services of type LoadBalancer get no address to announce",
-            "give `load_balancer_cidrs`, or create a CiliumLoadBalancerIPPool later",
-        ));
-    }
-}
-
-fn peers(config: &Config, findings: &mut Vec<Diagnostic>) {
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    for (index, peer) in config.bgp_peers.iter().enumerate() {
-        let pointer = format!("/bgp_peers/{index}");
-        let mut listed_twice = false;
-        match peer.address.parse::<IpAddr>() {
-            Err(_) => findings.push(error(
-                &format!("{pointer}/address"),
-                format!("`{}` is not an IP address", peer.address),
-                "write the router's address without length or port, such as `192.0.2.1`",
-            )),
-            Ok(address) => listed_twice = !addresses.insert(address),
-        }
-        if listed_twice {
-            let message = format!("the router `{}` is listed twice", peer.address);
-            findings.push(error(
-                &format!("{pointer}/address"),
-                message,
-                "remove one of them",
-            ));
-        }
-        if peer.asn == 0 {
-            let message = "`0` is not an autonomous system number";
-            findings.push(error(
-                &format!("{pointer}/asn"),
-                message,
-                "use 1 to 4294967295",
-            ));
-        }
-        if !names.insert(peer.name()) && !listed_twice {
-            findings.push(error(
-                &format!("{pointer}/name"),
-                format!("the name `{}` is used twice", peer.name()),
-                "give each router a name of its own",
-            ));
-        }
-    }
-}
-
-/// Keys that have no effect are said, because the operator meant something by them.
-fn unused_bgp(config: &Config, findings: &mut Vec<Diagnostic>) {
-    let given = [
-        ("bgp_asn", config.bgp_asn.is_some()),
-        ("bgp_peers", !config.bgp_peers.is_empty()),
-        ("bgp_node_selector", !config.bgp_node_selector.is_empty()),
-    ];
-    for (key, _) in given.into_iter().filter(|(_, given)| *given) {
-        findings.push(warning(
-            &format!("/{key}"),
-            format!("`{key}` has no effect while `bgp_enabled` is false"),
-            "set `bgp_enabled: true` or remove the key",
-        ));
-    }
-}
-
 fn parse_cidr(text: &str) -> Option<IpAddr> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -176,42 +163,19 @@ fn parse_cidr(text: &str) -> Option<IpAddr> {
     (length.parse::<u8>().ok()? <= bits).then_some(address)
 }
 
-fn is_label_key(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((domain, name)) => {
-            let plain =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-            !domain.is_empty()
-                && domain.len() <= 253
-                && domain.chars().all(plain)
-                && is_label_name(name)
-        }
-        None => is_label_name(key),
-    }
-}
-
-fn is_label_value(value: &str) -> bool {
-    value.is_empty() || is_label_name(value)
-}
-
-fn is_label_name(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.len() <= 63
-        && name.chars().all(inner)
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
-}
-
-/// Escapes a key for a JSON Pointer (RFC 6901).
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
-fn error(pointer: &str, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+pub(crate) fn error(
+    pointer: &str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Diagnostic {
     finding(Severity::Error, pointer, message.into(), help.into())
 }
 
-fn warning(pointer: &str, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+pub(crate) fn warning(
+    pointer: &str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Diagnostic {
     finding(Severity::Warning, pointer, message.into(), help.into())
 }
 
@@ -237,7 +201,7 @@ mod tests {
             .as_object_mut()
             .unwrap()
             .extend(section.as_object().unwrap().clone());
-        let findings = check(&serde_json::from_value(whole).unwrap());
+        let findings = check(&serde_json::from_value(whole).unwrap(), &BTreeMap::new());
         let found: Vec<_> = findings
             .iter()
             .map(|found| {
@@ -275,9 +239,106 @@ mod tests {
         let found = (
             Severity::Error,
             "/version",
-            "Cilium `v1.17.0` is not supported by this adapter",
+            "this adapter has no templates for Cilium `v1.17.0`",
         );
         expect(json!({"version": "v1.17.0"}), &[found]);
+        let found = (
+            Severity::Error,
+            "/version",
+            "`1.17.0` is not a release of Cilium",
+        );
+        expect(json!({"version": "1.17.0", "source": "helm"}), &[found]);
+    }
+
+    #[test]
+    fn a_chart_can_be_any_release() {
+        expect(json!({"version": "v1.17.4", "source": "helm"}), &[]);
+        expect(
+            json!({"version": "v1.21.0", "source": "helm"}),
+            &[(
+                Severity::Error,
+                "/gateway_api",
+                "it is not known which Gateway API goes with Cilium `v1.21.0`",
+            )],
+        );
+        expect(
+            json!({"version": "v1.21.0", "source": "helm", "gateway_api": {"manifest": "crds.yaml"}}),
+            &[],
+        );
+        expect(
+            json!({"version": "v1.17.4", "source": "helm", "load_balancer_cidrs": ["198.51.100.0/28"], "helm_values": {"MTU": 1}}),
+            &[
+                (
+                    Severity::Error,
+                    "/helm_values/MTU",
+                    "`MTU` is not set here: others rely on it",
+                ),
+                (
+                    Severity::Error,
+                    "/load_balancer_cidrs",
+                    "Cilium `v1.17.4` does not have the resources in the form that is rendered",
+                ),
+            ],
+        );
+        expect(
+            json!({"helm_values": {"debug": {}}}),
+            &[(
+                Severity::Error,
+                "/helm_values",
+                "`helm_values` has no effect without `source: helm`",
+            )],
+        );
+    }
+
+    #[test]
+    fn sessions_are_possible() {
+        let peers = json!([
+            {"asn": 1}, {"asn": 1, "address": "192.0.2.1", "default_gateway": "ipv4"},
+            {"asn": 1, "default_gateway": "ipv6", "auth_secret": "The Password"},
+        ]);
+        expect(
+            json!({
+                "bgp_enabled": true, "bgp_asn": 64512, "bgp_advertise": ["PodCIDR"], "bgp_peers": peers, "bgp_local_port": 179,
+                "bgp_timers": {"hold": 9}, "bgp_families": ["ipv6"], "bgp_service_selector": {"a": "b"},
+            }),
+            &[
+                (
+                    Severity::Error,
+                    "/bgp_local_port",
+                    "port 179 needs the capability NET_BIND_SERVICE, which the agent does not have on Talos",
+                ),
+                (
+                    Severity::Error,
+                    "/bgp_peers/0",
+                    "it is not said which router this is: `address` or `default_gateway` is missing",
+                ),
+                (
+                    Severity::Error,
+                    "/bgp_peers/1/default_gateway",
+                    "a router has an `address` or is the `default_gateway`, not both",
+                ),
+                (
+                    Severity::Error,
+                    "/bgp_timers",
+                    "`keep_alive` (30) is larger than `hold` (9)",
+                ),
+                (
+                    Severity::Error,
+                    "/bgp_peers/2/auth_secret",
+                    "`The Password` cannot be the name of a Secret",
+                ),
+                (
+                    Severity::Warning,
+                    "/bgp_service_selector",
+                    "`bgp_service_selector` has no effect: addresses of services are not announced",
+                ),
+                (
+                    Severity::Error,
+                    "/bgp_families",
+                    "`ipv6` is announced, but IPv6 is off",
+                ),
+            ],
+        );
     }
 
     #[test]
@@ -291,7 +352,7 @@ mod tests {
                     "`bgp_asn` is missing, but `bgp_enabled` is true",
                 ),
                 (
-                    Severity::Warning,
+                    Severity::Error,
                     "/bgp_peers",
                     "`bgp_peers` names no router, so that nothing is announced",
                 ),

@@ -1,38 +1,50 @@
-//! The table of releases in `versions.yaml`: what is supported, and which images, Gateway API and Kubernetes versions belong to it.
+//! The table in `versions.yaml`: which releases the templates make, and which Gateway API and Kubernetes versions belong to each minor.
 //!
-//! It never decides what a release looks like: that is the templates' business.
+//! It never decides what a release looks like: that is the templates' or the chart's business.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ztc_adapter_sdk::protocol::capability::KubernetesRange;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     serde_saphyr::from_str(include_str!("../versions.yaml"))
         .expect("a test reads the embedded table")
 });
 
-/// Every release that can be rendered.
+/// Everything that is known about versions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
     /// The recommended release.
     pub(crate) default: String,
-    /// What belongs to each release.
+    /// The releases that the templates make.
     pub(crate) releases: BTreeMap<String, Release>,
+    /// What belongs to each minor, such as `1.18`.
+    minors: BTreeMap<String, Minor>,
+    /// The Gateway API's resources that an operator asks for, with the version of each.
+    pub(crate) gateway_resources: BTreeMap<String, String>,
 }
 
-/// What belongs to one Cilium release.
+/// A release that the templates make.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Release {
     /// Container images, by digest.
     pub(crate) images: Images,
+}
+
+/// What belongs to a Cilium minor.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Minor {
     /// The Gateway API that the operator was tested with.
-    pub(crate) gateway_api: GatewayRelease,
-    /// The Kubernetes versions of the end-to-end tests.
-    pub(crate) kubernetes: KubernetesRange,
+    pub(crate) gateway_api: String,
+    /// The Kubernetes versions of the end-to-end tests, where they are known.
+    #[serde(default)]
+    pub(crate) kubernetes: Option<KubernetesRange>,
 }
 
 /// Container images, `repository:tag@sha256:digest`.
@@ -47,35 +59,27 @@ pub(crate) struct Images {
     pub(crate) envoy: String,
 }
 
-/// A Gateway API release and the definitions that Cilium asks for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GatewayRelease {
-    /// The release, such as `v1.3.0`.
-    pub(crate) version: String,
-    /// Plural names in the group `gateway.networking.k8s.io`.
-    pub(crate) resources: Vec<String>,
-}
-
-/// Kubernetes minors, both included.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KubernetesRange {
-    /// The oldest, such as `v1.30`.
-    pub(crate) minimum: String,
-    /// The newest.
-    pub(crate) maximum: String,
-}
-
-const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+/// The API group of the Gateway API.
+pub(crate) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 /// Returns the embedded table.
 pub(crate) fn table() -> &'static Table {
     &TABLE
 }
 
+/// Returns major and minor of a version such as `v1.18.5`, which may have a suffix.
+pub(crate) fn numbers(version: &str) -> Option<(u64, u64)> {
+    let mut parts = version.strip_prefix('v')?.splitn(3, '.');
+    let number = |part: Option<&str>| part?.parse::<u64>().ok();
+    let numbers = (number(parts.next())?, number(parts.next())?);
+    let patch = parts.next()?;
+    patch
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then_some(numbers)
+}
+
 impl Table {
-    /// Lists the releases, the recommended one first and the others from new to old.
+    /// Lists the releases that the templates make, the recommended one first and the others from new to old.
     pub(crate) fn supported(&self) -> Vec<String> {
         let others = self
             .releases
@@ -87,25 +91,30 @@ impl Table {
             .cloned()
             .collect()
     }
-}
 
-impl GatewayRelease {
-    /// Names the definitions as the cluster knows them.
+    /// Returns what belongs to the minor of a version.
+    pub(crate) fn minor(&self, version: &str) -> Option<&Minor> {
+        let (major, minor) = numbers(version)?;
+        self.minors.get(&format!("{major}.{minor}"))
+    }
+
+    /// Names the definitions that an operator asks for, as the cluster knows them.
     pub(crate) fn definitions(&self) -> Vec<String> {
-        self.resources
-            .iter()
+        self.gateway_resources
+            .keys()
             .map(|resource| format!("{resource}.{GATEWAY_GROUP}"))
             .collect()
     }
 
-    /// Says where the project publishes the definitions of the standard channel.
-    pub(crate) fn urls(&self) -> Vec<String> {
+    /// Says where a release of the Gateway API publishes the definitions of the standard channel.
+    pub(crate) fn urls(&self, release: &str) -> Vec<String> {
         let base = "https://raw.githubusercontent.com/kubernetes-sigs/gateway-api";
-        let version = &self.version;
-        let file = |resource| {
-            format!("{base}/{version}/config/crd/standard/{GATEWAY_GROUP}_{resource}.yaml")
-        };
-        self.resources.iter().map(file).collect()
+        self.gateway_resources
+            .keys()
+            .map(|resource| {
+                format!("{base}/{release}/config/crd/standard/{GATEWAY_GROUP}_{resource}.yaml")
+            })
+            .collect()
     }
 }
 
@@ -128,26 +137,41 @@ mod tests {
                     "{image}"
                 );
             }
-            assert!(images.agent.contains(&format!(":{version}@")), "{version}");
-            assert!(
-                images.operator.contains(&format!(":{version}@")),
-                "{version}"
-            );
+            for image in [&images.agent, &images.operator] {
+                assert!(image.contains(&format!(":{version}@")), "{version}");
+            }
+            let minor = table.minor(version).expect("its minor is in the table");
+            assert!(minor.kubernetes.is_some(), "{version}");
         }
     }
 
     #[test]
     fn definitions_come_from_the_paired_release() {
-        let release = &table().releases["v1.18.5"].gateway_api;
+        let table = table();
         assert_eq!(
-            release.definitions()[0],
+            table.definitions()[0],
             "gatewayclasses.gateway.networking.k8s.io"
         );
-        assert_eq!(release.urls().len(), 5);
+        let urls = table.urls(&table.minor("v1.18.5").unwrap().gateway_api);
+        assert_eq!(urls.len(), 5);
         assert_eq!(
-            release.urls()[4],
+            urls[4],
             "https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/v1.3.0/config/crd/standard/\
              gateway.networking.k8s.io_referencegrants.yaml"
         );
+    }
+
+    #[test]
+    fn versions_have_numbers() {
+        for (version, expected) in [
+            ("v1.18.5", Some((1, 18))),
+            ("v1.19.0-rc.1", Some((1, 19))),
+            ("1.18.5", None),
+            ("v1.18", None),
+            ("v1.18.x", None),
+            ("latest", None),
+        ] {
+            assert_eq!(numbers(version), expected, "{version}");
+        }
     }
 }

@@ -9,26 +9,7 @@ pub(crate) fn questions(params: &GetInputsParams) -> Vec<InputPrompt> {
     if params.answers.get("bgp_enabled") == Some(&Value::Bool(true)) {
         questions.extend([bgp_asn(), bgp_peers(), load_balancer_cidrs()]);
     }
-    if servers(params) == Some(1) {
-        questions.push(operator_replicas());
-    }
     questions
-}
-
-/// Counts the machines in the answers of the adapter that provides them, where it lists their addresses as `server_ips`.
-fn servers(params: &GetInputsParams) -> Option<usize> {
-    params
-        .others
-        .values()
-        .find_map(|section| match section.get("server_ips")? {
-            Value::Array(addresses) => Some(addresses.len()),
-            Value::String(text) => Some(
-                text.split(',')
-                    .filter(|address| !address.trim().is_empty())
-                    .count(),
-            ),
-            _ => None,
-        })
 }
 
 fn gateway_api() -> InputPrompt {
@@ -92,6 +73,7 @@ fn bgp_peers() -> InputPrompt {
     };
     InputPrompt {
         help_text: Some("the routers that every node connects to".into()),
+        required: true,
         items: vec![
             text("address", "Router's IP address", "[0-9A-Fa-f:.]+", true),
             asn,
@@ -115,22 +97,6 @@ fn load_balancer_cidrs() -> InputPrompt {
     }
 }
 
-fn operator_replicas() -> InputPrompt {
-    InputPrompt {
-        validation: Some("[1-5]".into()),
-        help_text: Some(
-            "each runs on a node of its own; with one server a second one would stay pending"
-                .into(),
-        ),
-        ..question(
-            "operator_replicas",
-            "Cilium operators",
-            InputType::Integer,
-            json!(1),
-        )
-    }
-}
-
 fn question(name: &str, prompt: &str, kind: InputType, default: Value) -> InputPrompt {
     InputPrompt {
         name: name.into(),
@@ -146,9 +112,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn expect(answers: Value, others: Value, names: &[&str]) {
-        let params: GetInputsParams =
-            serde_json::from_value(json!({"answers": answers, "others": others})).unwrap();
+    fn expect(answers: Value, names: &[&str]) {
+        let params: GetInputsParams = serde_json::from_value(json!({"answers": answers})).unwrap();
         let questions = questions(&params);
         assert_eq!(
             questions
@@ -161,15 +126,13 @@ mod tests {
 
     #[test]
     fn bgp_is_asked_about_only_where_it_is_wanted() {
-        expect(json!({}), json!({}), &["gateway_api", "bgp_enabled"]);
+        expect(json!({}), &["gateway_api", "bgp_enabled"]);
         expect(
             json!({"bgp_enabled": false}),
-            json!({}),
             &["gateway_api", "bgp_enabled"],
         );
         expect(
             json!({"bgp_enabled": true}),
-            json!({}),
             &[
                 "gateway_api",
                 "bgp_enabled",
@@ -178,22 +141,5 @@ mod tests {
                 "load_balancer_cidrs",
             ],
         );
-    }
-
-    #[test]
-    fn a_single_server_is_asked_about_its_operators() {
-        let with_replicas = ["gateway_api", "bgp_enabled", "operator_replicas"];
-        expect(
-            json!({}),
-            json!({"hetzner": {"server_ips": ["192.0.2.1"]}}),
-            &with_replicas,
-        );
-        expect(
-            json!({}),
-            json!({"hetzner": {"server_ips": "192.0.2.1, "}}),
-            &with_replicas,
-        );
-        let two = json!({"hetzner": {"server_ips": "192.0.2.1,192.0.2.2"}});
-        expect(json!({}), two, &["gateway_api", "bgp_enabled"]);
     }
 }

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Objects, manifests, objects, params, render};
+use common::{Objects, manifests, objects, params, render, variants};
 use serde_json::{Value, json};
 use ztc_adapter_cilium::Cilium;
-use ztc_adapter_sdk::protocol::capability::{Cni, GatewayApi};
+use ztc_adapter_sdk::protocol::capability::{Cni, GatewayApi, KubernetesRange};
 use ztc_adapter_sdk::protocol::{ErrorCode, sha256_hex};
 use ztc_adapter_sdk::{Adapter, CallContext};
 
@@ -244,28 +244,107 @@ fn bgp_objects_say_what_the_section_says() {
 }
 
 #[test]
-fn bgp_without_routers_is_whole_and_warned_about() {
-    let result = render(
-        &json!({"bgp_enabled": true, "bgp_asn": 64512, "load_balancer_cidrs": ["198.51.100.0/28"]}),
-    )
-    .unwrap();
-    assert_eq!(
-        result
-            .diagnostics
-            .iter()
-            .map(|found| found.pointer.as_str())
-            .collect::<Vec<_>>(),
-        ["/bgp_peers"]
-    );
-    let rendered = objects(&result.artifacts[0].content);
+fn every_key_of_bgp_reaches_its_resource() {
+    let section = json!({
+        "bgp_enabled": true,
+        "bgp_asn": 64512,
+        "bgp_local_port": 1790,
+        "bgp_peers": [
+            {"default_gateway": "ipv4", "asn": 64513},
+            {"address": "192.0.2.1", "asn": 64514, "port": 1179, "multihop": 4, "auth_secret": "tor-1"},
+        ],
+        "bgp_service_selector": {"announce": "yes"},
+        "bgp_families": ["ipv4"],
+        "bgp_timers": {"connect_retry": 5, "hold": 9, "keep_alive": 3},
+        "bgp_multihop": 2,
+        "bgp_graceful_restart_seconds": 0,
+        "bgp_auth_secret": "routers",
+        "load_balancer_cidrs": ["198.51.100.0/28"],
+    });
+    let rendered = objects(&manifests(&section));
     assert_eq!(
         rendered["CiliumBGPClusterConfig /ztc"]["spec"],
-        json!({"bgpInstances": [{"name": "instance-64512", "localASN": 64512}]})
+        json!({"bgpInstances": [{
+            "name": "instance-64512",
+            "localASN": 64512,
+            "localPort": 1790,
+            "peers": [
+                {
+                    "name": "gateway-ipv4",
+                    "peerASN": 64513,
+                    "autoDiscovery": {"mode": "DefaultGateway", "defaultGateway": {"addressFamily": "ipv4"}},
+                    "peerConfigRef": {"name": "ztc"},
+                },
+                {"name": "peer-192.0.2.1", "peerASN": 64514, "peerAddress": "192.0.2.1", "peerConfigRef": {"name": "ztc-2"}},
+            ],
+        }]})
+    );
+    let label = json!({"announced-by": "ztc"});
+    let spec = |hops: u8, secret: &str| {
+        json!({
+            "families": [{"afi": "ipv4", "safi": "unicast", "advertisements": {"matchLabels": label}}],
+            "gracefulRestart": {"enabled": false},
+            "timers": {"connectRetryTimeSeconds": 5, "holdTimeSeconds": 9, "keepAliveTimeSeconds": 3},
+            "ebgpMultihop": hops,
+            "authSecretRef": secret,
+        })
+    };
+    let mut second = spec(4, "tor-1");
+    second["transport"] = json!({"peerPort": 1179});
+    assert_eq!(
+        rendered["CiliumBGPPeerConfig /ztc"]["spec"],
+        spec(2, "routers")
+    );
+    assert_eq!(rendered["CiliumBGPPeerConfig /ztc-2"]["spec"], second);
+    assert_eq!(
+        rendered["CiliumBGPAdvertisement /ztc"]["metadata"]["labels"],
+        label
+    );
+    assert_eq!(
+        rendered["CiliumBGPAdvertisement /ztc"]["spec"],
+        json!({"advertisements": [{
+            "advertisementType": "Service",
+            "service": {"addresses": ["LoadBalancerIP"]},
+            "selector": {"matchLabels": {"announce": "yes"}},
+        }]})
     );
     assert_eq!(
         rendered["CiliumLoadBalancerIPPool /default"]["spec"],
         json!({"blocks": [{"cidr": "198.51.100.0/28"}]})
     );
+}
+
+#[test]
+fn a_single_control_plane_has_a_single_operator() {
+    let replicas = |control_planes: usize| {
+        let mut params = params(&json!({}));
+        params.platform.roles = [
+            ("controlplane".to_owned(), control_planes),
+            ("worker".to_owned(), 2),
+        ]
+        .into();
+        let result = Cilium.render(params, &CallContext::detached()).unwrap();
+        let deployment =
+            &objects(&result.artifacts[0].content)["Deployment kube-system/cilium-operator"];
+        (
+            deployment["spec"]["replicas"].clone(),
+            result.data["operator_replicas"].clone(),
+        )
+    };
+    assert_eq!(replicas(1), (json!(1), json!(1)));
+    assert_eq!(replicas(3), (json!(2), json!(2)));
+}
+
+#[test]
+fn no_rendering_has_a_job_or_a_secret() {
+    for section in variants() {
+        let kinds: Vec<_> = objects(&manifests(&section)).into_keys().collect();
+        let odd = kinds
+            .iter()
+            .find(|key| key.contains("Job ") || key.starts_with("Secret "));
+        assert_eq!(odd, None);
+        assert_eq!(manifests(&section), manifests(&section));
+    }
 }
 
 #[test]
@@ -308,6 +387,10 @@ fn capabilities_and_output_go_with_the_manifests() {
         manifests: result.artifacts[0].content.clone(),
         replaces_kube_proxy: true,
         bpf_masquerade: true,
+        kubernetes: Some(KubernetesRange {
+            minimum: "v1.30".into(),
+            maximum: "v1.33".into(),
+        }),
     };
     assert_eq!(cni, expected);
     assert_eq!(result.artifacts[0].path, "manifests.yaml");
@@ -345,7 +428,13 @@ fn an_invalid_section_is_not_rendered() {
             .unwrap_err(),
     ] {
         assert_eq!(error.code, ErrorCode::InvalidInputs);
-        assert_eq!(error.data.diagnostics[0].pointer, "/bgp_asn");
+        let pointers: Vec<_> = error
+            .data
+            .diagnostics
+            .iter()
+            .map(|found| found.pointer.as_str())
+            .collect();
+        assert_eq!(pointers, ["/bgp_asn", "/bgp_peers"]);
     }
 }
 

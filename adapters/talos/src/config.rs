@@ -87,6 +87,7 @@ pub(crate) struct Node {
     /// Its address, one of the machines that the cloud adapter knows.
     pub(crate) ip: String,
     /// What it does.
+    #[schemars(extend("x-ztc-role" = true))]
     pub(crate) role: Role,
     /// The disk that Talos is written to.
     #[serde(default)]

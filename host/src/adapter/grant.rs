@@ -1,6 +1,8 @@
-//! What an adapter gets of the operator's machine because its manifest declares it: variables, and the TCP ports that it may connect to.
+//! What an adapter gets of the operator's machine because its manifest declares it: variables, the TCP ports that it may
+//! connect to, and the programs that `discover` may start.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use ztc_protocol::Manifest;
 
@@ -23,6 +25,8 @@ pub(crate) struct Grant {
     pub(crate) variables: Vec<(String, String)>,
     /// The TCP ports that it may connect to, where the kernel can refuse others.
     pub(crate) ports: Vec<u16>,
+    /// The programs that `discover` may start, as far as this machine has them.
+    pub(crate) programs: Vec<PathBuf>,
 }
 
 impl Grant {
@@ -42,7 +46,16 @@ impl Grant {
             .filter_map(|name| Some((name.to_owned(), variable(name)?)))
             .collect();
         let ports = ports(manifest, &variables, variable);
-        Self { variables, ports }
+        let tools = manifest
+            .discover_tools
+            .iter()
+            .filter(|_| manifest.discovers);
+        let programs = tools.filter_map(|tool| which::which(&tool.name).ok());
+        Self {
+            variables,
+            ports,
+            programs: programs.collect(),
+        }
     }
 
     /// The same without ports, for a kernel that refuses none.

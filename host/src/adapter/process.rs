@@ -106,7 +106,7 @@ fn program(
     match manner.sandbox {
         Some(sandbox) => {
             let mut command = process::program(builtin::program());
-            command.args(sandbox.arguments(candidate, scratch, &grant.ports));
+            command.args(sandbox.arguments(candidate, scratch, grant));
             command
         }
         None => {

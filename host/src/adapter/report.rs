@@ -135,6 +135,7 @@ impl Scene {
             }
             ErrorCode::InvalidInputs => Failure::invalid(message),
             ErrorCode::Cancelled => Failure::new(Exit::Interrupted, message),
+            ErrorCode::ToolMissing => Failure::new(Exit::Missing, message),
             _ => Failure::failed(message),
         };
         let failure = Failure {

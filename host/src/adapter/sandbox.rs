@@ -15,6 +15,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use serde::Serialize;
 
+use crate::adapter::grant::Grant;
 use crate::adapter::{Candidate, Source, builtin};
 use crate::error::Failure;
 
@@ -94,15 +95,18 @@ impl Sandbox {
         &self,
         candidate: &Candidate,
         scratch: &Path,
-        ports: &[u16],
+        grant: &Grant,
     ) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
             vec![ARGUMENT.into(), "--scratch".into(), scratch.into()];
         for directory in &self.closed {
             arguments.extend(["--closed".into(), directory.into()]);
         }
-        for port in ports {
+        for port in &grant.ports {
             arguments.extend(["--port".into(), port.to_string().into()]);
+        }
+        for program in &grant.programs {
+            arguments.extend(["--program".into(), program.into()]);
         }
         arguments.push("--".into());
         // A built-in is this program: it need not start once more.
@@ -120,6 +124,8 @@ struct Rules {
     scratch: PathBuf,
     closed: Vec<PathBuf>,
     ports: Vec<u16>,
+    /// Programs that it may start beside those of the system.
+    programs: Vec<PathBuf>,
     /// The program and its arguments.
     program: Vec<OsString>,
 }
@@ -132,6 +138,7 @@ impl Rules {
             match option.to_str()? {
                 "--scratch" => rules.scratch = arguments.next()?.into(),
                 "--closed" => rules.closed.push(arguments.next()?.into()),
+                "--program" => rules.programs.push(arguments.next()?.into()),
                 "--port" => rules.ports.push(arguments.next()?.to_str()?.parse().ok()?),
                 "--" => break,
                 _ => return None,
@@ -149,11 +156,14 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let own = std::env::current_exe().unwrap_or_default();
     let built_in = rules.program[0] == builtin::ARGUMENT;
-    let readable = if built_in {
+    let mut readable = if built_in {
         reach::of_this_program(own)
     } else {
         reach::of_program(Path::new(&rules.program[0]), &rules.closed)
     };
+    for program in &rules.programs {
+        readable.extend(reach::of_program(program, &rules.closed));
+    }
     if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
         return complain(&format!("the sandbox cannot be made: {why}"));
     }
@@ -277,7 +287,12 @@ mod tests {
             arguments: vec!["--ztc-adapter".into()],
         };
         let read = |candidate: &Candidate| {
-            let arguments = sandbox.arguments(candidate, Path::new("/tmp/s"), &[443, 8443]);
+            let grant = Grant {
+                ports: vec![443, 8443],
+                programs: vec!["/opt/bin/helm".into()],
+                ..Grant::default()
+            };
+            let arguments = sandbox.arguments(candidate, Path::new("/tmp/s"), &grant);
             assert_eq!(arguments[0], ARGUMENT);
             Rules::parse(arguments.into_iter().skip(1)).unwrap()
         };
@@ -285,6 +300,7 @@ mod tests {
             scratch: "/tmp/s".into(),
             closed: vec!["/repo".into(), "/tmp".into()],
             ports: vec![443, 8443],
+            programs: vec!["/opt/bin/helm".into()],
             program: vec!["/opt/bgp".into(), "--ztc-adapter".into()],
         };
         assert_eq!(read(&candidate), expected);

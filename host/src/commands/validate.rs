@@ -137,7 +137,13 @@ fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
             lock.environment
         )));
     }
-    let found = compare::Found::read(repository, &lock, &session.platform, &session.adapters)?;
+    let found = compare::Found::read(
+        repository,
+        &lock,
+        &session.platform,
+        &session.adapters,
+        &session.files,
+    )?;
     found.refuse(&lock)?;
     let pipeline = found.pipeline()?;
     let manifests = session.adapters.values().map(|adapter| &adapter.manifest);

@@ -81,7 +81,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let grant = Grant {
             variables: variables.to_vec(),
-            ports: Vec::new(),
+            ..Grant::default()
         };
         let manner = Manner {
             sandbox: None,

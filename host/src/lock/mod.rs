@@ -84,6 +84,9 @@ pub struct LockedAdapter {
     /// Digest of the executable by platform (`linux-x86_64`); empty for built-ins, which `ztc_version` covers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub executables: BTreeMap<String, String>,
+    /// Digests of the files that the section names, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// What `discover` found.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: Facts,

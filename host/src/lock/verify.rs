@@ -10,6 +10,7 @@ use crate::lock::compare::{Difference, compare, scan};
 use crate::lock::{self, Lock, LockedFile};
 use crate::paths::Repository;
 use crate::pipeline::file::Pipeline;
+use crate::platform::input_files::{self, InputFiles};
 use crate::platform::{Platform, canonical_json};
 use crate::render::output::GENERATED;
 use crate::yaml;
@@ -34,6 +35,8 @@ pub(crate) struct FoundAdapter {
     pub(crate) config_hash: String,
     pub(crate) adapter_version: String,
     pub(crate) digest: Option<String>,
+    /// The digests of the files that the section names.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Found {
@@ -43,6 +46,7 @@ impl Found {
         lock: &Lock,
         platform: &Platform,
         adapters: &BTreeMap<String, Arc<Adapter>>,
+        files: &BTreeMap<String, InputFiles>,
     ) -> Result<Self, Failure> {
         let pipeline = repository.pipeline(&lock.environment);
         let mut found = Self {
@@ -67,6 +71,10 @@ impl Found {
                 config_hash: sha256_hex(config.as_bytes()),
                 adapter_version: adapter.manifest.version.clone(),
                 digest: adapter.digest()?,
+                files: files
+                    .get(&section.name)
+                    .map(input_files::digests)
+                    .unwrap_or_default(),
             };
             found.adapters.insert(section.name.clone(), adapter);
         }
@@ -202,6 +210,13 @@ fn adapter(section: &str, then: &lock::LockedAdapter, now: &FoundAdapter) -> Vec
     if then.config_hash != now.config_hash {
         differences.push(format!("`adapters.{section}` was changed in platform.yaml"));
     }
+    let changed = now.files.iter().filter(|(path, sha256)| {
+        let known = then.files.get(*path);
+        known.is_some_and(|known| known != *sha256)
+    });
+    differences.extend(
+        changed.map(|(path, _)| format!("changed: {path}, which `adapters.{section}` names")),
+    );
     if then.adapter_version != now.adapter_version {
         differences.push(format!(
             "adapter `{section}` is now {}, it was {}",
@@ -271,6 +286,7 @@ mod tests {
             config_hash: "c".into(),
             adapter_version: "0.1.0".into(),
             digest: Some("e".into()),
+            files: BTreeMap::new(),
         };
         Found {
             platform_hash: "p".into(),

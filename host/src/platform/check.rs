@@ -128,6 +128,7 @@ fn version(name: &str, config: &Map<String, Value>, manifest: &Manifest) -> Opti
                 )
             })
         }
+        Some(Value::String(_)) if manifest.other_versions => None,
         Some(Value::String(version)) if versions().any(|known| known == version) => None,
         Some(Value::String(version)) => {
             let known = match manifest.supported_versions.as_slice() {

@@ -4,6 +4,7 @@
 
 pub mod check;
 mod document;
+pub(crate) mod input_files;
 mod schema;
 mod secret_places;
 mod source;
@@ -18,7 +19,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Failure, Finding, Location};
 use crate::paths::Repository;
 use crate::platform::document::{Document, push};
-pub(crate) use crate::platform::secret_places::{is_secret, secrets};
+pub(crate) use crate::platform::secret_places::{is_secret, secrets, texts};
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
 use crate::platform::structure::Whole;

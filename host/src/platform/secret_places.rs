@@ -1,4 +1,4 @@
-//! Which values of a section are secrets: the inputs that the manifest names and whatever the schema marks with `x-ztc-secret`. Pure.
+//! Which values of a section a schema marks: secrets (which the manifest can name as well), files and roles. Pure.
 
 use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
@@ -20,20 +20,24 @@ pub(crate) fn secrets(config: &Map<String, Value>, manifest: &Manifest) -> Vec<S
         push(&mut pointer, &input.input);
         pointers.push(pointer);
     }
+    pointers.extend(marked(config, manifest, "x-ztc-secret"));
+    pointers.sort();
+    pointers.dedup();
+    pointers
+}
+
+/// Returns the places in a section that its schema marks with a word, by JSON Pointer.
+fn marked(config: &Map<String, Value>, manifest: &Manifest, word: &'static str) -> Vec<String> {
+    let mut pointers = Vec::new();
     let marked = Marked {
         root: &manifest.config_schema,
+        word,
     };
     for (key, value) in config {
         let mut pointer = String::new();
         push(&mut pointer, key);
-        marked.property(
-            &manifest.config_schema,
-            key,
-            value,
-            &pointer,
-            0,
-            &mut pointers,
-        );
+        let schema = &manifest.config_schema;
+        marked.property(schema, key, value, &pointer, 0, &mut pointers);
     }
     pointers.sort();
     pointers.dedup();
@@ -42,16 +46,31 @@ pub(crate) fn secrets(config: &Map<String, Value>, manifest: &Manifest) -> Vec<S
 
 /// Whether the schema marks the value of a key of the section as a secret.
 pub(crate) fn is_secret(manifest: &Manifest, key: &str) -> bool {
-    let schema = &manifest.config_schema;
-    let mut found = Vec::new();
-    let reference = Value::Object(Map::new());
-    Marked { root: schema }.property(schema, key, &reference, "", 0, &mut found);
-    !found.is_empty()
+    let mut section = Map::new();
+    section.insert(key.to_owned(), Value::Object(Map::new()));
+    !marked(&section, manifest, "x-ztc-secret").is_empty()
 }
 
-/// Finds values that a schema marks with `x-ztc-secret`.
+/// Returns the text at the places that the schema marks with a word, by JSON Pointer.
+pub(crate) fn texts(
+    config: &Map<String, Value>,
+    manifest: &Manifest,
+    word: &'static str,
+) -> Vec<(String, String)> {
+    let whole = Value::Object(config.clone());
+    marked(config, manifest, word)
+        .into_iter()
+        .filter_map(|pointer| {
+            let text = whole.pointer(&pointer)?.as_str()?.to_owned();
+            Some((pointer, text))
+        })
+        .collect()
+}
+
+/// Finds values that a schema marks with a word, such as `x-ztc-secret`.
 struct Marked<'a> {
     root: &'a Value,
+    word: &'static str,
 }
 
 impl Marked<'_> {
@@ -63,7 +82,7 @@ impl Marked<'_> {
         hops: usize,
         found: &mut Vec<String>,
     ) {
-        if schema.get("x-ztc-secret") == Some(&Value::Bool(true)) {
+        if schema.get(self.word) == Some(&Value::Bool(true)) {
             if !value.is_null() {
                 found.push(pointer.to_owned());
             }

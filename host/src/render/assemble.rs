@@ -42,6 +42,8 @@ pub(crate) struct Origin {
     pub(crate) source: String,
     /// The digest of its executable; nothing for a built-in.
     pub(crate) digest: Option<String>,
+    /// The digests of the files that the section names.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// What to assemble from.
@@ -168,6 +170,7 @@ impl Assembly<'_> {
             source: origin.source.clone(),
             config_hash: config_hash(section),
             executables: BTreeMap::new(),
+            files: origin.files.clone(),
             facts: answer.facts.clone(),
         };
         if let Some(digest) = &origin.digest {

@@ -16,7 +16,8 @@ use ztc_protocol::stage::Script;
 
 use crate::adapter::Adapter;
 use crate::error::{Failure, Finding};
-use crate::platform::{Platform, Section, check};
+use crate::platform::input_files::InputFiles;
+use crate::platform::{Platform, Section, check, texts};
 use crate::render::trace::Trace;
 use crate::render::{contract, secret_inputs, together};
 use crate::resolve::Resolution;
@@ -55,6 +56,10 @@ pub(crate) struct Member<'a, C> {
     pub(crate) calls: &'a C,
     /// The lock's facts, where they still hold.
     pub(crate) facts: Option<Facts>,
+    /// The lock's facts, also where they do not.
+    pub(crate) known: Facts,
+    /// The files that the section names.
+    pub(crate) files: InputFiles,
 }
 
 /// What an adapter answered.
@@ -70,6 +75,7 @@ pub(crate) struct Answer {
 pub(crate) struct Engine<'a> {
     pub(crate) platform: &'a Platform,
     pub(crate) resolution: &'a Resolution,
+    pub(crate) context: &'a PlatformContext,
     pub(crate) vault: &'a Vault,
     pub(crate) trace: &'a Trace,
 }
@@ -116,11 +122,12 @@ impl Engine<'_> {
         capabilities: BTreeMap<String, Value>,
     ) -> Result<(String, Answer), Failure> {
         let Section { name, config, .. } = member.section;
-        let platform = context(self.platform, name);
+        let platform = about(self.context, name);
         let params = ValidateParams {
             config: config.clone(),
             capabilities: capabilities.clone(),
             platform: platform.clone(),
+            files: member.files.clone(),
             ..ValidateParams::default()
         };
         self.trace.record(name, "validate.params.json", &params);
@@ -135,6 +142,7 @@ impl Engine<'_> {
             facts: facts.clone(),
             capabilities,
             platform,
+            files: member.files.clone(),
             ..RenderParams::default()
         };
         self.trace.record(name, "render.params.json", &params);
@@ -171,6 +179,9 @@ impl Engine<'_> {
                 let params = DiscoverParams {
                     config: config.clone(),
                     secrets,
+                    files: member.files.clone(),
+                    known: member.known.clone(),
+                    platform: about(self.context, name),
                     ..DiscoverParams::default()
                 };
                 let found = member.calls.discover(params).await?;
@@ -229,8 +240,27 @@ impl Engine<'_> {
     }
 }
 
-/// Returns what an adapter may know about the platform when it is asked about a section.
-pub(crate) fn context(platform: &Platform, section: &str) -> PlatformContext {
+/// The same for a call about one section.
+pub(crate) fn about(platform: &PlatformContext, section: &str) -> PlatformContext {
+    PlatformContext {
+        section: section.to_owned(),
+        ..platform.clone()
+    }
+}
+
+/// Returns what every adapter may know about the platform.
+pub(crate) fn context(
+    platform: &Platform,
+    manifests: &BTreeMap<&str, &Manifest>,
+) -> PlatformContext {
+    let mut roles = BTreeMap::new();
+    for section in &platform.sections {
+        if let Some(manifest) = manifests.get(section.name.as_str()) {
+            for (_, role) in texts(&section.config, manifest, "x-ztc-role") {
+                *roles.entry(role).or_insert(0) += 1;
+            }
+        }
+    }
     PlatformContext {
         environment: platform.environment.clone(),
         adapters: platform
@@ -238,7 +268,8 @@ pub(crate) fn context(platform: &Platform, section: &str) -> PlatformContext {
             .iter()
             .map(|section| (section.name.clone(), section.adapter.clone()))
             .collect(),
-        section: section.to_owned(),
+        roles,
+        section: String::new(),
     }
 }
 

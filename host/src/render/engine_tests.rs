@@ -208,6 +208,7 @@ impl World {
         let engine = Engine {
             platform: &self.platform,
             resolution: &resolution,
+            context: &context(&self.platform, &BTreeMap::new()),
             vault: &vault,
             trace: &trace,
         };
@@ -221,6 +222,8 @@ impl World {
                 manifest: &self.manifests[&section.name],
                 calls: &self.fakes[&section.name],
                 facts,
+                known: Facts::new(),
+                files: BTreeMap::new(),
             };
             (section.name.clone(), member)
         });
@@ -233,6 +236,7 @@ impl World {
             scratch: PathBuf::new(),
             source: "built-in".into(),
             digest: None,
+            files: BTreeMap::new(),
         };
         let origins = self
             .manifests

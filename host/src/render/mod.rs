@@ -32,6 +32,7 @@ use crate::lock::Lock;
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::platform::Section;
+use crate::platform::input_files::{self, InputFiles};
 use crate::secrets::Vault;
 use crate::session::Session;
 use assemble::{Assembly, Origin, Rendered, config_hash};
@@ -76,6 +77,7 @@ impl Request<'_> {
         let engine = Engine {
             platform,
             resolution,
+            context: &self.session.context,
             vault: &vault,
             trace: self.trace,
         };
@@ -107,14 +109,32 @@ impl Request<'_> {
             manifest: &adapter.manifest,
             calls: adapter.as_ref(),
             facts: self.facts(section),
+            known: self.known(section),
+            files: self.files(section),
         })
     }
 
     /// Returns the lock's facts where the section is still the one for which they were looked up.
     fn facts(&self, section: &Section) -> Option<Facts> {
         let locked = self.old?.adapters.get(&section.name)?;
-        let holds = locked.config_hash == config_hash(section) && locked.adapter == section.adapter;
+        let holds = locked.config_hash == config_hash(section)
+            && locked.adapter == section.adapter
+            && locked.files == input_files::digests(&self.files(section));
         (holds && !self.refresh.contains(&section.name)).then(|| locked.facts.clone())
+    }
+
+    /// Returns what the lock knows of a section of the same adapter.
+    fn known(&self, section: &Section) -> Facts {
+        self.old
+            .and_then(|old| old.adapters.get(&section.name))
+            .filter(|locked| locked.adapter == section.adapter)
+            .map(|locked| locked.facts.clone())
+            .unwrap_or_default()
+    }
+
+    fn files(&self, section: &Section) -> InputFiles {
+        let files = self.session.files.get(&section.name);
+        files.cloned().unwrap_or_default()
     }
 
     fn origins(&self) -> Result<BTreeMap<String, Origin>, Failure> {
@@ -124,6 +144,12 @@ impl Request<'_> {
                 scratch: adapter.scratch().to_owned(),
                 source: adapter.candidate.source.word().to_owned(),
                 digest: adapter.digest()?,
+                files: self
+                    .session
+                    .files
+                    .get(section)
+                    .map(input_files::digests)
+                    .unwrap_or_default(),
             };
             Ok((section.clone(), origin))
         };

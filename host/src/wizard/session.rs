@@ -362,6 +362,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .map(|section| (section.name.clone(), section.adapter.clone()))
                 .collect(),
             section: section.to_owned(),
+            ..PlatformContext::default()
         }
     }
 }

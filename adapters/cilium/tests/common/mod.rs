@@ -32,6 +32,29 @@ pub(crate) fn manifests(section: &Value) -> String {
     result.artifacts.remove(0).content
 }
 
+/// Sections that reach every template.
+pub(crate) fn variants() -> Vec<Value> {
+    let bgp = json!({
+        "bgp_enabled": true, "bgp_asn": 64512, "bgp_advertise": ["LoadBalancerIP", "ExternalIP", "ClusterIP", "PodCIDR"],
+        "bgp_local_port": 1790, "bgp_node_selector": {"edge": "yes"}, "bgp_families": ["ipv4"],
+        "bgp_timers": {"connect_retry": 5, "hold": 9, "keep_alive": 3}, "bgp_multihop": 4, "bgp_auth_secret": "routers",
+        "bgp_service_selector": {"announce": "yes"}, "bgp_graceful_restart_seconds": 15,
+        "bgp_peers": [
+            {"address": "192.0.2.1", "asn": 64513}, {"default_gateway": "ipv6", "asn": 64513},
+            {"address": "2001:db8::1", "asn": 64514, "port": 1179, "auth_secret": "other"},
+        ],
+        "load_balancer_cidrs": ["198.51.100.0/28"],
+    });
+    vec![
+        json!({}),
+        json!({"kube_proxy_replacement": false}),
+        json!({"kube_proxy_replacement": false, "gateway_api": false}),
+        json!({"bgp_enabled": true, "bgp_asn": 64512, "bgp_peers": [{"address": "192.0.2.1", "asn": 64513}]}),
+        bgp,
+        json!({"ipv6": true, "bpf_masquerade": true, "mtu": 1400, "operator_replicas": 1, "load_balancer_cidrs": ["198.51.100.0/28", "2001:db8::/64"]}),
+    ]
+}
+
 /// Reads YAML documents as Kubernetes does: `0400` is octal, and a key without a value is no key.
 pub(crate) fn objects(text: &str) -> Objects {
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
