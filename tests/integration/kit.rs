@@ -358,7 +358,12 @@ fn two_sections_can_share_an_adapter() {
     );
     environment.ztc_ok(&["render", "--refresh", "name-servers"]);
     let run = environment.ztc(&["render", "--refresh", "name-server"]);
-    insta::assert_snapshot!(run.to_string(), @"");
+    insta::assert_snapshot!(run.to_string(), @"
+    exit: 2
+    --- stderr
+    error: platform.yaml has no adapter `name-server`
+      help: did you mean `name-servers`?
+    ");
 }
 
 #[test]
