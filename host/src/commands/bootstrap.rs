@@ -30,10 +30,11 @@ const JOBS: u16 = 16;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What of an item's context an operator recognizes a machine by.
-const RECOGNIZED: [&str; 6] = [
+const RECOGNIZED: [&str; 7] = [
     "server_id",
     "id",
     "server_name",
+    "machine",
     "disk",
     "install_disk",
     "role",
