@@ -10,6 +10,7 @@ mod attach;
 mod bootstrap;
 mod cilium;
 mod environment;
+mod hetzner;
 mod init;
 mod input;
 mod kit;
