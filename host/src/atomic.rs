@@ -28,8 +28,16 @@ pub enum Existing {
 
 /// Writes a file with mode 0600 in one step: a reader sees the old content or the new, never a part.
 pub fn private(path: &Path, content: &[u8], existing: Existing) -> Result<(), Failure> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    private_directory(parent)?;
+    private_directory(path.parent().unwrap_or(Path::new(".")))?;
+    private_file(path, content, existing)
+}
+
+/// Writes a file with mode 0600 in one step into a directory that is there and stays as it is.
+pub fn private_file(path: &Path, content: &[u8], existing: Existing) -> Result<(), Failure> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let fail = |error: std::io::Error| Failure::io("write", path, &error);
     // `tempfile` makes its files with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(parent).map_err(fail)?;

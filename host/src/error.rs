@@ -30,6 +30,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Invalid,
+        Self::Differences,
+        Self::Missing,
+        Self::Refused,
+        Self::Interrupted,
+    ];
+
     /// Returns the number that the shell sees.
     pub fn code(self) -> u8 {
         match self {

@@ -412,6 +412,8 @@ pub struct GenerateSecretsParams {
     pub config: Map<String, Value>,
     /// The text of the bundles it is made from, by name.
     pub from: BTreeMap<String, String>,
+    /// How many hours its certificates are valid; `null`: as the adapter thinks right.
+    pub valid_hours: Option<u32>,
     /// This call.
     pub call: Call,
 }
@@ -432,6 +434,8 @@ pub struct CheckSecretsParams {
     pub bundle: String,
     /// Its text.
     pub content: String,
+    /// The text of those bundles that it is made from and that exist, by name.
+    pub from: BTreeMap<String, String>,
     /// This call.
     pub call: Call,
 }

@@ -40,7 +40,6 @@ fn rest(terminal: &mut Terminal) {
     terminal.answer("Kubernetes version", ENTER);
     terminal.answer("Take these?", ENTER);
     terminal.answer("Address of the Kubernetes API", ENTER);
-    terminal.answer("Talos image schematic", ENTER);
     terminal.wait_for("wrote `platform.yaml`");
 }
 
@@ -77,7 +76,6 @@ fn the_wizard_and_its_twin_write_the_identical_file() {
           - {name: cp01, ip: 203.0.113.10, role: controlplane}
           - {name: worker01, ip: 203.0.113.11, role: worker}
         cluster_endpoint: https://203.0.113.10:6443
-        schematic_id: 376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba
     ");
     assert_eq!(wizard.read(".gitignore"), "/secrets/\n/.zerotouch-cache/\n");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gives a control plane its machine configuration.
-# Needs: talosctl, kubectl, jq. Context: server_ip, role, item name. Files: config.yaml, talosconfig.
+# Needs: talosctl. Context: server_ip, role, item name. Files: config.yaml, talosconfig.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$ZTC_CONTEXT_SH"

@@ -33,6 +33,7 @@ start_etcd() {
         if ((SECONDS >= end)); then
             fail "etcd did not start on $ip within 600 s; last error: $last_error"
         fi
+        not_yet
         pause $((attempt++))
     done
 }
@@ -46,6 +47,7 @@ fetch_kubeconfig() {
         if ((SECONDS >= end)); then
             fail "$ip gave no kubeconfig within 300 s; last error: $last_error"
         fi
+        not_yet
         pause $((attempt++))
     done
     chmod 600 "$new"
@@ -60,6 +62,7 @@ wait_for_api() {
         if ((SECONDS >= end)); then
             fail "the Kubernetes API at $CTX_CLUSTER_ENDPOINT did not answer within 900 s: images may still be on their way, or the endpoint leads elsewhere; last error: $last_error"
         fi
+        not_yet
         pause $((attempt++))
     done
     say "the Kubernetes API answers"

@@ -20,6 +20,15 @@ pause() {
     sleep "${seconds[$(($1 < 5 ? $1 : 5))]}"
 }
 
+# not_yet: says why a wait goes on, whenever that is another reason than before.
+said_reason=""
+not_yet() {
+    if [[ -n $last_error && $last_error != "$said_reason" ]]; then
+        say "not yet: $last_error"
+        said_reason=$last_error
+    fi
+}
+
 # try COMMAND...: runs it with a limit; its output is in $output, its complaint in $last_error.
 try() {
     local code=0
@@ -63,9 +72,10 @@ wait_for_node() {
         silent) foreign_since="" ;;
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
-        if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 60 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; last error: $last_error"
+        if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 20 ]]; then
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with \`ztc secrets import talos FILE --replace\`, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
         fi
+        not_yet
         if ((SECONDS >= end)); then
             fail "the Talos API of $ip (port 50000) did not answer within $2 s: the machine did not boot Talos, or a firewall is in between; last error: $last_error"
         fi
@@ -78,13 +88,15 @@ is_transient() {
     [[ $1 =~ Unavailable|DeadlineExceeded|"connection refused"|"connection reset"|"i/o timeout"|EOF|"no route to host"|"context deadline"|"transport is closing"|"no answer within" ]]
 }
 
-# live_role NAME: prints the role of a node that is in the cluster already, or nothing where that is not known.
-live_role() {
-    local kubeconfig="$ZTC_SECRETS_DIR/kubeconfig"
-    [[ -f $kubeconfig ]] || return 0
-    try kubectl --kubeconfig "$kubeconfig" get nodes -o json || return 0
-    jq -r --arg name "$1" '.items[] | select(.metadata.name == $name) | .metadata.labels
-        | if has("node-role.kubernetes.io/control-plane") then "controlplane" else "worker" end' <<<"$output"
+# node_role IP: sets $live to the role that a configured machine has by its own word, or to nothing where it does not say.
+node_role() {
+    live=""
+    if try talosctl get machinetype -n "$1" -e "$1" --talosconfig "$ZTC_FILES_DIR/talosconfig" -o "jsonpath={.spec}"; then
+        case $output in
+        controlplane | worker) live=$output ;;
+        init) live=controlplane ;;
+        esac
+    fi
 }
 
 # configure_node IP NAME ROLE: brings a machine its configuration; nothing happens where it has that one already.
@@ -101,9 +113,11 @@ configure_node() {
         apply_new "$ip"
         return
     fi
-    known_role=${known_role:-$(live_role "$name")}
+    # The machine's own word counts; what was noted here is for the moment in which it says none.
+    node_role "$ip"
+    known_role=${live:-$known_role}
     if [[ -n $known_role && $known_role != "$role" ]]; then
-        fail "$name ($ip) is a $known_role of this cluster; a $role configuration would destroy it. Change its role back in platform.yaml, or reset the machine first"
+        fail "$name ($ip) is a $known_role of this cluster, and a $role configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[$ip]'"
     fi
     # "first" means that the machine was in maintenance when this configuration was sent, so it can have no other one.
     if [[ $known_digest == "$digest" && ($how == applied || $how == first) ]]; then
@@ -122,12 +136,13 @@ apply_new() {
     echo "$role $digest first" >"$record"
     while true; do
         say "sending the configuration to $name ($ip)"
-        if ! limit=60 try talosctl apply-config --insecure -n "$ip" -f "$config" && ! is_transient "$last_error"; then
+        if ! limit=30 try talosctl apply-config --insecure -n "$ip" -f "$config" && ! is_transient "$last_error"; then
             refusal=$last_error
             # A machine that has just taken the configuration refuses this way of talking.
             node_state "$ip"
             [[ $state == configured ]] || fail "$name ($ip) refused its configuration: $refusal"
         fi
+        not_yet
         wait_end=$((SECONDS + 60))
         while ((SECONDS < wait_end)); do
             node_state "$ip"
@@ -152,6 +167,7 @@ apply_changed() {
     until limit=60 try talosctl apply-config -n "$ip" -e "$ip" --talosconfig "$ZTC_FILES_DIR/talosconfig" -f "$config"; do
         is_transient "$last_error" || fail "$name ($ip) refused its configuration: $last_error"
         ((SECONDS < end)) || fail "$name ($ip) did not take its configuration within 300 s; last error: $last_error"
+        not_yet
         pause $((attempt++))
     done
     wait_for_node "$ip" "$CTX_BOOT_SECONDS"

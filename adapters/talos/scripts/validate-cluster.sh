@@ -7,21 +7,32 @@ set -euo pipefail
 # shellcheck source=lib.sh
 . lib.sh
 
-# Prints what is not as it should be, one line a node.
+# Prints what is not as it should be, one line a node. One look at the list of nodes, however many there are.
 complaints() {
-    local name line ready version
-    for name in "${CTX_NODES[@]}"; do
-        line=$(jq -r --arg name "$name" '.items[] | select(.metadata.name == $name)
-            | ([.status.conditions[]? | select(.type == "Ready") | .status] | first // "Unknown") + " " + .status.nodeInfo.kubeletVersion' <<<"$output")
-        read -r ready version <<<"$line" || true
-        if [[ -z $line ]]; then
-            say "$name is not in the cluster"
-        elif [[ $ready != True ]]; then
-            say "$name is not ready"
-        elif [[ $version != "$CTX_KUBERNETES_VERSION" ]]; then
-            say "$name runs Kubernetes $version instead of $CTX_KUBERNETES_VERSION"
-        fi
-    done
+    jq -rn --arg version "$CTX_KUBERNETES_VERSION" '
+        input.nodes as $names
+        | (input.items | map({
+            key: .metadata.name,
+            value: {
+                ready: ([.status.conditions[]? | select(.type == "Ready") | .status] | first // "Unknown"),
+                version: .status.nodeInfo.kubeletVersion,
+            },
+        }) | from_entries) as $live
+        | $names[] as $name
+        | $live[$name] as $node
+        | if $node == null then "\($name) is not in the cluster"
+          elif $node.ready != "True" then "\($name) is not ready"
+          elif $node.version != $version then "\($name) runs Kubernetes \($node.version) instead of \($version)"
+          else empty end' "$ZTC_CONTEXT_FILE" /dev/stdin <<<"$output"
+}
+
+# The first lines are enough to see what is wrong.
+shortened() {
+    local lines
+    mapfile -t lines <<<"$1"
+    printf '%s' "${lines[0]}"
+    ((${#lines[@]} < 2)) || printf '; %s' "${lines[@]:1:9}"
+    ((${#lines[@]} <= 10)) || printf ' and %d more' $((${#lines[@]} - 10))
 }
 
 end=$((SECONDS + CTX_READY_SECONDS))
@@ -29,7 +40,8 @@ attempt=0
 say "waiting up to $CTX_READY_SECONDS s for ${#CTX_NODES[@]} nodes to be ready"
 while true; do
     if try kubectl --kubeconfig "$ZTC_REPO/$CTX_KUBECONFIG" get nodes -o json; then
-        wrong=$(complaints)
+        # Where the list cannot be read there is no verdict, so that is a complaint too.
+        wrong=$(complaints 2>&1) || wrong="the list of nodes cannot be read: $wrong"
     else
         wrong="the Kubernetes API does not answer: $last_error"
     fi
@@ -38,8 +50,10 @@ while true; do
     fi
     if ((SECONDS >= end)); then
         say "$wrong"
-        fail "after $CTX_READY_SECONDS s: ${wrong//$'\n'/; }"
+        fail "after $CTX_READY_SECONDS s: $(shortened "$wrong")"
     fi
+    last_error=$(shortened "$wrong")
+    not_yet
     pause $((attempt++))
 done
 say "${#CTX_NODES[@]} nodes are ready with Kubernetes $CTX_KUBERNETES_VERSION"

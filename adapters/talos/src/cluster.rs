@@ -11,7 +11,9 @@ use ztc_adapter_sdk::protocol::capability::{self, CloudInfrastructure, Cni, Gate
 
 use crate::config::{Config, DiskSelector, Node, Role};
 use crate::endpoint::Endpoint;
-use crate::versions::with_v;
+use crate::problem::Problem;
+use crate::schematic::Schematic;
+use crate::versions::{Tested, table, with_v};
 
 const USUAL_DISK: &str = "/dev/sda";
 
@@ -36,6 +38,8 @@ pub(crate) struct Machine {
     /// What the image is written to.
     pub(crate) disk: String,
     pub(crate) disk_selector: Option<DiskSelector>,
+    /// What the image is made from.
+    pub(crate) schematic: Schematic,
     /// Where the image comes from.
     pub(crate) image_url: String,
     /// What upgrades install.
@@ -151,10 +155,13 @@ fn machine(
         );
         AdapterError::new(ErrorCode::InvalidInputs, message)
     })?;
-    let platform = or(&server.platform, "metal");
-    let architecture = or(&server.architecture, "amd64");
-    let schematic = node.schematic_id.as_ref().unwrap_or(&config.schematic_id);
-    let factory = config.factory_url.trim_end_matches('/');
+    let image = image(server).map_err(|problem| {
+        let message = format!("node `{}`: {}", node.name, problem.message);
+        AdapterError::new(ErrorCode::InvalidInputs, message).help(problem.help)
+    })?;
+    let schematic = schematic(config, node);
+    let id = &schematic.id;
+    let factory = config.factory();
     let registry = factory.split_once("://").map_or(factory, |(_, host)| host);
     let version = &config.version;
     let disk = node.install_disk.as_ref().or(config.install_disk.as_ref());
@@ -171,9 +178,11 @@ fn machine(
             .clone()
             .or_else(|| config.disk_selector.clone()),
         image_url: format!(
-            "{factory}/image/{schematic}/{version}/{platform}-{architecture}.raw.xz"
+            "{factory}/image/{id}/{version}/{}-{}.raw.xz",
+            image.platform, image.architecture
         ),
-        installer_image: format!("{registry}/{platform}-installer/{schematic}:{version}"),
+        installer_image: format!("{registry}/{}-installer/{id}:{version}", image.platform),
+        schematic,
         provider_id: node
             .provider_id
             .clone()
@@ -181,6 +190,57 @@ fn machine(
         labels: node.labels.clone(),
         taints: node.taints.clone(),
     })
+}
+
+/// What is installed on a machine.
+pub(crate) struct Image<'a> {
+    platform: &'a str,
+    architecture: &'a str,
+}
+
+/// Says which image a machine boots; the problem names what there are images of.
+pub(crate) fn image(server: &Server) -> Result<Image<'_>, Problem> {
+    let known = |what: &str, text: &str, known: &[String]| {
+        if known.iter().any(|one| one == text) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            format!("there is no Talos image for the {what} `{text}`"),
+            format!("there are images for {}", known.join(" and ")),
+        ))
+    };
+    let platform = or(&server.platform, "metal");
+    let architecture = or(&server.architecture, "amd64");
+    known("platform", platform, &table().platforms)?;
+    known("architecture", architecture, &table().architectures)?;
+    Ok(Image {
+        platform,
+        architecture,
+    })
+}
+
+/// What a node's image is made from: what the node says, else what the section says.
+fn schematic(config: &Config, node: &Node) -> Schematic {
+    let own = node.extensions.is_some() || node.kernel_args.is_some();
+    let id = node
+        .schematic_id
+        .as_ref()
+        .or(config.schematic_id.as_ref().filter(|_| !own));
+    match id {
+        Some(id) => Schematic::known(id),
+        None => Schematic::of(
+            node.extensions.as_ref().unwrap_or(&config.extensions),
+            node.kernel_args.as_ref().unwrap_or(&config.kernel_args),
+        ),
+    }
+}
+
+/// The minors of Kubernetes that the pod network says it is tested with.
+pub(crate) fn tested(capabilities: &BTreeMap<String, Value>) -> Option<Tested> {
+    let cni = capabilities.get(capability::CNI)?;
+    let mut tested: Tested = serde_json::from_value(cni.get("kubernetes")?.clone()).ok()?;
+    cni["provider"].as_str()?.clone_into(&mut tested.provider);
+    Some(tested)
 }
 
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {

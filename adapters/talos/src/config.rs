@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::versions;
 
@@ -37,10 +37,16 @@ pub(crate) struct Config {
     /// Finds the disk that Talos keeps itself on in later upgrades; it wins over the disk's path there.
     #[serde(default)]
     pub(crate) disk_selector: Option<DiskSelector>,
-    /// The image factory's schematic, 64 hexadecimal digits. Default: the image without extensions.
-    #[serde(default = "default_schematic")]
+    /// System extensions in the image, such as `siderolabs/qemu-guest-agent`, unless a node names its own.
+    #[serde(default)]
+    pub(crate) extensions: Vec<String>,
+    /// Further arguments of the kernel in the image, unless a node names its own.
+    #[serde(default)]
+    pub(crate) kernel_args: Vec<String>,
+    /// The image factory's schematic, 64 hexadecimal digits, instead of `extensions` and `kernel_args`.
+    #[serde(default)]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
-    pub(crate) schematic_id: String,
+    pub(crate) schematic_id: Option<String>,
     /// The image factory.
     #[serde(default = "default_factory")]
     pub(crate) factory_url: String,
@@ -78,6 +84,13 @@ pub(crate) struct Config {
     pub(crate) patches: Vec<Patch>,
 }
 
+impl Config {
+    /// The image factory's URL, without a slash at its end.
+    pub(crate) fn factory(&self) -> &str {
+        self.factory_url.trim_end_matches('/')
+    }
+}
+
 /// A machine.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +108,12 @@ pub(crate) struct Node {
     /// Finds the disk that Talos keeps itself on in later upgrades.
     #[serde(default)]
     pub(crate) disk_selector: Option<DiskSelector>,
+    /// System extensions in the image of this machine.
+    #[serde(default)]
+    pub(crate) extensions: Option<Vec<String>>,
+    /// Further arguments of the kernel in the image of this machine.
+    #[serde(default)]
+    pub(crate) kernel_args: Option<Vec<String>>,
     /// The image factory's schematic for this machine.
     #[serde(default)]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
@@ -215,9 +234,25 @@ pub(crate) struct Patch {
     /// `all`, `controlplane`, `worker` or the name of one node.
     #[serde(default = "default_target")]
     pub(crate) target: String,
-    /// What is merged: a part of the machine configuration (`$patch: delete` removes the key that holds it), or a whole further
-    /// document with `apiVersion` and `kind`.
-    pub(crate) patch: Map<String, Value>,
+    /// What is merged: a part of the machine configuration (`$patch: delete` removes the key that holds it) or a whole further document
+    /// with `apiVersion` and `kind`; several of them as a list, or as a text with `---` between them.
+    #[serde(default)]
+    #[schemars(schema_with = "patch_schema")]
+    pub(crate) patch: Value,
+    /// The file that holds what is merged, relative to the repository, instead of `patch`.
+    #[serde(default)]
+    #[schemars(extend("x-ztc-file" = true))]
+    pub(crate) file: Option<String>,
+}
+
+fn patch_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "anyOf": [
+            { "type": "object" },
+            { "type": "array", "items": { "type": "object" } },
+            { "type": "string" },
+        ],
+    })
 }
 
 fn default_version() -> String {
@@ -226,10 +261,6 @@ fn default_version() -> String {
 
 fn default_kubernetes() -> String {
     versions::table().kubernetes_default.clone()
-}
-
-fn default_schematic() -> String {
-    versions::table().schematic.clone()
 }
 
 fn default_factory() -> String {
@@ -277,10 +308,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.version, "v1.11.5");
         assert_eq!(config.kubernetes_version, "v1.33.4");
-        assert_eq!(
-            config.schematic_id,
-            "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
-        );
+        assert_eq!(config.schematic_id, None);
         assert_eq!(config.factory_url, "https://factory.talos.dev");
         assert_eq!(config.pod_subnets, ["10.244.0.0/16"]);
         assert_eq!(config.service_subnets, ["10.96.0.0/12"]);
@@ -301,7 +329,7 @@ mod tests {
             .keys()
             .map(String::as_str)
             .collect();
-        assert_eq!(keys.len(), 20);
+        assert_eq!(keys.len(), 22);
         assert_eq!(
             schema["required"],
             json!(["cluster_name", "cluster_endpoint", "nodes"])

@@ -4,17 +4,22 @@
 
 mod cluster;
 mod config;
+mod deletion;
 mod endpoint;
+mod machine;
 mod machine_config;
 mod merge;
+mod patch;
 mod problem;
 mod prompts;
 mod render;
+mod schematic;
 mod scripts;
 mod secrets;
 mod stages;
 mod syntax;
 mod validate;
+mod verify;
 mod versions;
 mod yaml;
 
@@ -90,7 +95,7 @@ impl Adapter for TalosAdapter {
         params: ValidateParams,
         _call: &CallContext,
     ) -> Result<ValidateResult, AdapterError> {
-        let config = from_config(&params.config)?;
+        let config = section(&params.config, &params.files)?;
         Ok(ValidateResult {
             diagnostics: validate::validate(&config, &params.capabilities)?,
         })
@@ -101,7 +106,7 @@ impl Adapter for TalosAdapter {
         params: RenderParams,
         call: &CallContext,
     ) -> Result<RenderResult, AdapterError> {
-        let cluster = checked(&params.config, &params.capabilities)?;
+        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
         render::render(&cluster, || {
             if call.is_cancelled() {
                 Err(CallContext::cancelled())
@@ -116,7 +121,7 @@ impl Adapter for TalosAdapter {
         params: ScriptsParams,
         _call: &CallContext,
     ) -> Result<ScriptsResult, AdapterError> {
-        let cluster = checked(&params.config, &params.capabilities)?;
+        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
         Ok(ScriptsResult {
             scripts: scripts::scripts(&cluster),
         })
@@ -140,7 +145,7 @@ impl Adapter for TalosAdapter {
                     AdapterError::new(ErrorCode::SecretMissing, "the bundle `talos-admin` is made from the bundle `talos`")
                         .help("run `ztc secrets generate`, or `ztc secrets import` for a cluster that exists already")
                 })?;
-                secrets::generate_admin(talos)?
+                secrets::generate_admin(talos, params.valid_hours)?
             }
             other => return Err(unknown_bundle(other)),
         };
@@ -154,18 +159,36 @@ impl Adapter for TalosAdapter {
     ) -> Result<CheckSecretsResult, AdapterError> {
         match params.bundle.as_str() {
             secrets::TALOS => Ok(secrets::check(&params.content)),
-            secrets::ADMIN => Ok(secrets::check_admin(&params.content)),
+            secrets::ADMIN => {
+                let talos = params.from.get(secrets::TALOS).map(String::as_str);
+                Ok(secrets::check_admin(&params.content, talos))
+            }
             other => Err(unknown_bundle(other)),
         }
     }
+
+    fn command(&self, arguments: &[String]) -> Option<u8> {
+        machine::command::dispatch(arguments)
+    }
+}
+
+/// Reads a section, with the files that it names in their places.
+fn section(
+    config: &Map<String, Value>,
+    files: &BTreeMap<String, InputFile>,
+) -> Result<Config, AdapterError> {
+    let mut config: Config = from_config(config)?;
+    patch::take_files(&mut config, files)?;
+    Ok(config)
 }
 
 /// Resolves a section that has no errors; warnings were said by `validate`.
 fn checked(
     config: &Map<String, Value>,
+    files: &BTreeMap<String, InputFile>,
     capabilities: &BTreeMap<String, Value>,
 ) -> Result<Cluster, AdapterError> {
-    let config: Config = from_config(config)?;
+    let config = section(config, files)?;
     let mut errors = validate::validate(&config, capabilities)?;
     errors.retain(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.first() {

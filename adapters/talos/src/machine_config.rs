@@ -1,13 +1,18 @@
 //! Machine configurations: the templates' data, and the patches of `platform.yaml` on top. Pure text in, text out; secrets are placeholders.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use ztc_adapter_sdk::AdapterError;
+use ztc_adapter_sdk::protocol::ErrorCode;
+use ztc_adapter_sdk::protocol::message::Severity;
 use ztc_adapter_sdk::template::Templates;
 
 use crate::cluster::{Cluster, Machine};
 use crate::config::{Patch, Role};
-use crate::merge;
+use crate::merge::Documents;
+use crate::patch;
+use crate::problem::Problem;
+use crate::verify::Verifier;
 use crate::yaml::{self, scalar};
 
 /// Makes machine configurations of one cluster.
@@ -16,6 +21,7 @@ pub(crate) struct MachineConfigs<'a> {
     templates: Templates,
     /// The same on all control planes, so written once.
     inline_manifests: String,
+    verifier: Verifier<'a>,
 }
 
 /// What the templates see; every text is a YAML scalar already.
@@ -63,6 +69,7 @@ impl<'a> MachineConfigs<'a> {
             cluster,
             templates,
             inline_manifests: inline_manifests(cluster),
+            verifier: Verifier::new(cluster),
         })
     }
 
@@ -71,18 +78,23 @@ impl<'a> MachineConfigs<'a> {
         let text = self
             .templates
             .render(machine.role.word(), &self.view(machine))?;
-        let patches: Vec<&Patch> = self
+        let patches: Vec<(usize, &Patch)> = self
             .cluster
             .config
             .patches
             .iter()
-            .filter(|patch| applies(patch, machine))
+            .enumerate()
+            .filter(|(_, patch)| applies(patch, machine))
             .collect();
         if patches.is_empty() {
-            Ok(text)
-        } else {
-            patched(&text, &patches)
+            self.verifier
+                .verify(machine, &text, &[], |_| Ok(String::new()))?;
+            return Ok(text);
         }
+        let made = patched(&text, &patches)?;
+        let with = |count: usize| patched(&text, &patches[..count]);
+        self.verifier.verify(machine, &made, &patches, with)?;
+        Ok(made)
     }
 
     /// Makes the client configuration of `talosctl`. It names the control planes themselves, never an address that moves between them.
@@ -161,31 +173,41 @@ pub(crate) fn applies(patch: &Patch, machine: &Machine) -> bool {
     patch.target == "all" || patch.target == machine.role.word() || patch.target == machine.name
 }
 
-/// Says whether a patch is a document of its own and not a part of the machine configuration.
-pub(crate) fn is_document(patch: &Map<String, Value>) -> bool {
-    patch.contains_key("kind")
-}
-
-fn patched(text: &str, patches: &[&Patch]) -> Result<String, AdapterError> {
+/// Merges patches into a rendered configuration. The problem has the place of the patch.
+fn patched(text: &str, patches: &[(usize, &Patch)]) -> Result<String, AdapterError> {
     let parsed = yaml::parse(text)
         .map_err(|error| AdapterError::internal(format!("a template renders no YAML: {error}")))?;
-    let Value::Object(mut main) = parsed else {
+    let Value::Object(main) = parsed else {
         return Err(AdapterError::internal("a template renders no mapping"));
     };
-    let mut documents = Vec::new();
-    for patch in patches {
-        if is_document(&patch.patch) {
-            merge::merge_document(&mut documents, &patch.patch);
-        } else {
-            merge::merge(&mut main, &patch.patch);
+    let mut documents = Documents {
+        main,
+        further: Vec::new(),
+    };
+    for &(index, patch) in patches {
+        for one in
+            patch::documents(patch, index).map_err(|(place, problem)| failed(problem, place))?
+        {
+            documents.merge(&one.content).map_err(|mut problem| {
+                problem.message = one.say(&problem.message);
+                failed(problem, one.at(""))
+            })?;
         }
     }
-    let mut out = yaml::document(&Value::Object(main));
-    for document in documents {
+    let mut out = yaml::document(&Value::Object(documents.main));
+    for document in documents.further {
         out.push_str("---\n");
         out.push_str(&yaml::document(&Value::Object(document)));
     }
     Ok(out)
+}
+
+fn failed(problem: Problem, place: String) -> AdapterError {
+    let error = AdapterError::new(
+        ErrorCode::InvalidInputs,
+        format!("{place}: {}", problem.message),
+    );
+    error.diagnostics(vec![problem.at(place, Severity::Error)])
 }
 
 /// The entry of the control planes' configuration, without its last line feed: the template's line has one.

@@ -1,40 +1,109 @@
-//! Strategic merge of patches into machine configurations, with Talos' rules for lists. Knows places of the configuration that merge in
-//! their own way, and nothing else about it.
+//! Strategic merge of patches into machine configurations, with Talos' rules: its deletions, its lists, its empty values. Knows places of the
+//! configuration that merge in their own way, and nothing else about it.
 
 use serde_json::{Map, Value};
 
-const DELETE: &str = "$patch";
+use crate::deletion::{self, Deletion};
+use crate::problem::Problem;
 
 /// How a list at a place takes the items of a patch.
+#[derive(Clone, Copy)]
 enum ListRule {
     /// They come after its own.
     Append,
     /// They take its place.
     Replace,
-    /// An item changes the one with the same value under one of these keys, and comes after the others where there is none.
+    /// An item changes the one with the same value under the first of these keys that it has, and comes after the others where there is none.
     ByKey(&'static [&'static str]),
 }
 
-/// Merges a patch. A part with `$patch: delete` removes what stands at its place; `null` changes nothing.
-pub(crate) fn merge(base: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    merge_map(base, patch, "");
+/// A configuration: the machine configuration and the further documents beside it.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(crate) main: Map<String, Value>,
+    pub(crate) further: Vec<Map<String, Value>>,
 }
 
-/// Merges a whole document into the further documents of a configuration: into the one of the same kind and name, else as a new one.
-pub(crate) fn merge_document(documents: &mut Vec<Map<String, Value>>, patch: &Map<String, Value>) {
-    let same = |document: &Map<String, Value>| {
-        ["apiVersion", "kind", "name"]
-            .iter()
-            .all(|key| document.get(*key) == patch.get(*key))
+/// Says whether a document stands on its own and is not a part of the machine configuration.
+pub(crate) fn is_further(document: &Map<String, Value>) -> bool {
+    document.contains_key("kind") || document.contains_key("apiVersion")
+}
+
+impl Documents {
+    /// Merges one document of a patch: what it deletes goes first, then the rest is merged. `null` changes nothing.
+    pub(crate) fn merge(&mut self, patch: &Map<String, Value>) -> Result<(), Problem> {
+        let (deletions, rest) = deletion::split(patch)?;
+        if is_further(patch) {
+            self.merge_further(patch, &deletions, rest)
+        } else {
+            delete(&mut self.main, &deletions)?;
+            merge_map(&mut self.main, &rest.unwrap_or_default(), "");
+            Ok(())
+        }
+    }
+
+    /// A document goes into the one of the same kind and name, else it is a new one.
+    fn merge_further(
+        &mut self,
+        patch: &Map<String, Value>,
+        deletions: &[Deletion],
+        rest: Option<Map<String, Value>>,
+    ) -> Result<(), Problem> {
+        let same = |document: &Map<String, Value>| {
+            IDENTITY
+                .iter()
+                .all(|key| document.get(*key) == patch.get(*key))
+        };
+        let place = self.further.iter().position(same);
+        if !deletions.is_empty() {
+            let Some(place) = place else {
+                return Err(absent_document(patch));
+            };
+            if deletions.iter().any(Deletion::is_of_the_whole) {
+                self.further.remove(place);
+                return Ok(());
+            }
+            delete(&mut self.further[place], deletions)?;
+        }
+        let Some(rest) = rest else { return Ok(()) };
+        match place {
+            Some(place) => {
+                let kind = text(&rest, "kind").to_owned();
+                merge_map(&mut self.further[place], &rest, &kind);
+            }
+            None => self.further.push(rest),
+        }
+        Ok(())
+    }
+}
+
+const IDENTITY: [&str; 3] = ["apiVersion", "kind", "name"];
+
+fn text<'a>(document: &'a Map<String, Value>, key: &str) -> &'a str {
+    document
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn absent_document(patch: &Map<String, Value>) -> Problem {
+    let name = match text(patch, "name") {
+        "" => String::new(),
+        name => format!(" `{name}`"),
     };
-    if is_delete(patch) {
-        documents.retain(|document| !same(document));
-        return;
-    }
-    match documents.iter_mut().find(|document| same(document)) {
-        Some(document) => merge_map(document, patch, "document"),
-        None => documents.push(patch.clone()),
-    }
+    Problem::new(
+        format!(
+            "it deletes from the {}{name}, and no patch before it makes one",
+            text(patch, "kind")
+        ),
+        "take the deletion out, or put the patch that makes the document first",
+    )
+}
+
+fn delete(base: &mut Map<String, Value>, deletions: &[Deletion]) -> Result<(), Problem> {
+    deletions
+        .iter()
+        .try_for_each(|deletion| deletion.apply(base))
 }
 
 fn merge_map(base: &mut Map<String, Value>, patch: &Map<String, Value>, path: &str) {
@@ -46,83 +115,67 @@ fn merge_map(base: &mut Map<String, Value>, patch: &Map<String, Value>, path: &s
         };
         match (base.get_mut(key), value) {
             (_, Value::Null) => {}
-            (_, Value::Object(patch)) if is_delete(patch) => {
-                base.shift_remove(key);
-            }
-            (Some(Value::Object(base)), Value::Object(patch))
-                if path == "cluster.apiServer.auditPolicy" =>
-            {
+            (Some(Value::Object(base)), Value::Object(patch)) if is_replaced(&path) => {
                 base.clone_from(patch);
             }
             (Some(Value::Object(base)), Value::Object(patch)) => merge_map(base, patch, &path),
             (Some(Value::Array(base)), Value::Array(patch)) => merge_list(base, patch, &path),
-            (Some(base), value) => *base = without_deletions(value),
+            (Some(base), value) if base.is_null() || !is_empty(value) => *base = value.clone(),
+            (Some(_), _) => {}
             (None, value) => {
-                base.insert(key.clone(), without_deletions(value));
+                base.insert(key.clone(), value.clone());
             }
         }
     }
 }
 
+/// An empty text and a zero say nothing to Talos; only `false` is a value of its own.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
+    }
+}
+
+/// The mappings that are exchanged as a whole.
+fn is_replaced(path: &str) -> bool {
+    path == "cluster.apiServer.auditPolicy"
+}
+
 fn rule(path: &str) -> ListRule {
     match path {
-        "cluster.network.podSubnets" | "cluster.network.serviceSubnets" => ListRule::Replace,
+        "cluster.network.podSubnets"
+        | "cluster.network.serviceSubnets"
+        | "NetworkRuleConfig.ingress"
+        | "NetworkRuleConfig.portSelector.ports" => ListRule::Replace,
         "machine.network.interfaces" => ListRule::ByKey(&["interface", "deviceSelector"]),
         "machine.network.interfaces.vlans" => ListRule::ByKey(&["vlanId"]),
         "cluster.apiServer.admissionControl" => ListRule::ByKey(&["name"]),
+        "ExtensionServiceConfig.configFiles" => ListRule::ByKey(&["mountPath"]),
         _ => ListRule::Append,
     }
 }
 
 fn merge_list(base: &mut Vec<Value>, patch: &[Value], path: &str) {
     let keys = match rule(path) {
-        ListRule::Append => return base.extend(patch.iter().map(without_deletions)),
+        ListRule::Append => return base.extend_from_slice(patch),
         ListRule::Replace => return *base = patch.to_vec(),
         ListRule::ByKey(keys) => keys,
     };
     for item in patch {
+        let key = keys.iter().find(|key| item.get(**key).is_some());
         let same = |own: &Value| {
-            keys.iter().any(|key| {
-                item.get(*key)
-                    .is_some_and(|value| own.get(*key) == Some(value))
-            })
+            key.is_some_and(|key| own.get(*key).is_some() && own.get(*key) == item.get(*key))
         };
-        let place = base.iter().position(same);
-        match (place, item) {
-            (Some(place), Value::Object(patch)) if is_delete(patch) => {
-                base.remove(place);
-            }
+        match (base.iter().position(same), item) {
             (Some(place), Value::Object(patch)) => {
                 if let Value::Object(own) = &mut base[place] {
                     merge_map(own, patch, path);
                 }
             }
-            (None, Value::Object(patch)) if is_delete(patch) => {}
-            _ => base.push(without_deletions(item)),
+            _ => base.push(item.clone()),
         }
-    }
-}
-
-fn is_delete(patch: &Map<String, Value>) -> bool {
-    patch.get(DELETE).is_some_and(|what| what == "delete")
-}
-
-/// A part that is new has nothing to delete, and the marks must not reach the machine.
-fn without_deletions(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.iter()
-                .filter(|(_, value)| !value.as_object().is_some_and(is_delete) && !value.is_null())
-                .map(|(key, value)| (key.clone(), without_deletions(value)))
-                .collect(),
-        ),
-        Value::Array(items) => items
-            .iter()
-            .filter(|item| !item.as_object().is_some_and(is_delete))
-            .map(without_deletions)
-            .collect::<Vec<_>>()
-            .into(),
-        other => other.clone(),
     }
 }
 
@@ -132,87 +185,169 @@ mod tests {
 
     use super::*;
 
-    fn merged(base: Value, patch: Value) -> Value {
-        let (Value::Object(mut base), Value::Object(patch)) = (base, patch) else {
-            panic!("maps only")
-        };
-        merge(&mut base, &patch);
-        Value::Object(base)
+    fn map(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            other => panic!("{other} is no map"),
+        }
     }
 
-    #[test]
-    fn maps_merge_lists_append_scalars_give_way() {
-        let base = json!({"machine": {"certSANs": ["a"], "install": {"disk": "/dev/sda", "wipe": false}, "network": {}}});
-        let patch = json!({"machine": {"certSANs": ["b"], "install": {"disk": "/dev/sdb"}, "network": {"hostname": "x"}, "env": null}});
-        let expected = json!({"machine": {"certSANs": ["a", "b"], "install": {"disk": "/dev/sdb", "wipe": false}, "network": {"hostname": "x"}}});
+    fn merged(base: Value, patch: Value) -> Value {
+        let mut documents = Documents {
+            main: map(base),
+            further: Vec::new(),
+        };
+        documents.merge(&map(patch)).unwrap();
+        Value::Object(documents.main)
+    }
+
+    #[track_caller]
+    fn check(base: Value, patch: Value, expected: Value) {
         assert_eq!(merged(base, patch), expected);
     }
 
     #[test]
-    fn subnets_are_replaced() {
-        let base = json!({"cluster": {"network": {"podSubnets": ["10.244.0.0/16"]}}});
-        let patch = json!({"cluster": {"network": {"podSubnets": ["10.0.0.0/16", "fd00::/56"]}}});
-        assert_eq!(merged(base, patch.clone()), patch);
+    fn maps_merge_lists_append_scalars_give_way() {
+        check(
+            json!({"machine": {"certSANs": ["a"], "install": {"disk": "/dev/sda", "wipe": true}, "network": {}}}),
+            json!({"machine": {"certSANs": ["b", "a"], "install": {"disk": "/dev/sdb", "wipe": false}, "network": {"hostname": "x"}, "env": null}}),
+            json!({"machine": {"certSANs": ["a", "b", "a"], "install": {"disk": "/dev/sdb", "wipe": false}, "network": {"hostname": "x"}}}),
+        );
     }
 
     #[test]
-    fn deletions_remove_and_leave_no_trace() {
-        let base = json!({"cluster": {"proxy": {"image": "x"}, "discovery": {"enabled": true}}});
-        let patch = json!({
-            "cluster": {"proxy": {"$patch": "delete"}, "new": {"inner": {"$patch": "delete"}, "kept": 1}},
-            "machine": {"$patch": "delete"},
-        });
-        assert_eq!(
-            merged(base, patch),
-            json!({"cluster": {"discovery": {"enabled": true}, "new": {"kept": 1}}})
+    fn empty_values_change_nothing_that_is_there() {
+        check(
+            json!({"machine": {"install": {"disk": "/dev/sda"}, "nodeLabels": {"rack": "a"}, "mtu": 9000, "certSANs": ["a"]}}),
+            json!({"machine": {"install": {"disk": ""}, "nodeLabels": {"rack": "", "new": ""}, "mtu": 0, "certSANs": []}}),
+            json!({"machine": {"install": {"disk": "/dev/sda"}, "nodeLabels": {"rack": "a", "new": ""}, "mtu": 9000, "certSANs": ["a"]}}),
+        );
+    }
+
+    #[test]
+    fn subnets_are_replaced() {
+        let base = json!({"cluster": {"network": {"podSubnets": ["10.244.0.0/16"], "serviceSubnets": ["10.96.0.0/12"]}}});
+        let patch = json!({"cluster": {"network": {"podSubnets": ["10.0.0.0/16", "fd00::/56"], "serviceSubnets": ["10.1.0.0/16"]}}});
+        check(base, patch.clone(), patch);
+    }
+
+    #[test]
+    fn manifests_files_and_arguments_append() {
+        check(
+            json!({"cluster": {"extraManifests": ["a"], "inlineManifests": [{"name": "a"}]}, "machine": {"files": [{"path": "/a"}], "kubelet": {"extraArgs": {"a": "1"}}}}),
+            json!({"cluster": {"extraManifests": ["a"], "inlineManifests": [{"name": "a"}]}, "machine": {"files": [{"path": "/a"}], "kubelet": {"extraArgs": {"a": "2", "b": "3"}}}}),
+            json!({"cluster": {"extraManifests": ["a", "a"], "inlineManifests": [{"name": "a"}, {"name": "a"}]}, "machine": {"files": [{"path": "/a"}, {"path": "/a"}], "kubelet": {"extraArgs": {"a": "2", "b": "3"}}}}),
+        );
+    }
+
+    #[test]
+    fn deletions_come_first_and_leave_no_trace() {
+        check(
+            json!({
+                "cluster": {"proxy": {"image": "x"}, "discovery": {"enabled": true}},
+                "machine": {"network": {"hostname": "a", "interfaces": [{"interface": "eth0", "dhcp": true}, {"interface": "eth1", "addresses": ["10.3.5.4/32"]}]}},
+            }),
+            json!({
+                "cluster": {"proxy": {"$patch": "delete"}},
+                "machine": {"network": {
+                    "hostname": {"$patch": "delete"},
+                    "interfaces": [
+                        {"interface": "eth0", "$patch": "delete"},
+                        {"interface": "eth1", "addresses": ["10.3.5.5/32"]},
+                        {"interface": "eth0", "dummy": true},
+                    ],
+                }},
+            }),
+            json!({
+                "cluster": {"discovery": {"enabled": true}},
+                "machine": {"network": {"interfaces": [{"interface": "eth1", "addresses": ["10.3.5.4/32", "10.3.5.5/32"]}, {"interface": "eth0", "dummy": true}]}},
+            }),
         );
     }
 
     #[test]
     fn keyed_lists_merge_by_item() {
-        let base = json!({
-            "machine": {"network": {"interfaces": [
-                {"interface": "eth0", "dhcp": true},
-                {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 1400}]},
-                {"deviceSelector": {"driver": "virtio"}},
-            ]}},
-            "cluster": {"apiServer": {"admissionControl": [{"name": "PodSecurity"}], "auditPolicy": {"kind": "Policy", "rules": [1]}}},
-        });
-        let patch = json!({
-            "machine": {"network": {"interfaces": [
-                {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 9000}, {"vlanId": 8}]},
-                {"interface": "eth2"},
-                {"deviceSelector": {"driver": "virtio"}, "$patch": "delete"},
-                {"interface": "eth9", "$patch": "delete"},
-            ]}},
-            "cluster": {"apiServer": {
-                "admissionControl": [{"name": "PodSecurity", "$patch": "delete"}],
-                "auditPolicy": {"rules": [2]},
-            }},
-        });
-        let expected = json!({
-            "machine": {"network": {"interfaces": [
-                {"interface": "eth0", "dhcp": true},
-                {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 9000}, {"vlanId": 8}]},
-                {"interface": "eth2"},
-            ]}},
-            "cluster": {"apiServer": {"admissionControl": [], "auditPolicy": {"rules": [2]}}},
-        });
-        assert_eq!(merged(base, patch), expected);
+        check(
+            json!({
+                "machine": {"network": {"interfaces": [
+                    {"interface": "eth0", "dhcp": true, "addresses": ["10.0.0.1/24"]},
+                    {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 1400}]},
+                    {"deviceSelector": {"driver": "virtio"}},
+                ]}},
+                "cluster": {"apiServer": {"admissionControl": [{"name": "PodSecurity", "configuration": {"exemptions": {"namespaces": ["kube-system"]}}}], "auditPolicy": {"kind": "Policy", "rules": [1]}}},
+            }),
+            json!({
+                "machine": {"network": {"interfaces": [
+                    {"interface": "eth0", "addresses": ["10.0.0.2/24"]},
+                    {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 9000}, {"vlanId": 8}]},
+                    {"interface": "eth2"},
+                    {"deviceSelector": {"driver": "virtio"}, "dhcp": true},
+                ]}},
+                "cluster": {"apiServer": {
+                    "admissionControl": [{"name": "PodSecurity", "configuration": {"exemptions": {"namespaces": ["storage"]}}}],
+                    "auditPolicy": {"rules": [2]},
+                }},
+            }),
+            json!({
+                "machine": {"network": {"interfaces": [
+                    {"interface": "eth0", "dhcp": true, "addresses": ["10.0.0.1/24", "10.0.0.2/24"]},
+                    {"interface": "eth1", "vlans": [{"vlanId": 7, "mtu": 9000}, {"vlanId": 8}]},
+                    {"deviceSelector": {"driver": "virtio"}, "dhcp": true},
+                    {"interface": "eth2"},
+                ]}},
+                "cluster": {"apiServer": {
+                    "admissionControl": [{"name": "PodSecurity", "configuration": {"exemptions": {"namespaces": ["kube-system", "storage"]}}}],
+                    "auditPolicy": {"rules": [2]},
+                }},
+            }),
+        );
     }
 
     #[test]
     fn documents_merge_by_kind_and_name() {
-        let document = |name: &str, value: i32| {
-            json!({"apiVersion": "v1alpha1", "kind": "NetworkRuleConfig", "name": name, "value": value}).as_object().unwrap().clone()
+        let rule = |name: &str, ports: Value| {
+            map(
+                json!({"apiVersion": "v1alpha1", "kind": "NetworkRuleConfig", "name": name, "portSelector": {"ports": ports, "protocol": "tcp"}}),
+            )
         };
-        let mut documents = vec![document("a", 1)];
-        merge_document(&mut documents, &document("b", 2));
-        merge_document(&mut documents, &document("a", 3));
-        assert_eq!(documents, [document("a", 3), document("b", 2)]);
-        let mut delete = document("a", 3);
-        delete.insert(DELETE.into(), "delete".into());
-        merge_document(&mut documents, &delete);
-        assert_eq!(documents, [document("b", 2)]);
+        let service = |files: Value| {
+            map(
+                json!({"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig", "name": "foo", "configFiles": files}),
+            )
+        };
+        let mut documents = Documents {
+            main: Map::new(),
+            further: vec![rule("a", json!([1]))],
+        };
+        documents.merge(&rule("b", json!([2]))).unwrap();
+        documents.merge(&rule("a", json!([3]))).unwrap();
+        let file = |content: &str, path: &str| json!({"content": content, "mountPath": path});
+        for files in [
+            json!([file("1", "/a")]),
+            json!([file("2", "/a"), file("3", "/b")]),
+        ] {
+            documents.merge(&service(files)).unwrap();
+        }
+        assert_eq!(
+            documents.further,
+            [
+                rule("a", json!([3])),
+                rule("b", json!([2])),
+                service(json!([file("2", "/a"), file("3", "/b")]))
+            ]
+        );
+        let mut gone = rule("a", json!([3]));
+        gone.insert("$patch".into(), "delete".into());
+        documents.merge(&gone).unwrap();
+        documents.merge(&map(json!({"apiVersion": "v1alpha1", "kind": "ExtensionServiceConfig", "name": "foo", "configFiles": [{"mountPath": "/a", "$patch": "delete"}]}))).unwrap();
+        assert_eq!(
+            documents.further,
+            [rule("b", json!([2])), service(json!([file("3", "/b")]))]
+        );
+        let missing = documents.merge(&gone).unwrap_err();
+        assert_eq!(
+            missing.message,
+            "it deletes from the NetworkRuleConfig `a`, and no patch before it makes one"
+        );
     }
 }

@@ -27,7 +27,6 @@ pub(crate) fn prompts(
     if has_no_worker(answers) {
         prompts.push(scheduling());
     }
-    prompts.push(schematic());
     prompts
 }
 
@@ -167,17 +166,6 @@ fn scheduling() -> InputPrompt {
     }
 }
 
-fn schematic() -> InputPrompt {
-    InputPrompt {
-        name: "schematic_id".into(),
-        prompt: "Talos image schematic".into(),
-        default: Some(table().schematic.clone().into()),
-        validation: Some("[0-9a-f]{64}".into()),
-        help_text: Some("64 digits from factory.talos.dev for an image with extensions; the default is the image without any".into()),
-        ..InputPrompt::default()
-    }
-}
-
 /// The `server_ips` of a section before this one, whichever adapter's it is: a list, or a text with commas.
 fn server_ips(others: &BTreeMap<String, Value>) -> Vec<String> {
     let Some(ips) = others
@@ -265,7 +253,6 @@ mod tests {
                     "kubernetes_version",
                     "nodes",
                     "cluster_endpoint",
-                    "schematic_id"
                 ]
             );
             let proposal = json!([
@@ -351,7 +338,6 @@ mod tests {
                 "nodes",
                 "cluster_endpoint",
                 "allow_scheduling_on_control_planes",
-                "schematic_id"
             ]
         );
     }

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::versions::minor_text;
 use crate::{KUBECONFIG, OUTPUT_DIR};
 
+pub(crate) const REGISTER: &str = "register-schematics.sh";
 pub(crate) const INSTALL: &str = "install-talos.sh";
 pub(crate) const APPLY: &str = "apply-config.sh";
 pub(crate) const BOOTSTRAP: &str = "bootstrap-talos.sh";
@@ -28,18 +29,48 @@ const READY_SECONDS: u32 = 300;
 
 /// Makes all scripts, in the order of their stages.
 pub(crate) fn scripts(cluster: &Cluster) -> Vec<Script> {
-    vec![
+    let mut scripts: Vec<Script> = register(cluster).into_iter().collect();
+    scripts.extend([
         install(cluster),
         apply(cluster),
         bootstrap(cluster),
         add_workers(cluster),
         validate(cluster),
-    ]
+    ]);
+    scripts
 }
 
 /// The programs that the stages start. `minor`: of the Talos version, as `1.11`.
 pub(crate) fn tools(minor: &str) -> Vec<Tool> {
     vec![talosctl(minor), kubectl(), ssh(), jq()]
+}
+
+/// Only where images are customized: the factory has the others already.
+fn register(cluster: &Cluster) -> Option<Script> {
+    let schematics: BTreeMap<&str, &str> = cluster
+        .machines
+        .iter()
+        .filter_map(|machine| {
+            let schematic = &machine.schematic;
+            Some((schematic.id.as_str(), schematic.text.as_deref()?))
+        })
+        .collect();
+    if schematics.is_empty() {
+        return None;
+    }
+    let mut script = make(
+        REGISTER,
+        StageKind::PreWork,
+        "Tell the image factory what the images are made from",
+        include_str!("../scripts/register-schematics.sh"),
+    );
+    script.timeout_seconds = 600;
+    script.tools = vec![curl(), jq()];
+    script.context_data = object(json!({
+        "factory_url": cluster.config.factory(),
+        "schematics": schematics,
+    }));
+    Some(script)
 }
 
 fn install(cluster: &Cluster) -> Script {
@@ -70,7 +101,7 @@ fn apply(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 1800;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster))];
     script.context_data = object(json!({ "boot_seconds": BOOT_SECONDS }));
     script
 }
@@ -84,7 +115,7 @@ fn bootstrap(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 2100;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster)), kubectl()];
     let first = cluster.of_role(crate::config::Role::ControlPlane).next();
     script.context_data = object(json!({
         "server_ip": first.map(|machine| machine.ip.as_str()),
@@ -103,7 +134,7 @@ fn add_workers(cluster: &Cluster) -> Script {
     );
     script.timeout_seconds = 2400;
     script.files = talosconfig();
-    script.tools = vec![talosctl(&minor(cluster)), kubectl(), jq()];
+    script.tools = vec![talosctl(&minor(cluster)), kubectl()];
     script.context_data = object(json!({ "boot_seconds": BOOT_SECONDS, "kubeconfig": KUBECONFIG }));
     script
 }
@@ -170,6 +201,15 @@ fn ssh() -> Tool {
         name: "ssh".into(),
         version_arguments: words("-V"),
         install_hint: "install the OpenSSH client: `apt install openssh-client`, `dnf install openssh-clients`".into(),
+        ..Tool::default()
+    }
+}
+
+fn curl() -> Tool {
+    Tool {
+        name: "curl".into(),
+        version_arguments: words("--version"),
+        install_hint: "install the package `curl`, or see https://curl.se/download.html".into(),
         ..Tool::default()
     }
 }

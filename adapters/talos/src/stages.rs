@@ -24,6 +24,7 @@ pub(crate) fn stages(cluster: &Cluster) -> Vec<Stage> {
 fn stage(cluster: &Cluster, script: &Script) -> Stage {
     let mut stage = stage_for(NAME, script);
     match script.name.as_str() {
+        scripts::REGISTER => {}
         scripts::INSTALL => {
             // Without a rescue mode nobody reaches the barrier.
             stage.barrier = cluster

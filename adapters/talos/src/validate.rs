@@ -11,9 +11,10 @@ use ztc_adapter_sdk::AdapterError;
 use ztc_adapter_sdk::protocol::capability::{CLOUD_INFRASTRUCTURE, CloudInfrastructure};
 use ztc_adapter_sdk::protocol::message::Diagnostic;
 
-use crate::cluster::optional;
+use crate::cluster::{optional, tested};
 use crate::config::{Config, DiskSelector};
 use crate::problem::Findings;
+use crate::schematic::{check_extension, check_kernel_arg};
 use crate::syntax::{is_device, is_disk_size, is_url};
 use crate::versions::{Pair, table};
 
@@ -24,7 +25,7 @@ pub(crate) fn validate(
 ) -> Result<Vec<Diagnostic>, AdapterError> {
     let infrastructure = optional::<CloudInfrastructure>(capabilities, CLOUD_INFRASTRUCTURE)?;
     let mut findings = Findings::default();
-    versions(config, &mut findings);
+    versions(config, capabilities, &mut findings);
     images(config, &mut findings);
     nodes::check(config, infrastructure.as_ref(), &mut findings);
     network::check(config, &mut findings);
@@ -32,14 +33,15 @@ pub(crate) fn validate(
     Ok(findings.0)
 }
 
-fn versions(config: &Config, findings: &mut Findings) {
+fn versions(config: &Config, capabilities: &BTreeMap<String, Value>, findings: &mut Findings) {
     if findings
         .check("/version", table().check_talos(&config.version))
         .is_none()
     {
         return;
     }
-    match table().check_pair(&config.version, &config.kubernetes_version) {
+    let tested = tested(capabilities);
+    match table().check_pair(&config.version, &config.kubernetes_version, tested.as_ref()) {
         Pair::Good => {}
         Pair::Unproven(problem) => {
             findings.warn("/kubernetes_version", problem.message, problem.help);
@@ -71,6 +73,13 @@ fn images(config: &Config, findings: &mut Findings) {
         "",
         findings,
     );
+    schematic(
+        config.schematic_id.as_deref(),
+        &config.extensions,
+        &config.kernel_args,
+        "",
+        findings,
+    );
     for (index, url) in config
         .extra_manifests
         .iter()
@@ -98,6 +107,40 @@ fn images(config: &Config, findings: &mut Findings) {
                 "write it as `https://mirror.example.com`",
             );
         }
+    }
+}
+
+/// Checks what an image is made from, below a place.
+fn schematic(
+    id: Option<&str>,
+    extensions: &[String],
+    kernel_args: &[String],
+    place: &str,
+    findings: &mut Findings,
+) {
+    if id.is_some() && !(extensions.is_empty() && kernel_args.is_empty()) {
+        findings.error(
+            format!("{place}/schematic_id"),
+            "the schematic says already which extensions and kernel arguments the image has",
+            "give `extensions` and `kernel_args`, or `schematic_id`, and not both",
+        );
+    }
+    for (index, name) in extensions.iter().enumerate() {
+        let place = format!("{place}/extensions/{index}");
+        findings.check(&place, check_extension(name));
+        if extensions[..index].contains(name) {
+            findings.error(
+                place,
+                format!("`{name}` is there twice"),
+                "name each extension once",
+            );
+        }
+    }
+    for (index, argument) in kernel_args.iter().enumerate() {
+        findings.check(
+            format!("{place}/kernel_args/{index}"),
+            check_kernel_arg(argument),
+        );
     }
 }
 
@@ -214,10 +257,32 @@ pub(crate) mod tests {
                 "error /kubernetes_version: Kubernetes `v1.35.0` does not run on Talos `v1.11.5`: 1.11 supports 1.29 to 1.34"
             ]
         );
+        let cni =
+            json!({"provider": "cilium", "kubernetes": {"minimum": "v1.30", "maximum": "v1.33"}});
         assert_eq!(
-            found(json!({"kubernetes_version": "1.34.1"})),
+            found_with(
+                json!({"kubernetes_version": "1.34.1"}),
+                &[("cni".to_owned(), cni)].into()
+            ),
             [
-                "warning /kubernetes_version: Kubernetes `1.34.1` runs on Talos `v1.11.5`, but pod networks are tested with it only up to 1.33"
+                "warning /kubernetes_version: Kubernetes `1.34.1` runs on Talos `v1.11.5`, but `cilium` is tested with 1.30 to 1.33 only"
+            ]
+        );
+    }
+
+    #[test]
+    fn schematics_are_judged() {
+        assert_eq!(
+            found(json!({
+                "schematic_id": "0".repeat(64),
+                "extensions": ["siderolabs/i915", "i915", "siderolabs/i915"],
+                "kernel_args": ["quiet", "a b"],
+            })),
+            [
+                "error /schematic_id: the schematic says already which extensions and kernel arguments the image has",
+                "error /extensions/1: `i915` is not the name of a system extension",
+                "error /extensions/2: `siderolabs/i915` is there twice",
+                "error /kernel_args/1: `a b` cannot be an argument of the kernel here",
             ]
         );
     }

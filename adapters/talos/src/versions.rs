@@ -21,8 +21,10 @@ pub(crate) struct Versions {
     pub(crate) kubernetes_default: String,
     /// The public image factory.
     pub(crate) factory_url: String,
-    /// The schematic of the image without extensions.
-    pub(crate) schematic: String,
+    /// The platforms that there are images of.
+    pub(crate) platforms: Vec<String>,
+    /// The architectures that there are images of.
+    pub(crate) architectures: Vec<String>,
     releases: Vec<Release>,
 }
 
@@ -39,7 +41,17 @@ struct Release {
 struct KubernetesRange {
     lowest: String,
     highest: String,
-    proven: String,
+}
+
+/// The minors of Kubernetes that the pod network is tested with, as its adapter says; empty: it says nothing.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct Tested {
+    pub(crate) minimum: String,
+    pub(crate) maximum: String,
+    /// The provider of the pod network.
+    #[serde(skip)]
+    pub(crate) provider: String,
 }
 
 /// What is to be said about a pair of versions.
@@ -47,7 +59,7 @@ struct KubernetesRange {
 pub(crate) enum Pair {
     /// Nothing.
     Good,
-    /// It works as far as is known, but not everything is tested with it.
+    /// Talos takes it, but the pod network is not tested with it.
     Unproven(Problem),
     /// Talos refuses it.
     Refused(Problem),
@@ -87,7 +99,13 @@ impl Versions {
     }
 
     /// Checks a Kubernetes version against a Talos version. A Talos version that is not in the table is not judged here.
-    pub(crate) fn check_pair(&self, talos: &str, kubernetes: &str) -> Pair {
+    /// `tested`: what the pod network says, where that is known.
+    pub(crate) fn check_pair(
+        &self,
+        talos: &str,
+        kubernetes: &str,
+        tested: Option<&Tested>,
+    ) -> Pair {
         let Some(release) = self
             .releases
             .iter()
@@ -96,7 +114,7 @@ impl Versions {
             return Pair::Good;
         };
         let range = &release.kubernetes;
-        let (lowest, highest, proven) = (&range.lowest, &range.highest, &range.proven);
+        let (lowest, highest) = (&range.lowest, &range.highest);
         let Some(minor) = minor(kubernetes) else {
             return Pair::Refused(Problem::new(
                 format!(
@@ -106,9 +124,11 @@ impl Versions {
                 format!("write it as `{}`", self.kubernetes_default),
             ));
         };
+        let both = tested.and_then(|tested| common(range, tested));
+        let (from, to) = both.unwrap_or((minor_of(lowest), minor_of(highest)));
         let help = format!(
-            "take a version of {lowest} to {proven}, such as `{}`",
-            self.kubernetes_default
+            "take a version of {}.{} to {}.{}, such as `{}`",
+            from.0, from.1, to.0, to.1, self.kubernetes_default
         );
         if Some(minor) < self::minor(lowest) || Some(minor) > self::minor(highest) {
             let message = format!(
@@ -117,14 +137,35 @@ impl Versions {
             );
             return Pair::Refused(Problem::new(message, help));
         }
-        if Some(minor) > self::minor(proven) {
+        if let Some(tested) = tested.filter(|_| both.is_some() && !(from..=to).contains(&minor)) {
             let message = format!(
-                "Kubernetes `{kubernetes}` runs on Talos `{talos}`, but pod networks are tested with it only up to {proven}"
+                "Kubernetes `{kubernetes}` runs on Talos `{talos}`, but `{}` is tested with {} to {} only",
+                tested.provider,
+                bare(&tested.minimum),
+                bare(&tested.maximum)
             );
             return Pair::Unproven(Problem::new(message, help));
         }
         Pair::Good
     }
+}
+
+type Minor = (u32, u32);
+
+/// The minors that both Talos and the pod network know; nothing where the pod network says none, or where they have none in common.
+fn common(range: &KubernetesRange, tested: &Tested) -> Option<(Minor, Minor)> {
+    let from = minor(&tested.minimum)?.max(minor_of(&range.lowest));
+    let to = minor(&tested.maximum)?.min(minor_of(&range.highest));
+    (from <= to).then_some((from, to))
+}
+
+/// The minor of a text of the table.
+fn minor_of(text: &str) -> Minor {
+    minor(text).unwrap_or_default()
+}
+
+fn bare(version: &str) -> &str {
+    version.strip_prefix('v').unwrap_or(version)
 }
 
 /// Returns a version with its leading `v`, whether it was written with one or not.
@@ -151,7 +192,7 @@ mod tests {
         let table = table();
         assert_eq!(table.check_talos(&table.default), Ok(()));
         assert_eq!(
-            table.check_pair(&table.default, &table.kubernetes_default),
+            table.check_pair(&table.default, &table.kubernetes_default, None),
             Pair::Good
         );
         for release in &table.releases {
@@ -169,27 +210,64 @@ mod tests {
             "Talos version `v1.9.0` is not known to this adapter"
         );
         assert!(
-            problem.help.starts_with("take one of v1.11.5, v1.11.4,"),
+            problem.help.starts_with("take one of v1.11.6, v1.11.5,"),
             "{}",
             problem.help
         );
     }
 
+    #[track_caller]
+    fn check(talos: &str, kubernetes: &str, expected: Result<(), &str>) {
+        let tested = Tested {
+            minimum: "v1.30".into(),
+            maximum: "v1.33".into(),
+            provider: "cilium".into(),
+        };
+        let found = match table().check_pair(talos, kubernetes, Some(&tested)) {
+            Pair::Good => Ok(()),
+            Pair::Unproven(problem) => {
+                Err(format!("warning: {}; {}", problem.message, problem.help))
+            }
+            Pair::Refused(problem) => Err(format!("error: {}; {}", problem.message, problem.help)),
+        };
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+
     #[test]
     fn pairs_are_judged_by_minor() {
-        let refused =
-            |kubernetes| matches!(table().check_pair("v1.11.5", kubernetes), Pair::Refused(_));
-        assert!(refused("v1.28.9"));
-        assert!(refused("v1.35.0"));
-        assert!(refused("latest"));
-        assert_eq!(table().check_pair("v1.11.5", "v1.29.0"), Pair::Good);
+        check("v1.11.5", "v1.30.0", Ok(()));
+        check("v1.11.5", "1.33.9", Ok(()));
+        check(
+            "v1.11.5",
+            "v1.34.1",
+            Err(
+                "warning: Kubernetes `v1.34.1` runs on Talos `v1.11.5`, but `cilium` is tested with 1.30 to 1.33 only; take a version of 1.30 to 1.33, such as `v1.33.4`",
+            ),
+        );
+        check(
+            "v1.11.5",
+            "v1.29.0",
+            Err(
+                "warning: Kubernetes `v1.29.0` runs on Talos `v1.11.5`, but `cilium` is tested with 1.30 to 1.33 only; take a version of 1.30 to 1.33, such as `v1.33.4`",
+            ),
+        );
+        for (talos, kubernetes, range) in [
+            ("v1.11.5", "v1.35.0", "1.11 supports 1.29 to 1.34"),
+            ("v1.11.5", "v1.28.9", "1.11 supports 1.29 to 1.34"),
+            ("v1.10.9", "v1.34.1", "1.10 supports 1.28 to 1.33"),
+        ] {
+            check(
+                talos,
+                kubernetes,
+                Err(&format!(
+                    "error: Kubernetes `{kubernetes}` does not run on Talos `{talos}`: {range}; take a version of 1.30 to 1.33, such as `v1.33.4`"
+                )),
+            );
+        }
         assert!(matches!(
-            table().check_pair("v1.11.5", "v1.34.1"),
-            Pair::Unproven(_)
-        ));
-        assert!(matches!(
-            table().check_pair("v1.10.7", "v1.34.1"),
+            table().check_pair("v1.11.5", "latest", None),
             Pair::Refused(_)
         ));
+        assert_eq!(table().check_pair("v1.11.5", "v1.34.1", None), Pair::Good);
     }
 }

@@ -12,6 +12,11 @@ pub(crate) fn parse(text: &str) -> Result<Value, String> {
     serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }
 
+/// Reads all documents of a text.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Value>, String> {
+    serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
+}
+
 /// Writes one document, with a line feed at its end.
 pub(crate) fn document(value: &Value) -> String {
     let mut out = String::new();
@@ -117,7 +122,8 @@ fn text_or_inline(out: &mut String, value: &Value, column: usize) {
     }
 }
 
-fn inline(value: &Value) -> String {
+/// Writes a value without lines below it on one line.
+pub(crate) fn inline(value: &Value) -> String {
     match value {
         Value::String(text) => scalar(text),
         Value::Object(_) => "{}".into(),

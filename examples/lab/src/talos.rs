@@ -26,6 +26,7 @@ pub(crate) fn answer(state: &mut State, call: &TalosCall) -> Answer {
         TalosVerb::Kubeconfig => kubeconfig(state, call),
         TalosVerb::Disks => disks(state, call),
         TalosVerb::Stage => stage(state, call),
+        TalosVerb::Role => role(state, call),
         TalosVerb::Apply(_) => unreachable!("handled above"),
     };
     Answer::Now(reply.unwrap_or_else(Reply::failed))
@@ -251,6 +252,15 @@ fn stage(state: &State, call: &TalosCall) -> Result<Reply, String> {
             .is_some_and(|view| view.members.iter().any(|member| member.node.ip == node.ip)),
     };
     Ok(Reply::said(if running { "running" } else { "booting" }))
+}
+
+/// The type by the node's own word, which it says to its administrators only.
+fn role(state: &State, call: &TalosCall) -> Result<Reply, String> {
+    let (_, config) = authenticate(state, call)?;
+    Ok(Reply::said(match config.role {
+        Role::ControlPlane => "controlplane",
+        Role::Worker => "worker",
+    }))
 }
 
 #[cfg(test)]

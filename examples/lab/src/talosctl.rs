@@ -279,9 +279,10 @@ fn get(
     let verb = match resource {
         "disks" | "disk" => TalosVerb::Disks,
         "machinestatus" | "machinestatuses" => TalosVerb::Stage,
+        "machinetype" | "machinetypes" => TalosVerb::Role,
         other => {
             return Err(format!(
-                "the lab's stand-in knows `get disks` and `get machinestatus`, not `get {other}`"
+                "the lab's stand-in knows `get disks`, `get machinestatus` and `get machinetype`, not `get {other}`"
             ));
         }
     };
@@ -292,6 +293,20 @@ fn get(
         (TalosVerb::Stage, Some("jsonpath={.spec.stage}" | "jsonpath='{.spec.stage}'")) => {
             each(control, cli, insecure, &verb, |reply| {
                 say::line(&reply.stdout);
+            })
+        }
+        (TalosVerb::Role, Some("jsonpath={.spec}" | "jsonpath='{.spec}'")) => {
+            each(control, cli, insecure, &verb, |reply| {
+                say::line(&reply.stdout);
+            })
+        }
+        (TalosVerb::Role, None | Some("table")) => {
+            say::line("NODE   NAMESPACE   TYPE          ID             VERSION   TYPE");
+            each(control, cli, insecure, &verb, |reply| {
+                say::line(format_args!(
+                    "       config      MachineType   machine-type   2         {}",
+                    reply.stdout
+                ));
             })
         }
         (TalosVerb::Stage, None | Some("table")) => {

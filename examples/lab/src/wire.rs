@@ -72,6 +72,8 @@ pub(crate) enum TalosVerb {
     Disks,
     /// `get machinestatus`.
     Stage,
+    /// `get machinetype`.
+    Role,
 }
 
 /// A call of `kubectl`.

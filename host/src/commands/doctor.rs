@@ -6,9 +6,10 @@ use serde::Serialize;
 use ztc_protocol::manifest::Tool;
 
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Discovery, Supervisor};
+use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::commands::secrets::checks::{self, Checked};
 use crate::commands::{Context, wait_for};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Severity};
 use crate::platform::Platform;
 use crate::tools;
 use crate::ui::table::table;
@@ -110,13 +111,19 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
             .map(|candidate| candidate.name)
             .collect(),
     };
+    let environment = platform
+        .as_ref()
+        .ok()
+        .map(|platform| platform.environment.clone());
     checks.push(repository(platform));
     checks.push(sandbox());
     let supervisor = Supervisor::new(discovery, context.ui.clone());
     let mut needed: BTreeMap<String, Tool> = BTreeMap::from([("bash".to_owned(), tools::bash())]);
+    let mut running = Vec::new();
     for name in &wanted {
         checks.push(match supervisor.start(name).await {
             Ok(adapter) => {
+                running.push(adapter.clone());
                 tools::merge(&mut needed, &adapter.manifest.tools);
                 let manifest = &adapter.manifest;
                 ok(
@@ -127,11 +134,50 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
             Err(failure) => failed(format!("adapter {name}"), State::Failed, &failure),
         });
     }
+    if let Some(environment) = &environment {
+        for adapter in &running {
+            checks.extend(secrets(context, environment, adapter).await);
+        }
+    }
     supervisor.shutdown().await;
     for tool in needed.values() {
         checks.push(tool_check(tool).await);
     }
     checks
+}
+
+/// One row for each bundle that exists.
+async fn secrets(context: &Context, environment: &str, adapter: &Adapter) -> Vec<Check> {
+    let checked = match checks::existing(&context.repository, environment, adapter).await {
+        Ok(checked) => checked,
+        Err(failure) => return vec![failed("secrets", State::Failed, &failure)],
+    };
+    checked.iter().map(secret).collect()
+}
+
+fn secret(checked: &Checked) -> Check {
+    let detail = match checks::first_end(&checked.result) {
+        Some(day) => format!("{}, until {day}", checked.file),
+        None => checked.file.clone(),
+    };
+    let good = ok(format!("secrets {}", checked.name), detail);
+    let found = checks::findings("", &checked.result);
+    let worst = found
+        .iter()
+        .find(|finding| finding.severity == Severity::Error)
+        .or(found.first());
+    match worst {
+        Some(finding) => Check {
+            state: match finding.severity {
+                Severity::Error => State::Failed,
+                _ => State::Warning,
+            },
+            detail: finding.message.clone(),
+            help: finding.help.clone(),
+            ..good
+        },
+        None => good,
+    }
 }
 
 fn ok(what: impl Into<String>, detail: impl Into<String>) -> Check {

@@ -141,20 +141,34 @@ fn empty_directory(repository: &Repository, output: &Path) -> Result<PathBuf, Fa
     fs::canonicalize(&path).map_err(|error| Failure::io("open", &path, &error))
 }
 
+/// Every bundle that the lock knows, and those beside them that are made from others, of which no lock says anything.
 fn bundles(context: &Context, lock: &Lock) -> Result<BTreeMap<String, Bundle>, Failure> {
-    let load = |name: &String| {
+    let load = |name: &str| {
         let bundle = Bundle::load(
             &context.repository,
             &lock.environment,
             context.ui.mask(),
             name,
         )?;
-        Ok(bundle.map(|bundle| (name.clone(), bundle)))
+        Ok(bundle.map(|bundle| (name.to_owned(), bundle)))
     };
-    lock.secrets
+    let mut found: BTreeMap<String, Bundle> = lock
+        .secrets
         .keys()
         .filter_map(|name| load(name).transpose())
-        .collect()
+        .collect::<Result<_, Failure>>()?;
+    let directory = context.repository.secrets_of(&lock.environment);
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".yaml")) else {
+            continue;
+        };
+        if !found.contains_key(name) {
+            // What cannot be read is missed where a placeholder needs it.
+            found.extend(load(name).ok().flatten());
+        }
+    }
+    Ok(found)
 }
 
 /// Returns a directory's parent chain as `..` where `inside` is below `root`, else the absolute root.

@@ -32,12 +32,14 @@ pub(crate) enum Arguments {
     Test(test::Arguments),
     /// Write a small working adapter to begin with
     New(new::Arguments),
-    /// Run an adapter's own commands
-    #[command(hide = true)]
+    /// Run an adapter's own command, as in `ztc plugins run talos validate-config FILE`
+    ///
+    /// The adapter gets the arguments, the terminal and the working directory, and its exit code becomes that of ztc. Without arguments it
+    /// says what it is and which commands it has.
     Run {
         /// The adapter
         name: String,
-        /// What it is given
+        /// The command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -131,9 +133,18 @@ async fn ask(
 
 fn own_command(context: &Context, name: &str, arguments: &[String]) -> Result<Exit, Failure> {
     let candidate = discovery(context).find(name)?;
-    let done = match builtin::find(name).filter(|_| candidate.source == Source::BuiltIn) {
-        Some(adapter) => builtin::command(adapter, arguments) == ExitCode::SUCCESS,
-        None => process::run_in_terminal(&candidate, arguments)?.success(),
-    };
-    Ok(if done { Exit::Done } else { Exit::Failed })
+    let ended: Box<dyn Fn(Exit) -> bool> =
+        match builtin::find(name).filter(|_| candidate.source == Source::BuiltIn) {
+            Some(adapter) => {
+                let code = builtin::command(adapter, arguments);
+                Box::new(move |exit| code == ExitCode::from(exit))
+            }
+            None => {
+                let status = process::run_in_terminal(&candidate, arguments)?;
+                Box::new(move |exit| status.code() == Some(exit.code().into()))
+            }
+        };
+    // A code that ztc has no meaning for is a plain failure.
+    let known = Exit::ALL.into_iter().find(|exit| ended(*exit));
+    Ok(known.unwrap_or(Exit::Failed))
 }

@@ -1,14 +1,16 @@
 //! `ztc secrets`: generated bundles, made and replaced only here and only by the operator's explicit wish.
 
+pub(crate) mod checks;
+mod kubeconfig;
+mod talosconfig;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 use ztc_protocol::manifest::SecretBundle;
-use ztc_protocol::message::{
-    CheckSecrets, CheckSecretsParams, CheckSecretsResult, GenerateSecrets, GenerateSecretsParams,
-};
+use ztc_protocol::message::{CheckSecretsResult, GenerateSecrets, GenerateSecretsParams};
 
 use crate::adapter::{Adapter, Discovery, Supervisor};
 use crate::atomic::{self, Existing};
@@ -17,6 +19,7 @@ use crate::error::{Exit, Failure, Finding, Location, Severity, did_you_mean, lis
 use crate::lock::Lock;
 use crate::paths::Repository;
 use crate::platform::{Platform, Section};
+use crate::render::bundles::exchanged;
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
 use crate::ui::table::table;
@@ -44,6 +47,25 @@ pub(crate) enum Arguments {
         #[arg(long)]
         replace: bool,
     },
+    /// Write the talosconfig for `talosctl`, with a new certificate where the old one ends soon
+    Talosconfig {
+        #[command(flatten)]
+        of: Of,
+        /// Where to write it [default: secrets/<environment>/talosconfig]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Make a new certificate that is valid this long, such as 12h, 30d or 1y
+        #[arg(long, value_name = "TIME", value_parser = talosconfig::hours)]
+        ttl: Option<u32>,
+    },
+    /// Say where the kubeconfig is, or merge it into your own
+    Kubeconfig {
+        #[command(flatten)]
+        of: Of,
+        /// Merge it into your own kubeconfig, of which a copy is kept
+        #[arg(long)]
+        merge: bool,
+    },
     /// List the bundles that platform.yaml needs
     List {
         #[command(flatten)]
@@ -69,10 +91,15 @@ pub(crate) struct Of {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    if let Arguments::Kubeconfig { of, merge } = arguments {
+        return kubeconfig::run(context, of.env.as_deref(), *merge);
+    }
     wait_for(async {
         let of = match arguments {
             Arguments::Generate { of, .. }
             | Arguments::Import { of, .. }
+            | Arguments::Talosconfig { of, .. }
+            | Arguments::Kubeconfig { of, .. }
             | Arguments::List { of }
             | Arguments::Check { of, .. } => of,
         };
@@ -85,7 +112,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
                 replace,
                 ..
             } => keeper.import(name, file, *replace).await,
-            Arguments::List { .. } => keeper.list(),
+            Arguments::Talosconfig { output, ttl, .. } => {
+                keeper.talosconfig(output.as_deref(), *ttl).await
+            }
+            Arguments::List { .. } | Arguments::Kubeconfig { .. } => keeper.list(),
             Arguments::Check { names, .. } => keeper.check(names).await,
         };
         keeper.supervisor.shutdown().await;
@@ -170,8 +200,40 @@ impl<'a> Keeper<'a> {
         )
     }
 
+    /// What the lock says of a bundle. One that is made from others is not in it.
     fn locked(&self, name: &str) -> Option<&str> {
+        let is_derived =
+            |declared: &Declared| declared.bundle.name == name && !declared.bundle.from.is_empty();
+        if self.declared.iter().any(is_derived) {
+            return None;
+        }
         self.lock.as_ref()?.secrets.get(name).map(String::as_str)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Bundle::path(self.repository(), &self.environment, name)
+    }
+
+    /// Refuses a bundle that is not the one of the lock.
+    fn refuse_exchanged(&self, name: &str) -> Result<(), Failure> {
+        let (Some(locked), Some(bundle)) = (self.locked(name), self.load(name)?) else {
+            return Ok(());
+        };
+        let found = bundle.fingerprint();
+        if locked == found {
+            return Ok(());
+        }
+        let path = self.repository().display(&self.path(name));
+        Err(exchanged(name, &path, locked, &found))
+    }
+
+    /// Refuses where what a bundle is made from is not what the lock knows.
+    fn refuse_exchanged_sources(&self, declared: &Declared) -> Result<(), Failure> {
+        declared
+            .bundle
+            .from
+            .iter()
+            .try_for_each(|source| self.refuse_exchanged(source))
     }
 
     /// Returns the bundles that the names mean, those they are made from first.
@@ -235,7 +297,8 @@ impl<'a> Keeper<'a> {
             if self.locked(name).is_some() {
                 return Err(self.lost(name));
             }
-            self.make(declared).await?;
+            self.refuse_exchanged_sources(declared)?;
+            self.make(declared, Existing::Keep, None).await?;
             made += 1;
         }
         if made == 0 {
@@ -258,16 +321,24 @@ impl<'a> Keeper<'a> {
             ))
     }
 
-    async fn make(&self, declared: &Declared) -> Result<(), Failure> {
+    /// Makes a bundle. `valid_hours`: how long its certificates are valid, where the operator says so.
+    async fn make(
+        &self,
+        declared: &Declared,
+        existing: Existing,
+        valid_hours: Option<u32>,
+    ) -> Result<(), Failure> {
         let name = &declared.bundle.name;
         let mut from = BTreeMap::new();
         for source in &declared.bundle.from {
-            let path = Bundle::path(self.repository(), &self.environment, source);
-            let text = std::fs::read_to_string(&path).map_err(|error| {
-                Failure::io("read", self.repository().display(&path), &error).help(format!(
-                    "make it first with `ztc secrets generate {source}`"
-                ))
-            })?;
+            let path = self.path(source);
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| match self.locked(source) {
+                    Some(_) if error.kind() == std::io::ErrorKind::NotFound => self.lost(source),
+                    _ => Failure::io("read", self.repository().display(&path), &error).help(
+                        format!("make it first with `ztc secrets generate {source}`"),
+                    ),
+                })?;
             from.insert(source.clone(), text);
         }
         self.context.ui.say(format!(
@@ -278,11 +349,12 @@ impl<'a> Keeper<'a> {
             bundle: name.clone(),
             config: declared.section.config.clone(),
             from,
+            valid_hours,
             ..GenerateSecretsParams::default()
         };
         let result = declared.adapter.call::<GenerateSecrets>(params).await?;
-        let path = Bundle::path(self.repository(), &self.environment, name);
-        atomic::private(&path, result.content.as_bytes(), Existing::Keep)?;
+        let path = self.path(name);
+        atomic::private(&path, result.content.as_bytes(), existing)?;
         self.context
             .ui
             .done(format!("wrote {}", self.repository().display(&path)));
@@ -307,7 +379,7 @@ impl<'a> Keeper<'a> {
         };
         let content =
             std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
-        let result = check_bundle(declared, &content).await?;
+        let result = self.examine(declared, &content).await?;
         refuse_errors(name, &file.display().to_string(), &result)?;
         let existing = if replace {
             Existing::Replace
@@ -326,6 +398,13 @@ impl<'a> Keeper<'a> {
         self.context
             .ui
             .done(format!("wrote {}", self.repository().display(&path)));
+        for derived in &self.declared {
+            if derived.bundle.from.iter().any(|source| source == name)
+                && self.path(&derived.bundle.name).exists()
+            {
+                self.make(derived, Existing::Replace, None).await?;
+            }
+        }
         Ok(Exit::Done)
     }
 
@@ -395,8 +474,9 @@ impl<'a> Keeper<'a> {
                 }
                 _ => Failure::io("read", &file, &error),
             })?;
-            let result = check_bundle(declared, &content).await?;
+            let result = self.examine(declared, &content).await?;
             refuse_errors(name, &file, &result)?;
+            self.refuse_exchanged(name)?;
             report.push((name.clone(), file, result));
         }
         if self.context.ui.is_json() {
@@ -417,48 +497,46 @@ impl<'a> Keeper<'a> {
             if !rows.is_empty() {
                 self.context.ui.data(&table(&["  FACT", "VALUE"], &rows));
             }
+            for finding in findings(result) {
+                self.context.ui.finding(&finding);
+            }
         }
         Ok(Exit::Done)
     }
 }
 
-async fn check_bundle(declared: &Declared, content: &str) -> Result<CheckSecretsResult, Failure> {
-    let params = CheckSecretsParams {
-        bundle: declared.bundle.name.clone(),
-        content: content.to_owned(),
-        ..CheckSecretsParams::default()
-    };
-    declared.adapter.call::<CheckSecrets>(params).await
+impl Keeper<'_> {
+    /// Asks the adapter about the text of a bundle.
+    async fn examine(
+        &self,
+        declared: &Declared,
+        content: &str,
+    ) -> Result<CheckSecretsResult, Failure> {
+        checks::ask(
+            self.repository(),
+            &self.environment,
+            &declared.adapter,
+            &declared.bundle,
+            content,
+        )
+        .await
+    }
+}
+
+fn findings(result: &CheckSecretsResult) -> Vec<Finding> {
+    checks::findings("", result)
 }
 
 fn refuse_errors(name: &str, file: &str, result: &CheckSecretsResult) -> Result<(), Failure> {
-    if !result
-        .diagnostics
+    let found = findings(result);
+    if !found
         .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error)
+        .any(|finding| finding.severity == Severity::Error)
     {
         return Ok(());
     }
-    let findings = result
-        .diagnostics
-        .iter()
-        .map(|diagnostic| {
-            let place = diagnostic.pointer.trim_start_matches('/').replace('/', ".");
-            let message = if place.is_empty() {
-                diagnostic.message.clone()
-            } else {
-                format!("{place}: {}", diagnostic.message)
-            };
-            Finding {
-                severity: diagnostic.severity,
-                message,
-                location: None,
-                help: diagnostic.help.clone(),
-            }
-        })
-        .collect();
     Err(
-        Failure::findings(format!("secret bundle `{name}` is not valid"), findings)
+        Failure::findings(format!("secret bundle `{name}` is not valid"), found)
             .at(Location::file(file)),
     )
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::commands::secrets::checks;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
@@ -92,7 +93,16 @@ pub(crate) async fn verify(
     }
     git::refuse_tracked(repository).await?;
     let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
-    let result = agree(context, &session);
+    let result = match agree(context, &session) {
+        Ok((lock, pipeline, bundles, mut more)) => match secrets(context, &session).await {
+            Ok(found) => {
+                more.extend(found);
+                Ok((lock, pipeline, bundles, more))
+            }
+            Err(failure) => Err(failure),
+        },
+        Err(failure) => Err(failure),
+    };
     let Session {
         platform,
         supervisor,
@@ -109,6 +119,16 @@ pub(crate) async fn verify(
         bundles,
         warnings,
     })
+}
+
+/// What is to be said about the bundles: above all, which certificates end soon.
+async fn secrets(context: &Context, session: &Session) -> Result<Vec<Finding>, Failure> {
+    let environment = &session.platform.environment;
+    let mut checked = Vec::new();
+    for adapter in session.adapters.values() {
+        checked.extend(checks::existing(&context.repository, environment, adapter).await?);
+    }
+    checks::judge(&checked)
 }
 
 type Agreed = (Lock, Pipeline, BTreeMap<String, Bundle>, Vec<Finding>);

@@ -202,13 +202,13 @@ fn file_digest(bytes: &[u8], bundles: &BTreeMap<String, Bundle>) -> String {
         .map(bundle::referenced)
         .unwrap_or_default()
     {
+        // A renewed certificate is no reason to do anything again.
+        let bundle = bundles.get(&name);
+        if bundle.is_some_and(|bundle| bundle.derived) {
+            continue;
+        }
         parts.push(' ');
-        parts.push_str(
-            &bundles
-                .get(&name)
-                .map(Bundle::fingerprint)
-                .unwrap_or_default(),
-        );
+        parts.push_str(&bundle.map(Bundle::fingerprint).unwrap_or_default());
     }
     digest(parts.as_bytes())
 }

@@ -46,7 +46,10 @@ impl Bundles {
             let name = &declared.name;
             let bundle = Bundle::load(repository, environment, mask, name)?;
             let path = repository.display(&Bundle::path(repository, environment, name));
-            match (locked.get(name), bundle) {
+            // One that is made from others is renewed without asking anybody, so the lock knows nothing of it.
+            let derived = !declared.from.is_empty();
+            let locked = locked.get(name).filter(|_| !derived);
+            match (locked, bundle) {
                 (None, None) => {
                     let message = format!(
                         "the secret bundle `{name}` ({}) does not exist yet",
@@ -67,6 +70,10 @@ impl Bundles {
                 (Some(known), None) => return Err(lost(name, &path, known)),
                 (Some(known), Some(bundle)) if *known != bundle.fingerprint() => {
                     return Err(exchanged(name, &path, known, &bundle.fingerprint()));
+                }
+                (_, Some(mut bundle)) if derived => {
+                    bundle.derived = true;
+                    bundles.loaded.insert(name.clone(), bundle);
                 }
                 (_, Some(bundle)) => {
                     bundles
@@ -103,7 +110,7 @@ fn lost(name: &str, path: &str, known: &str) -> Failure {
         .help(format!("restore `{path}` from its backup; for a new cluster remove `{name}` from `secrets` in platform/lock.json first"))
 }
 
-fn exchanged(name: &str, path: &str, known: &str, found: &str) -> Failure {
+pub(crate) fn exchanged(name: &str, path: &str, known: &str, found: &str) -> Failure {
     Failure::new(Exit::Refused, format!("the secret bundle `{name}` is not the one that the lock knows"))
         .at(Location::file(path))
         .detail(format!("the lock says: {known}"))

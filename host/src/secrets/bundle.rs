@@ -20,6 +20,8 @@ pub const PREFIX: &str = "ztc-secret:";
 pub struct Bundle {
     /// Its name.
     pub name: String,
+    /// Whether it is made from other bundles: a new one is as good as the old one, so it identifies nothing.
+    pub derived: bool,
     document: Value,
 }
 
@@ -55,6 +57,7 @@ impl Bundle {
         mask_values(mask, name, &document);
         Ok(Some(Self {
             name: name.to_owned(),
+            derived: false,
             document,
         }))
     }
@@ -140,6 +143,7 @@ mod tests {
             "talos".to_owned(),
             Bundle {
                 name: "talos".into(),
+                derived: false,
                 document,
             },
         )])

@@ -371,3 +371,38 @@ fn an_address_is_written_as_the_infrastructure_writes_it() {
     );
     assert!(artifact(&result, "talosconfig").contains("            - 2001:db8::1\n"));
 }
+
+/// What patches break together is found in the whole, and the patch that broke it is named.
+#[test]
+fn a_patch_that_breaks_a_configuration_is_named() {
+    let patches = json!([
+        {"patch": {"machine": {"sysctls": {"a": "1"}}}},
+        {"target": "controlplane", "patch": {"machine": {"install": {"disk": {"$patch": "delete"}}}}},
+        {"target": "cp01", "patch": "machine: {nodeLabels: {a: b}}\n---\napiVersion: v1alpha1\nkind: WatchdogTimerConfig\ndevice: /dev/watchdog0\ntimeout: 5s\n"},
+        {"target": "cp01", "patch": {"cluster": {"inlineManifests": [{"name": "cilium", "contents": "a: 1"}]}}},
+    ]);
+    let mut metal = capabilities(cilium());
+    metal.get_mut("cloud-infrastructure").unwrap()["servers"]["203.0.113.10"]["platform"] =
+        "metal".into();
+    let error = TalosAdapter
+        .render(
+            params(json!({ "patches": patches }), metal),
+            &CallContext::detached(),
+        )
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidInputs);
+    let found: Vec<String> = error
+        .data
+        .diagnostics
+        .iter()
+        .map(|one| format!("{}: {}", one.pointer, one.message))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "/patches/1/patch/machine/install/disk: on `cp01`, .machine.install.disk: neither a disk nor a disk selector (`.machine.install.diskSelector`) says where to install",
+            "/patches/3/patch/cluster/inlineManifests/0/name: on `cp01`, .cluster.inlineManifests[1].name: two inline manifests have the name `cilium`",
+            "/patches/2/patch: document 2: on `cp01`, .timeout: `5s` is too short for a watchdog",
+        ]
+    );
+}

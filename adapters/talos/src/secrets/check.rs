@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use serde_json::Value;
-use ztc_adapter_sdk::protocol::message::CheckSecretsResult;
+use ztc_adapter_sdk::protocol::message::{CheckSecretsResult, Severity};
 use ztc_adapter_sdk::protocol::sha256_hex;
 
 use super::pem::Block;
@@ -20,7 +20,7 @@ use crate::yaml;
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const RESTORE: &str = "restore the bundle from a backup; a new one is only right for a cluster that does not exist yet";
-const RENEW: &str = "delete the file of the bundle `talos-admin` and run `ztc secrets generate`: a new one is made from the bundle `talos`";
+const RENEW: &str = "run `ztc secrets talosconfig`: it makes a new certificate from the bundle `talos` and changes nothing else";
 
 /// Checks the cluster's secrets.
 pub(crate) fn check(content: &str) -> CheckSecretsResult {
@@ -28,21 +28,28 @@ pub(crate) fn check(content: &str) -> CheckSecretsResult {
     let Some(bundle) = checker.read(content) else {
         return checker.result();
     };
-    checker.random(&bundle, "/cluster/id");
-    checker.random(&bundle, "/cluster/secret");
-    checker.token(&bundle, "/secrets/bootstraptoken");
-    checker.random(&bundle, "/secrets/secretboxencryptionsecret");
-    checker.token(&bundle, "/trustdinfo/token");
-    for (name, _) in AUTHORITIES {
-        let certificate = checker.certificate(&bundle, &format!("/certs/{name}/crt"), name);
-        checker.key(&bundle, &format!("/certs/{name}/key"), certificate.as_ref());
+    if checker.has(&bundle, "/cluster") {
+        checker.random(&bundle, "/cluster/id");
+        checker.random(&bundle, "/cluster/secret");
     }
-    checker.service_account(&bundle);
+    if checker.has(&bundle, "/secrets") {
+        checker.token(&bundle, "/secrets/bootstraptoken");
+        checker.encryption(&bundle);
+    }
+    if checker.has(&bundle, "/trustdinfo") {
+        checker.token(&bundle, "/trustdinfo/token");
+    }
+    if checker.has(&bundle, "/certs") {
+        for (name, _) in AUTHORITIES {
+            checker.authority(&bundle, name);
+        }
+        checker.service_account(&bundle);
+    }
     checker.result()
 }
 
-/// Checks the operator's certificate.
-pub(crate) fn check_admin(content: &str) -> CheckSecretsResult {
+/// Checks the operator's certificate, and that it is of the authority in the cluster's secrets where these are given.
+pub(crate) fn check_admin(content: &str, talos: Option<&str>) -> CheckSecretsResult {
     let mut checker = Checker::new(RENEW);
     let Some(bundle) = checker.read(content) else {
         return checker.result();
@@ -50,6 +57,14 @@ pub(crate) fn check_admin(content: &str) -> CheckSecretsResult {
     checker.certificate(&bundle, "/ca", "authority");
     let certificate = checker.certificate(&bundle, "/crt", "operator");
     checker.key(&bundle, "/key", certificate.as_ref());
+    let own = talos.and_then(|text| yaml::parse(text).ok());
+    let authority = own.as_ref().and_then(|own| own.pointer("/certs/os/crt"));
+    if authority.is_some() && authority != bundle.pointer("/ca") {
+        checker.error(
+            "/ca",
+            "the certificate is of another cluster: the bundle `talos` has another authority",
+        );
+    }
     checker.result()
 }
 
@@ -91,17 +106,66 @@ impl Checker {
     }
 
     fn text<'a>(&mut self, bundle: &'a Value, pointer: &str) -> Option<&'a str> {
-        let name = || pointer[1..].replace('/', ".");
         match bundle.pointer(pointer) {
             Some(Value::String(text)) if !text.is_empty() => Some(text),
             None | Some(Value::Null | Value::String(_)) => {
-                self.error(pointer, format!("`{}` is missing", name()));
+                self.error(pointer, "it is missing");
                 None
             }
             Some(_) => {
-                self.error(pointer, format!("`{}` is not a text", name()));
+                self.error(pointer, "it is not a text");
                 None
             }
+        }
+    }
+
+    /// Whether a part is there; what would be missing in it is not said one by one.
+    fn has(&mut self, bundle: &Value, pointer: &str) -> bool {
+        let there = bundle.pointer(pointer).is_some_and(Value::is_object);
+        if !there {
+            self.error(pointer, "it is missing");
+        }
+        there
+    }
+
+    /// A certificate and its key. What is wrong with an authority is one finding, as it is restored as one.
+    fn authority(&mut self, bundle: &Value, name: &str) {
+        let place = format!("/certs/{name}");
+        if !self.has(bundle, &place) {
+            return;
+        }
+        let before = self.findings.0.len();
+        let certificate = self.certificate(bundle, &format!("{place}/crt"), name);
+        self.key(bundle, &format!("{place}/key"), certificate.as_ref());
+        let found = self.findings.0.split_off(before);
+        let errors = found
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        if errors.clone().count() < 2 {
+            self.findings.0.extend(found);
+            return;
+        }
+        let part = |pointer: &str| pointer[place.len()..].replacen('/', "`", 1);
+        let messages: Vec<String> = errors
+            .map(|error| format!("{}`: {}", part(&error.pointer), error.message))
+            .collect();
+        self.error(&place, messages.join("; "));
+    }
+
+    /// The key with which the cluster's secrets are encrypted at rest.
+    fn encryption(&mut self, bundle: &Value) {
+        let pointer = "/secrets/secretboxencryptionsecret";
+        let old = bundle.pointer("/secrets/aescbcencryptionsecret");
+        match (bundle.pointer(pointer), old) {
+            (_, None | Some(Value::Null)) => self.random(bundle, pointer),
+            (None | Some(Value::Null), Some(_)) => self.error(
+                "/secrets/aescbcencryptionsecret",
+                "the bundle encrypts with AES-CBC, as Talos before 1.3 did, and this adapter knows secretbox only",
+            ),
+            (Some(_), Some(_)) => self.error(
+                "/secrets/aescbcencryptionsecret",
+                "only one of `secretboxencryptionsecret` and `aescbcencryptionsecret` may be there",
+            ),
         }
     }
 
@@ -263,9 +327,25 @@ mod tests {
 
     #[test]
     fn the_operators_certificate_is_good() {
-        let result = check_admin(&generate_admin(&small_bundle()).unwrap());
+        let talos = small_bundle();
+        let admin = generate_admin(&talos, None).unwrap();
+        let result = check_admin(&admin, Some(&talos));
         assert_eq!(result.diagnostics, []);
         assert_eq!(result.facts.len(), 4);
+        let other = check_admin(&admin, Some(&small_bundle()));
+        assert_eq!(
+            other.diagnostics[0].message,
+            "the certificate is of another cluster: the bundle `talos` has another authority"
+        );
+        let short = check_admin(&generate_admin(&talos, Some(29 * 24)).unwrap(), None);
+        assert!(
+            short.diagnostics[0].severity == Severity::Warning
+                && short.diagnostics[0]
+                    .message
+                    .starts_with("the certificate expires on "),
+            "{:?}",
+            short.diagnostics
+        );
     }
 
     #[test]
@@ -283,17 +363,36 @@ mod tests {
         bundle["certs"]["k8s"]["key"] = other["certs"]["k8s"]["key"].clone();
         bundle["certs"]["os"]["key"] = bundle["certs"]["os"]["crt"].clone();
         bundle["certs"]["k8sserviceaccount"]["key"] = json!("");
+        bundle["certs"]["k8saggregator"] = json!({"crt": "", "key": ""});
         assert_eq!(
             found(&bundle),
             [
                 "/cluster/id: not base64 of 32 bytes",
-                "/cluster/secret: `cluster.secret` is missing",
+                "/cluster/secret: it is missing",
                 "/secrets/bootstraptoken: not a token: six and sixteen lower-case letters and digits with a dot between them",
-                "/trustdinfo/token: `trustdinfo.token` is not a text",
+                "/trustdinfo/token: it is not a text",
                 "/certs/etcd/crt: it is not base64",
                 "/certs/k8s/key: not the key of the certificate beside it",
+                "/certs/k8saggregator: `crt`: it is missing; `key`: it is missing",
                 "/certs/os/key: not a private key of the kind that belongs here",
-                "/certs/k8sserviceaccount/key: `certs.k8sserviceaccount.key` is missing",
+                "/certs/k8sserviceaccount/key: it is missing",
+            ]
+        );
+        let mut parts = yaml::parse(&small_bundle()).unwrap();
+        let secrets = parts["secrets"].as_object_mut().unwrap();
+        let key = secrets.shift_remove("secretboxencryptionsecret").unwrap();
+        secrets.insert("aescbcencryptionsecret".into(), key.clone());
+        let old = "/secrets/aescbcencryptionsecret: the bundle encrypts with AES-CBC, as Talos before 1.3 did, and this adapter knows secretbox only";
+        assert_eq!(found(&parts), [old]);
+        parts["secrets"]["secretboxencryptionsecret"] = key;
+        parts["certs"].as_object_mut().unwrap().shift_remove("k8s");
+        parts.as_object_mut().unwrap().shift_remove("trustdinfo");
+        assert_eq!(
+            found(&parts),
+            [
+                "/secrets/aescbcencryptionsecret: only one of `secretboxencryptionsecret` and `aescbcencryptionsecret` may be there",
+                "/trustdinfo: it is missing",
+                "/certs/k8s: it is missing",
             ]
         );
         assert_eq!(

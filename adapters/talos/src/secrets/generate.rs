@@ -23,7 +23,8 @@ use crate::yaml;
 
 const HOUR: u64 = 3600;
 const TEN_YEARS: Duration = Duration::from_secs(87_600 * HOUR);
-const ONE_YEAR: Duration = Duration::from_secs(8_760 * HOUR);
+/// The hours of a year.
+const ONE_YEAR: u32 = 8_760;
 const RSA_BITS: usize = 4096;
 
 /// Makes the secrets of a new cluster.
@@ -58,8 +59,11 @@ fn generate_with(rsa_bits: usize) -> Result<String, AdapterError> {
     Ok(yaml::document(&bundle))
 }
 
-/// Makes the operator's certificate with the authority in a bundle.
-pub(crate) fn generate_admin(talos: &str) -> Result<String, AdapterError> {
+/// Makes the operator's certificate with the authority in a bundle; it is valid for a year unless told, and never longer than the authority.
+pub(crate) fn generate_admin(
+    talos: &str,
+    valid_hours: Option<u32>,
+) -> Result<String, AdapterError> {
     let broken = |what: &str| {
         AdapterError::new(
             ErrorCode::InvalidInputs,
@@ -81,7 +85,17 @@ pub(crate) fn generate_admin(talos: &str) -> Result<String, AdapterError> {
         return Err(broken("`certs.os.key` is not the key of `certs.os.crt`"));
     }
     let (key, pkcs8) = ed25519()?;
-    let certificate = admin_params()?
+    let mut params = admin_params(valid_hours.unwrap_or(ONE_YEAR))?;
+    params.not_after = params
+        .not_after
+        .min(rcgen::date_time_ymd(1970, 1, 1) + ca.end());
+    if params.not_after <= params.not_before {
+        return Err(broken(&format!(
+            "`certs.os.crt` expired on {}",
+            ca.last_day()
+        )));
+    }
+    let certificate = params
         .signed_by(&key, &issuer(ca, ca_key))
         .map_err(failed)?;
     let bundle = json!({
@@ -101,8 +115,8 @@ fn issuer(ca: Certificate, key: KeyPair) -> Issuer<'static, KeyPair> {
     Issuer::new(params, key)
 }
 
-fn admin_params() -> Result<CertificateParams, AdapterError> {
-    let mut params = params("os:admin", ONE_YEAR)?;
+fn admin_params(hours: u32) -> Result<CertificateParams, AdapterError> {
+    let mut params = params("os:admin", Duration::from_secs(u64::from(hours) * HOUR))?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
@@ -251,7 +265,7 @@ pub(crate) mod tests {
     #[test]
     fn the_operators_certificate_is_signed_by_the_authority_of_the_bundle() {
         let talos = small_bundle();
-        let admin = yaml::parse(&generate_admin(&talos).unwrap()).unwrap();
+        let admin = yaml::parse(&generate_admin(&talos, None).unwrap()).unwrap();
         let talos = yaml::parse(&talos).unwrap();
         assert_eq!(
             shape(&admin),
@@ -281,7 +295,7 @@ pub(crate) mod tests {
         );
         let mut mixed = one;
         mixed["certs"]["os"]["key"] = other["certs"]["os"]["key"].clone();
-        let error = generate_admin(&yaml::document(&mixed)).unwrap_err();
+        let error = generate_admin(&yaml::document(&mixed), None).unwrap_err();
         assert_eq!(
             error.message,
             "the bundle `talos` cannot sign a certificate: `certs.os.key` is not the key of `certs.os.crt`"

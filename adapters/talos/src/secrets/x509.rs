@@ -39,6 +39,11 @@ impl Certificate {
         })
     }
 
+    /// The end of its validity, since 1970.
+    pub(super) fn end(&self) -> Duration {
+        self.not_after.unix_duration()
+    }
+
     /// The last day of its validity.
     pub(super) fn last_day(&self) -> String {
         let time = self.not_after;

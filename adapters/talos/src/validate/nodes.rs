@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ztc_adapter_sdk::protocol::capability::CloudInfrastructure;
 
-use super::{disk, escaped};
-use crate::cluster::server;
+use super::{disk, escaped, schematic};
+use crate::cluster::{image, server};
 use crate::config::{Config, Node, Role};
 use crate::problem::Findings;
 use crate::syntax::{is_dns_label, is_label_value, is_qualified_name, is_taint};
@@ -42,6 +42,13 @@ pub(super) fn check(
         disk(
             node.install_disk.as_deref(),
             node.disk_selector.as_ref(),
+            &place,
+            findings,
+        );
+        schematic(
+            node.schematic_id.as_deref(),
+            node.extensions.as_deref().unwrap_or_default(),
+            node.kernel_args.as_deref().unwrap_or_default(),
             &place,
             findings,
         );
@@ -123,7 +130,8 @@ fn known(
     let Some(infrastructure) = infrastructure else {
         return;
     };
-    if server(infrastructure, &node.ip).is_some() {
+    if let Some((_, server)) = server(infrastructure, &node.ip) {
+        findings.check(format!("{place}/ip"), image(server).map(drop));
         return;
     }
     let provider = &infrastructure.provider;
@@ -192,10 +200,10 @@ fn roles(config: &Config, findings: &mut Findings) {
         );
     } else if control_planes % 2 == 0 {
         let message = format!(
-            "{control_planes} control planes survive the loss of no more nodes than {} would: etcd needs more than half of them",
+            "{control_planes} control planes survive the loss of no more nodes than {} would, and one node more can fail: etcd needs more than half of them",
             control_planes - 1
         );
-        findings.warn(
+        findings.error(
             "/nodes",
             message,
             format!(
@@ -274,7 +282,7 @@ mod tests {
                 {"name": "b", "ip": "203.0.113.11", "role": "controlplane"},
             ])),
             [
-                "warning /nodes: 2 control planes survive the loss of no more nodes than 1 would: etcd needs more than half of them",
+                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
                 "warning /allow_scheduling_on_control_planes: there is no worker and control planes take no ordinary pods, so none will run",
             ]
         );

@@ -2,71 +2,14 @@
 
 use serde_json::{Map, Value};
 
+use ztc_adapter_sdk::protocol::message::Diagnostic;
+
 use crate::config::{Config, Patch, Role};
-use crate::machine_config::is_document;
-use crate::problem::Findings;
-
-/// The keys at the top of a machine configuration.
-const TOP: [&str; 5] = ["version", "debug", "persist", "machine", "cluster"];
-
-/// The keys below `machine` and `cluster` in Talos 1.10 and 1.11.
-const PARTS: [(&str, &[&str]); 2] = [("machine", &MACHINE), ("cluster", &CLUSTER)];
-
-const MACHINE: [&str; 25] = [
-    "type",
-    "token",
-    "ca",
-    "acceptedCAs",
-    "certSANs",
-    "controlPlane",
-    "kubelet",
-    "pods",
-    "network",
-    "install",
-    "files",
-    "env",
-    "time",
-    "sysctls",
-    "sysfs",
-    "registries",
-    "features",
-    "udev",
-    "logging",
-    "kernel",
-    "seccompProfiles",
-    "baseRuntimeSpecOverrides",
-    "nodeLabels",
-    "nodeAnnotations",
-    "nodeTaints",
-];
-
-const CLUSTER: [&str; 25] = [
-    "id",
-    "secret",
-    "controlPlane",
-    "clusterName",
-    "network",
-    "token",
-    "aescbcEncryptionSecret",
-    "secretboxEncryptionSecret",
-    "ca",
-    "acceptedCAs",
-    "aggregatorCA",
-    "serviceAccount",
-    "apiServer",
-    "controllerManager",
-    "proxy",
-    "scheduler",
-    "discovery",
-    "etcd",
-    "coreDNS",
-    "externalCloudProvider",
-    "extraManifests",
-    "extraManifestHeaders",
-    "inlineManifests",
-    "adminKubeconfig",
-    "allowSchedulingOnControlPlanes",
-];
+use crate::deletion;
+use crate::machine::check_patch;
+use crate::merge::is_further;
+use crate::patch::{Document, documents};
+use crate::problem::{Findings, Problem};
 
 /// Where Talos' own secrets stand; a patch there would put a secret into git and cut the node off from the cluster.
 const SECRETS: [&str; 11] = [
@@ -83,30 +26,87 @@ const SECRETS: [&str; 11] = [
     "/cluster/etcd/ca",
 ];
 
-/// Kinds of documents that come only with Talos 1.12.
-const LATER_KINDS: [&str; 4] = [
-    "HostnameConfig",
-    "LinkConfig",
-    "HCloudVIPConfig",
-    "ResolverConfig",
-];
-
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     for (index, patch) in config.patches.iter().enumerate() {
         let place = format!("/patches/{index}");
         target(config, patch, &place, findings);
-        let place = format!("{place}/patch");
-        if patch.patch.is_empty() {
-            findings.error(
-                place,
-                "the patch is empty",
-                "say what to change, such as `machine: {sysctls: {...}}`",
-            );
-        } else if is_document(&patch.patch) {
-            document(&patch.patch, &place, findings);
-        } else {
-            part(config, patch, &place, findings);
+        if !is_written_once(patch, &place, findings) {
+            continue;
         }
+        match documents(patch, index) {
+            Ok(found) if found.is_empty() => findings.error(
+                format!(
+                    "{place}/{}",
+                    if patch.file.is_some() {
+                        "file"
+                    } else {
+                        "patch"
+                    }
+                ),
+                "the patch is empty",
+                EMPTY_HELP,
+            ),
+            Ok(found) => {
+                for (number, one) in found.iter().enumerate() {
+                    judge(config, patch, one, findings);
+                    twice(&found[..number], one, findings);
+                }
+            }
+            Err((place, problem)) => findings.error(place, problem.message, problem.help),
+        }
+    }
+}
+
+const EMPTY_HELP: &str = "say what to change, such as `machine: {sysctls: {...}}`";
+
+/// Whether there is something to read: in the section or in a file, and not in both.
+fn is_written_once(patch: &Patch, place: &str, findings: &mut Findings) -> bool {
+    match (&patch.file, &patch.patch) {
+        (None, Value::Null) => {
+            findings.error(place, "the patch is empty", EMPTY_HELP);
+            false
+        }
+        // The host says what is wrong with a file that it cannot hand over.
+        (Some(_), Value::Null) => false,
+        (Some(_), Value::Object(_) | Value::Array(_)) => {
+            let help = "keep one of them; a patch of its own can hold the other";
+            findings.error(place, "the patch has both `patch` and `file`", help);
+            false
+        }
+        _ => true,
+    }
+}
+
+fn judge(config: &Config, patch: &Patch, one: &Document, findings: &mut Findings) {
+    let mut found = Findings::default();
+    if one.content.is_empty() {
+        found.error("", "the patch is empty", EMPTY_HELP);
+    } else {
+        rules(config, patch, &one.content, &mut found);
+    }
+    if let Err(problem) = deletion::split(&one.content) {
+        found.error("", problem.message, problem.help);
+    }
+    findings
+        .0
+        .extend(found.0.into_iter().map(|finding| Diagnostic {
+            pointer: one.at(&finding.pointer),
+            message: one.say(&finding.message),
+            ..finding
+        }));
+}
+
+/// Talos takes a document once in a patch, told by its kind and name.
+fn twice(before: &[Document], one: &Document, findings: &mut Findings) {
+    let name = |document: &Document| {
+        ["apiVersion", "kind", "name"].map(|key| document.content.get(key).cloned())
+    };
+    if is_further(&one.content) && before.iter().any(|other| name(other) == name(one)) {
+        findings.error(
+            one.at(""),
+            one.say("the patch has this document already"),
+            "join the two, or put the second one into a patch of its own",
+        );
     }
 }
 
@@ -125,120 +125,56 @@ fn target(config: &Config, patch: &Patch, place: &str, findings: &mut Findings) 
     }
 }
 
-fn document(patch: &Map<String, Value>, place: &str, findings: &mut Findings) {
-    if !patch.get("apiVersion").is_some_and(Value::is_string) {
-        findings.error(
-            place,
-            "a document of its own needs `apiVersion`",
-            "add `apiVersion: v1alpha1`",
-        );
-    }
-    match patch.get("kind") {
-        Some(Value::String(kind)) if LATER_KINDS.contains(&kind.as_str()) => {
-            let message = format!("documents of kind `{kind}` come with Talos 1.12");
-            findings.error(
-                format!("{place}/kind"),
-                message,
-                "use `machine.network` instead",
-            );
-        }
-        Some(Value::String(_)) => {}
-        _ => findings.error(
-            format!("{place}/kind"),
-            "the kind is not a text",
-            "write it as `kind: NetworkRuleConfig`",
-        ),
-    }
-}
-
-fn part(config: &Config, patch: &Patch, place: &str, findings: &mut Findings) {
-    for key in patch
-        .patch
-        .keys()
-        .filter(|key| !TOP.contains(&key.as_str()))
-    {
-        let message = format!("`{key}` is not a part of a machine configuration");
-        let help = "put the change below `machine` or `cluster`, or give `apiVersion` and `kind` for a document of its own";
-        findings.error(format!("{place}/{}", super::escaped(key)), message, help);
-    }
-    for (part, known) in PARTS {
-        let keys = patch
-            .patch
-            .get(part)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(Map::keys);
-        for key in keys.filter(|key| !known.contains(&key.as_str()) && *key != "$patch") {
-            let message = format!("`{part}` of a machine configuration has no `{key}`");
-            let help = format!("the keys there are {}", known.join(", "));
-            findings.error(
-                format!("{place}/{part}/{}", super::escaped(key)),
-                message,
-                help,
-            );
-        }
-    }
-    let whole = Value::Object(patch.patch.clone());
+/// What a patch must not touch, and then whatever the validator of machine configurations says.
+fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings: &mut Findings) {
+    let whole = Value::Object(content.clone());
     for pointer in SECRETS
         .iter()
-        .filter(|pointer| whole.pointer(pointer).is_some())
+        .filter(|pointer| !is_further(content) && whole.pointer(pointer).is_some())
     {
         let help = "take it out: `ztc secrets import` is the way to bring the secrets of a cluster";
         findings.error(
-            format!("{place}{pointer}"),
+            *pointer,
             "a patch cannot change the secrets of the cluster",
             help,
         );
     }
-    if whole.pointer("/persist") == Some(&Value::Bool(false)) {
-        findings.error(
-            format!("{place}/persist"),
-            "Talos refuses `persist: false`",
-            "take it out",
-        );
-    }
     if let Some(kind) = whole.pointer("/machine/type") {
         let message = format!("a patch cannot make a machine a {kind}");
-        findings.error(
-            format!("{place}/machine/type"),
-            message,
-            "change the node's `role` instead",
-        );
+        findings.error("/machine/type", message, "change the node's `role` instead");
     }
-    if reaches_workers(config, patch) {
-        worker_part(&whole, place, findings);
+    for role in reached(config, patch) {
+        for (pointer, finding) in check_patch(content, role) {
+            let known = |one: &Diagnostic| {
+                SECRETS.contains(&one.pointer.as_str())
+                    && format!("{pointer}/").starts_with(&format!("{}/", one.pointer))
+                    || one.pointer == pointer
+                        && (one.message == finding.message || pointer == "/machine/type")
+            };
+            if !findings.0.iter().any(known) {
+                findings.0.push(
+                    Problem::new(finding.message, finding.help).at(pointer, finding.severity),
+                );
+            }
+        }
     }
 }
 
-fn reaches_workers(config: &Config, patch: &Patch) -> bool {
-    config
-        .nodes
-        .iter()
-        .filter(|node| node.role == Role::Worker)
-        .any(|node| patch.target == "all" || patch.target == "worker" || patch.target == node.name)
-}
-
-fn worker_part(patch: &Value, place: &str, findings: &mut Findings) {
-    let help = "give the patch the target `controlplane`";
-    if patch.pointer("/cluster/etcd").is_some() {
-        findings.error(
-            format!("{place}/cluster/etcd"),
-            "workers do not run etcd",
-            help,
-        );
+/// The roles of the machines that a patch is for; a patch for nobody is read all the same.
+fn reached(config: &Config, patch: &Patch) -> Vec<Role> {
+    let has = |role: Role| {
+        config
+            .nodes
+            .iter()
+            .filter(|node| node.role == role)
+            .any(|node| ["all", role.word(), &node.name].contains(&patch.target.as_str()))
+    };
+    let mut roles = vec![Role::ControlPlane, Role::Worker];
+    roles.retain(|role| has(*role));
+    if roles.is_empty() {
+        roles.push(Role::ControlPlane);
     }
-    let interfaces = patch
-        .pointer("/machine/network/interfaces")
-        .and_then(Value::as_array);
-    for (index, _) in interfaces
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .filter(|(_, one)| one.get("vip").is_some())
-    {
-        let place = format!("{place}/machine/network/interfaces/{index}/vip");
-        findings.error(place, "workers cannot have a shared address", help);
-    }
+    roles
 }
 
 #[cfg(test)]
@@ -272,19 +208,38 @@ mod tests {
                 {"target": "worker", "patch": {"cluster": {"etcd": {}}, "machine": {"network": {"interfaces": [{"vip": {}}]}}}},
                 {"patch": {"cluster": {"secret": "x"}, "persist": false, "machine": {"type": "worker"}}},
                 {"patch": {"kind": "HostnameConfig"}},
+                {"patch": {"machine": {"sysctls": {"$patch": "replace"}}}, "target": "cp01"},
+                {"patch": "machine: {}\n---\nmachin: {}\n"},
+                {"patch": [{"apiVersion": "v1", "kind": "A"}, {"apiVersion": "v1", "kind": "A"}]},
+                {"target": "cp01"},
+                {"patch": {"machine": {}}, "file": "a.yaml"},
+                {"patch": {"machine": {"sysctls": ["a"], "time": {"bootTimeout": 5, "servers": {"$patch": "delete"}}}}},
             ])),
             [
                 "error /patches/0/target: `cp02` is neither a group nor a node",
-                "error /patches/0/patch/machin: `machin` is not a part of a machine configuration",
-                "error /patches/0/patch/machine/hostname: `machine` of a machine configuration has no `hostname`",
+                "error /patches/0/patch/machin: the document has no field `machin`",
+                "error /patches/0/patch/machine/hostname: `machine` has no field `hostname`",
                 "error /patches/1/patch: the patch is empty",
-                "error /patches/2/patch/cluster/etcd: workers do not run etcd",
-                "error /patches/2/patch/machine/network/interfaces/0/vip: workers cannot have a shared address",
+                "error /patches/2/patch/machine/network/interfaces/0/vip: an address that machines share is for control planes only",
+                "error /patches/2/patch/machine/network/interfaces/0: neither `interface` nor `deviceSelector` says which interface this is",
+                "error /patches/2/patch/machine/network/interfaces/0/vip: `` is not an address that machines can share",
+                "error /patches/2/patch/cluster/etcd: etcd runs on control planes, so its settings are for control planes only",
                 "error /patches/3/patch/cluster/secret: a patch cannot change the secrets of the cluster",
-                "error /patches/3/patch/persist: Talos refuses `persist: false`",
                 "error /patches/3/patch/machine/type: a patch cannot make a machine a \"worker\"",
-                "error /patches/4/patch: a document of its own needs `apiVersion`",
-                "error /patches/4/patch/kind: documents of kind `HostnameConfig` come with Talos 1.12",
+                "error /patches/3/patch/persist: a configuration must be kept: `persist: false` is refused",
+                "error /patches/4/patch/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/4/patch/kind: Talos 1.11 does not know documents of kind `HostnameConfig`",
+                "error /patches/5/patch: `$patch: replace` below `machine.sysctls` is not known",
+                "error /patches/6/patch: document 2: the document has no field `machin`",
+                "error /patches/7/patch/0/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/7/patch/0/kind: Talos 1.11 does not know documents of kind `A`",
+                "error /patches/7/patch/1/apiVersion: a document of its own needs a version that Talos knows",
+                "error /patches/7/patch/1/kind: Talos 1.11 does not know documents of kind `A`",
+                "error /patches/7/patch/1: the patch has this document already",
+                "error /patches/8: the patch is empty",
+                "error /patches/9: the patch has both `patch` and `file`",
+                "error /patches/10/patch/machine/sysctls: a list stands where a mapping is expected",
+                "error /patches/10/patch/machine/time/bootTimeout: `5` is not a duration",
             ]
         );
     }

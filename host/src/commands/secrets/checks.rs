@@ -1,0 +1,125 @@
+//! What adapters say about bundles that exist: validity and expiry. Reads, and changes nothing; messages hold no value.
+
+use std::collections::BTreeMap;
+
+use ztc_protocol::manifest::SecretBundle;
+use ztc_protocol::message::{CheckSecrets, CheckSecretsParams, CheckSecretsResult};
+
+use crate::adapter::Adapter;
+use crate::error::{Failure, Finding, Location, Severity};
+use crate::paths::Repository;
+use crate::secrets::bundle::Bundle;
+
+/// How the facts are called that say when something ends.
+const EXPIRES: &str = " expires";
+
+/// A bundle that exists, and what its adapter says about it.
+pub(crate) struct Checked {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its file, for people.
+    pub(crate) file: String,
+    /// What the adapter says.
+    pub(crate) result: CheckSecretsResult,
+}
+
+impl Checked {
+    /// Everything that is wrong with it, with its file.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let prefix = format!("secret bundle `{}`: ", self.name);
+        findings(&prefix, &self.result)
+            .into_iter()
+            .map(|finding| finding.at(Location::file(&self.file)))
+            .collect()
+    }
+}
+
+/// Checks every bundle of an adapter that exists.
+pub(crate) async fn existing(
+    repository: &Repository,
+    environment: &str,
+    adapter: &Adapter,
+) -> Result<Vec<Checked>, Failure> {
+    let mut checked = Vec::new();
+    for bundle in &adapter.manifest.bundles {
+        let Some(content) = read(repository, environment, &bundle.name) else {
+            continue;
+        };
+        let path = Bundle::path(repository, environment, &bundle.name);
+        checked.push(Checked {
+            name: bundle.name.clone(),
+            file: repository.display(&path),
+            result: ask(repository, environment, adapter, bundle, &content).await?,
+        });
+    }
+    Ok(checked)
+}
+
+/// Asks an adapter about the text of a bundle.
+pub(crate) async fn ask(
+    repository: &Repository,
+    environment: &str,
+    adapter: &Adapter,
+    bundle: &SecretBundle,
+    content: &str,
+) -> Result<CheckSecretsResult, Failure> {
+    let from: BTreeMap<String, String> = bundle
+        .from
+        .iter()
+        .filter_map(|source| Some((source.clone(), read(repository, environment, source)?)))
+        .collect();
+    let params = CheckSecretsParams {
+        bundle: bundle.name.clone(),
+        content: content.to_owned(),
+        from,
+        ..CheckSecretsParams::default()
+    };
+    adapter.call::<CheckSecrets>(params).await
+}
+
+fn read(repository: &Repository, environment: &str, name: &str) -> Option<String> {
+    std::fs::read_to_string(Bundle::path(repository, environment, name)).ok()
+}
+
+/// Puts what an adapter says into words.
+pub(crate) fn findings(prefix: &str, result: &CheckSecretsResult) -> Vec<Finding> {
+    result
+        .diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let place = diagnostic.pointer.trim_start_matches('/').replace('/', ".");
+            let message = if place.is_empty() {
+                format!("{prefix}{}", diagnostic.message)
+            } else {
+                format!("{prefix}{place}: {}", diagnostic.message)
+            };
+            Finding {
+                severity: diagnostic.severity,
+                message,
+                location: None,
+                help: diagnostic.help.clone(),
+            }
+        })
+        .collect()
+}
+
+/// The day on which the first certificate ends, where the adapter says so.
+pub(crate) fn first_end(result: &CheckSecretsResult) -> Option<&str> {
+    let ends = result
+        .facts
+        .iter()
+        .filter(|(name, _)| name.ends_with(EXPIRES));
+    ends.map(|(_, day)| day.as_str()).min()
+}
+
+/// Splits findings into warnings and a failure, where there is an error among them.
+pub(crate) fn judge(checked: &[Checked]) -> Result<Vec<Finding>, Failure> {
+    let found: Vec<Finding> = checked.iter().flat_map(Checked::findings).collect();
+    if found
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Err(Failure::findings("secret bundles are not valid", found));
+    }
+    Ok(found)
+}

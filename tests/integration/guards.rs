@@ -1,0 +1,198 @@
+//! Configurations that must not reach a machine, and calls of `talosctl` that do not end as they should: each with its exact ending.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::environment::{Lab, Run, TestEnv};
+use crate::talos::openssl;
+
+const BOOTSTRAP: [&str; 3] = ["bootstrap", "--confirm", "lab"];
+
+fn rendered(options: &[&str]) -> (TestEnv, Lab) {
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, options);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    environment.ztc_ok(&["render"]);
+    (environment, lab)
+}
+
+/// Everything that the stages of all runs printed.
+fn logs(environment: &TestEnv) -> String {
+    let mut text = String::new();
+    let mut directories = vec![environment.repo().join(".zerotouch-cache/runs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "log") {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+/// The causes that a failed run gives, with the world's names.
+fn causes(lab: &Lab, run: &Run) -> Vec<String> {
+    assert_eq!(run.code, Some(1), "{run}");
+    let text = lab.filtered(&run.stderr);
+    let causes = text.lines().map(str::trim);
+    let mut causes: Vec<String> = causes
+        .filter(|line| line.contains("likely cause"))
+        .map(str::to_owned)
+        .collect();
+    causes.sort();
+    causes.dedup();
+    causes
+}
+
+#[test]
+fn hanging_and_early_calls_end_well_and_say_why_they_waited() {
+    let (environment, lab) = rendered(&[]);
+    let kube = environment.root().join("home/.kube/config");
+    fs::create_dir_all(kube.parent().unwrap()).unwrap();
+    fs::write(&kube, "# mine\n").unwrap();
+    for fault in ["apply-hangs=1", "bootstrap-early=2", "crds-late"] {
+        lab.fault(fault);
+    }
+    environment.ztc_ok(&BOOTSTRAP);
+    let logs = lab.filtered(&logs(&environment));
+    for sentence in [
+        "not yet: no answer within 30 s\n",
+        "not yet: error executing bootstrap: rpc error: code = FailedPrecondition desc = bootstrap is not available yet\n",
+        "the kubeconfig is in secrets/lab/kubeconfig\n",
+    ] {
+        assert_eq!(logs.matches(sentence).count(), 1, "{sentence}{logs}");
+    }
+    let state = lab.state();
+    assert_eq!(state["ready"].as_array().unwrap().len(), 3, "{state:#}");
+    assert_eq!(state["violations"], serde_json::json!([]));
+    assert_eq!(fs::read_to_string(&kube).unwrap(), "# mine\n");
+
+    // Done is done: etcd that runs already is not started again, whatever ztc remembers.
+    environment.ztc_ok(&["bootstrap", "--only", "bootstrap_talos"]);
+}
+
+#[test]
+fn a_machine_keeps_its_role_and_its_cluster() {
+    let (environment, lab) = rendered(&["--nodes", "2"]);
+    environment.ztc_ok(&BOOTSTRAP);
+    let before = lab.state();
+
+    // The roles exchanged: the worker's configuration would break the only control plane.
+    let platform = environment.read("platform.yaml");
+    let nodes = before["nodes"].as_array().unwrap();
+    let ip = |name: &str| -> String {
+        let node = nodes.iter().find(|node| node["name"] == name).unwrap();
+        node["ip"].as_str().unwrap().to_owned()
+    };
+    let exchanged = platform
+        .replace("role: controlplane", "role: other")
+        .replace("role: worker", "role: controlplane")
+        .replace("role: other", "role: worker")
+        .replace(
+            &format!("https://{}:", ip("cp01")),
+            &format!("https://{}:", ip("worker01")),
+        );
+    assert_ne!(exchanged, platform);
+    environment.write("platform.yaml", &exchanged);
+    environment.ztc_ok(&["render"]);
+    let worker = environment.ztc(&["bootstrap", "--only", "add_worker_nodes"]);
+    insta::assert_debug_snapshot!(causes(&lab, &worker), @r#"
+    [
+        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
+    ]
+    "#);
+    let control_plane = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
+    insta::assert_debug_snapshot!(causes(&lab, &control_plane), @r#"
+    [
+        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
+    ]
+    "#);
+
+    // Other secrets: these machines are of another cluster then.
+    environment.write("platform.yaml", &platform);
+    let bundle: Value =
+        serde_saphyr::from_str(&environment.read("secrets/lab/talos.yaml")).unwrap();
+    let mut other = bundle.clone();
+    other["certs"]["os"] = foreign_authority();
+    environment.write("other.yaml", other.to_string());
+    environment.ztc_ok(&["secrets", "import", "talos", "other.yaml", "--replace"]);
+    let refused = environment.ztc(&["render"]);
+    insta::assert_snapshot!(lab.filtered(&refused.to_string()), @"
+    exit: 5
+    --- stderr
+    error: the secret bundle `talos` is not the one that the lock knows
+      --> secrets/lab/talos.yaml
+      the lock says: sha256:[SHA256]
+      the file has:  sha256:[SHA256]
+      help: restore `secrets/lab/talos.yaml` from its backup; where the new one is meant, remove `talos` from `secrets` in platform/lock.json and run `ztc render`
+    ");
+    let lock = environment.read("platform/lock.json");
+    let mut lock: Value = serde_json::from_str(&lock).unwrap();
+    lock.as_object_mut().unwrap().remove("secrets");
+    environment.write(
+        "platform/lock.json",
+        serde_json::to_string_pretty(&lock).unwrap() + "\n",
+    );
+    environment.ztc_ok(&["render"]);
+    let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
+    insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
+    [
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+    ]
+    "#);
+
+    let after = lab.state();
+    assert_eq!(after["nodes"], before["nodes"]);
+    assert_eq!(after["violations"], serde_json::json!([]));
+}
+
+/// An authority of the Talos API that no machine of the lab knows.
+fn foreign_authority() -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (key, certificate) = (path("key"), path("crt"));
+    let new = "req -x509 -newkey ed25519 -nodes -days 30 -subj /O=talos -keyout";
+    let arguments: Vec<&str> = new
+        .split(' ')
+        .chain([key.as_str(), "-out", &certificate])
+        .collect();
+    openssl(&arguments, b"");
+    let encoded = |path: &str| {
+        let text = fs::read_to_string(path).unwrap();
+        let text = text.replace("PRIVATE KEY", "ED25519 PRIVATE KEY");
+        openssl(&["base64", "-A"], text.as_bytes())
+    };
+    serde_json::json!({"crt": encoded(&certificate), "key": encoded(&key)})
+}
+
+#[test]
+fn a_schematic_of_extensions_is_registered_at_the_factory() {
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &[]);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    let platform = environment.read("platform.yaml").replace(
+        "cluster_name: lab",
+        "cluster_name: lab\n    extensions: [siderolabs/qemu-guest-agent]\n    kernel_args: [\"console=ttyS0,115200\"]",
+    );
+    environment.write("platform.yaml", &platform);
+    environment.ztc_ok(&["render"]);
+    environment.ztc_ok(&["bootstrap", "--only", "register_schematics"]);
+    // The lab computes the id as the factory does: from what it is sent.
+    let said = logs(&environment);
+    let (_, id) = said.trim_end().rsplit_once(' ').unwrap();
+    assert_eq!(
+        said,
+        format!("the image factory knows the schematic {id}\n")
+    );
+    let config = environment.read("platform/generated/os/talos/nodes/cp01/config.yaml");
+    assert!(
+        config.contains(&format!("/hcloud-installer/{id}:v1.11.5\n")),
+        "{id}\n{config}"
+    );
+}
