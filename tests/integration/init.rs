@@ -173,7 +173,6 @@ fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
     terminal.answer("Nodes 3: Role", ENTER);
     terminal.answer("3 so far. Add another?", ENTER);
     terminal.answer("Address of the Kubernetes API", ENTER);
-    terminal.answer("Talos image schematic", ENTER);
     terminal.wait_for("wrote `platform.yaml`");
     assert_eq!(terminal.exit_code(), Some(0));
     let platform = environment.read("platform.yaml");
