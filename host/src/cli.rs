@@ -9,7 +9,7 @@ use crate::commands;
 const AFTER_HELP: &str = "\
 Start with `ztc init`; then `ztc render`, `ztc plan` and `ztc bootstrap`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or invalid input, 3 differences or degraded (`status`),
+Exit codes: 0 done, 1 failed, 2 wrong usage or invalid input, 3 differences or degraded (`status`, `bootstrap`),
 4 a tool or adapter is missing, 5 refused for safety, 130 interrupted.";
 
 /// From platform.yaml to a running bare-metal Kubernetes cluster.
@@ -74,6 +74,12 @@ pub(crate) enum Command {
     Bootstrap(commands::bootstrap::Arguments),
     /// Show the last or the running bootstrap
     Status(commands::status::Arguments),
+    /// End a running bootstrap as Ctrl-C would, from another terminal
+    Cancel(commands::cancel::Arguments),
+    /// Undo what ran behind a stage, with the stages' rollback scripts
+    Rollback(commands::rollback::Arguments),
+    /// Forget what succeeded, so that it runs again
+    Reset(commands::reset::Arguments),
     /// Draw the capability graph and the stages
     Graph(commands::graph::Arguments),
     /// Write scripts, contexts and a run.sh that work without ztc

@@ -3,6 +3,8 @@
 //! Every program gets a process group of its own and no stdin. Adapters are started by `adapter::process` alone.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -54,6 +56,58 @@ pub fn program(name: impl AsRef<OsStr>) -> tokio::process::Command {
     command
 }
 
+/// The hidden first argument with which `ztc` becomes another program in a session of its own.
+#[cfg(unix)]
+pub const SESSION_ARGUMENT: &str = "__session";
+
+/// Prepares a program that leads a session of its own and so has no terminal. `launcher` is `ztc`, which becomes the program. Between its
+/// start and the new session signals must go to the process itself: see [`signal_group`].
+#[cfg(unix)]
+pub fn in_session(launcher: &Path, name: impl AsRef<OsStr>) -> tokio::process::Command {
+    let mut command = program(launcher);
+    command.arg(SESSION_ARGUMENT).arg(name);
+    command
+}
+
+/// Is what [`in_session`] started: returns only where the program cannot be started, with the exit code of shells for that.
+#[cfg(unix)]
+pub fn become_program(mut arguments: impl Iterator<Item = OsString>) -> std::process::ExitCode {
+    use std::os::unix::process::CommandExt;
+    let Some(name) = arguments.next() else {
+        return std::process::ExitCode::from(127);
+    };
+    // The leader of a group cannot begin a session, so it steps into its parent's group first. Where that fails there is nothing
+    // better to do: the program runs in its own group all the same.
+    use rustix::process::{getpgid, getppid, setpgid, setsid};
+    if let Ok(group) = getpgid(getppid()) {
+        let _ = setpgid(None, Some(group)).and_then(|()| setsid());
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this process becomes the program"
+    )]
+    let error = std::process::Command::new(&name).args(arguments).exec();
+    let _ = writeln!(std::io::stderr(), "{}: {error}", name.display());
+    std::process::ExitCode::from(127)
+}
+
+/// Runs a program to its end, as [`run`] does, and ends whatever it leaves in its process group, also when it is given up.
+pub async fn run_group(
+    mut command: tokio::process::Command,
+    limit: Duration,
+) -> std::io::Result<Finished> {
+    struct Leader(u32);
+    impl Drop for Leader {
+        fn drop(&mut self) {
+            kill_group(self.0);
+        }
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn()?;
+    let _leader = child.id().map(Leader);
+    finished(child, limit).await
+}
+
 /// What a finished program left.
 #[derive(Debug)]
 pub struct Finished {
@@ -73,7 +127,10 @@ pub async fn run(
     limit: Duration,
 ) -> std::io::Result<Finished> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn()?;
+    finished(command.spawn()?, limit).await
+}
+
+async fn finished(child: tokio::process::Child, limit: Duration) -> std::io::Result<Finished> {
     let output = tokio::time::timeout(limit, child.wait_with_output())
         .await
         .map_err(|_| {
@@ -96,8 +153,11 @@ pub use rustix::process::Signal;
 /// Sends a signal to a program's whole process group, while the program has not ended.
 #[cfg(unix)]
 pub fn signal_group(child: &tokio::process::Child, signal: Signal) {
-    if let Some(group) = child.id().and_then(group) {
-        let _ = rustix::process::kill_process_group(group, signal);
+    if let Some(group) = child.id().and_then(group)
+        && rustix::process::kill_process_group(group, signal).is_err()
+    {
+        // On its way into a session of its own it leads no group for a moment.
+        let _ = rustix::process::kill_process(group, signal);
     }
 }
 
@@ -110,9 +170,46 @@ pub fn kill_group(id: u32) {
     }
 }
 
+/// Takes note of the ends of processes of a group that became children of this one. The program that led the group must have ended.
+#[cfg(unix)]
+pub async fn reap_group(id: u32) {
+    let Some(group) = group(id) else { return };
+    for pause in [1, 5, 20, 100, 500, 2000] {
+        loop {
+            match rustix::process::waitpgid(group, rustix::process::WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
 #[cfg(unix)]
 fn group(id: u32) -> Option<rustix::process::Pid> {
     i32::try_from(id)
         .ok()
         .and_then(rustix::process::Pid::from_raw)
+}
+
+/// Raises the number of files that this process may have open, as far as the system lets it, and returns what it is now.
+#[cfg(unix)]
+pub fn open_files(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let Some(current) = now.current else {
+        return u64::MAX;
+    };
+    let wanted = wanted.min(now.maximum.unwrap_or(u64::MAX));
+    if wanted > current {
+        let more = Rlimit {
+            current: Some(wanted),
+            maximum: now.maximum,
+        };
+        if setrlimit(Resource::Nofile, more).is_ok() {
+            return wanted;
+        }
+    }
+    current
 }

@@ -11,6 +11,7 @@
 pub mod capability;
 pub mod error;
 pub mod frame;
+pub mod health;
 pub mod lines;
 pub mod manifest;
 pub mod message;

@@ -63,6 +63,9 @@ pub struct Manifest {
     pub tools: Vec<Tool>,
     /// Whether the host calls `discover`.
     pub discovers: bool,
+    /// How many tasks of its stages may run at the same time; absent: as many as `--jobs` allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
     /// Programs that `discover` itself may start, in the sandbox. One that is missing is said by `discover`, where it is needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub discover_tools: Vec<Tool>,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::health::{Health, Manual};
 use crate::manifest::Tool;
 
 /// When a stage runs: all `pre_work` of the pipeline comes before all `post_work`, and that before all `validation`.
@@ -44,14 +45,29 @@ pub struct Stage {
     pub name: String,
     /// One line for people.
     pub description: String,
-    /// `<adapter>://<script name>`.
+    /// `<adapter>://<script name>`. Empty for a stage that has `health` or `manual`.
     pub script: String,
+    /// Waits until something answers, instead of running a script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Asks a person, instead of running a script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manual: Option<Manual>,
     /// When it runs.
     pub kind: StageKind,
     /// Groups the stage's entries in the cache; `null`: the stage always runs.
     pub cache_key: Option<String>,
-    /// Whether the run ends when the stage fails.
+    /// Whether the run ends when the stage fails. Where it does not, the run goes on and is degraded.
     pub required: bool,
+    /// What happens with this stage when one before it failed that is not required.
+    #[serde(skip_serializing_if = "AfterFailure::is_run")]
+    pub after_failure: AfterFailure,
+    /// Seconds that one attempt may take; without it, the script's, 300 for `health` and a day for `manual`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
+    /// `<adapter>://<script name>` of the script that undoes the stage, for `ztc rollback`. Such a stage needs a cache key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<String>,
     /// Arguments of the script. Never secrets; prefer context.
     pub args: Vec<String>,
     /// The stage is skipped when this variable of the pipeline's environment is empty or absent.
@@ -74,9 +90,14 @@ impl Default for Stage {
             name: String::new(),
             description: String::new(),
             script: String::new(),
+            health: None,
+            manual: None,
             kind: StageKind::PreWork,
             cache_key: None,
             required: true,
+            after_failure: AfterFailure::Run,
+            timeout_seconds: None,
+            rollback: None,
             args: Vec::new(),
             skip_if_empty: None,
             barrier: None,
@@ -85,6 +106,24 @@ impl Default for Stage {
             for_each: None,
             retry: None,
         }
+    }
+}
+
+/// What a stage does when one before it failed without being required.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFailure {
+    /// It runs all the same.
+    #[default]
+    Run,
+    /// It is skipped, and so is what comes after it and says the same.
+    Skip,
+}
+
+impl AfterFailure {
+    /// Whether it is the default.
+    pub fn is_run(&self) -> bool {
+        *self == Self::Run
     }
 }
 
@@ -121,8 +160,14 @@ pub struct Item {
 pub struct Retry {
     /// Attempts in all, the first included.
     pub max_attempts: u32,
-    /// Seconds before the second attempt; doubled each time, at most 60.
+    /// Seconds before the second attempt.
     pub backoff_seconds: u32,
+    /// By how much the wait grows with each attempt; 2 by default, at least 1. There is no jitter: the same run waits the same.
+    #[serde(skip_serializing_if = "is_factor")]
+    pub backoff_factor: f64,
+    /// The longest wait in seconds; 60 by default.
+    #[serde(skip_serializing_if = "is_ceiling")]
+    pub max_backoff_seconds: u32,
     /// Only these exit codes are tried again; empty: all.
     pub exit_codes: Vec<i32>,
 }
@@ -132,9 +177,31 @@ impl Default for Retry {
         Self {
             max_attempts: 1,
             backoff_seconds: 1,
+            backoff_factor: FACTOR,
+            max_backoff_seconds: CEILING,
             exit_codes: Vec::new(),
         }
     }
+}
+
+impl Retry {
+    /// The seconds to wait after an attempt (from 1) that failed.
+    pub fn wait_after(&self, attempt: u32) -> u32 {
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = f64::from(self.backoff_seconds) * self.backoff_factor.powi(exponent);
+        grown.min(self.max_backoff_seconds.into()) as u32
+    }
+}
+
+const FACTOR: f64 = 2.0;
+const CEILING: u32 = 60;
+
+fn is_factor(factor: &f64) -> bool {
+    *factor == FACTOR
+}
+
+fn is_ceiling(ceiling: &u32) -> bool {
+    *ceiling == CEILING
 }
 
 /// A script that stages run, with everything that it needs.

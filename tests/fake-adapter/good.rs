@@ -9,7 +9,7 @@ pub(crate) fn answer(name: &str, id: &Value, method: &str, params: &Value) -> Va
         "get_inputs" => json!({ "inputs": [] }),
         "validate" => json!({ "diagnostics": [] }),
         "render" => render(params),
-        "scripts" => json!({ "scripts": [] }),
+        "scripts" => json!({ "scripts": told("scripts").unwrap_or_else(|| json!([])) }),
         "shutdown" => json!({}),
         _ => {
             let error = json!({ "code": -32601, "message": format!("no method `{method}`") });
@@ -19,8 +19,17 @@ pub(crate) fn answer(name: &str, id: &Value, method: &str, params: &Value) -> Va
     json!({ "jsonrpc": "2.0", "id": id, "result": result })
 }
 
+/// Returns what the file beside the program, `<program>.stages`, says: its manifest's limits, its stages, their scripts.
+fn told(what: &str) -> Option<Value> {
+    let program = std::env::args().next()?;
+    let text = std::fs::read_to_string(format!("{program}.stages")).ok()?;
+    let mut all: Value = serde_json::from_str(&text).ok()?;
+    Some(all[what].take()).filter(|value| !value.is_null())
+}
+
 fn manifest(name: &str) -> Value {
     json!({
+        "max_parallel": told("max_parallel"),
         "name": name,
         "version": "1.0.0",
         "description": "a fake for tests",
@@ -49,5 +58,7 @@ fn render(params: &Value) -> Value {
     json!({
         "artifacts": [{ "path": "fake.json", "content": format!("{seen:#}\n") }],
         "capabilities": { "example.com/fake": seen },
+        "stages": told("stages").unwrap_or_else(|| json!([])),
+        "env_vars": told("env_vars").unwrap_or_else(|| json!({})),
     })
 }

@@ -1,5 +1,7 @@
 //! The bootstrap in the simulated world: to the end, refused, failing, interrupted, killed, resumed.
 
+mod kills;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};

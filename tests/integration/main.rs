@@ -17,6 +17,7 @@ mod init;
 mod input;
 mod kit;
 mod leaks;
+mod pipeline;
 mod render;
 mod sandbox;
 mod talos;

@@ -324,6 +324,7 @@ fn stage(config: &Config) -> Stage {
             max_attempts: 3,
             backoff_seconds: 5,
             exit_codes: vec![75],
+            ..Retry::default()
         }),
         ..stage_for("rack", &power_on())
     }

@@ -2,43 +2,18 @@
 //!
 //! Nothing is touched before everything is checked: the repository against its lock, the tools, the secrets, the operator's consent.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use crate::commands::plan;
+use crate::commands::running::{self, Pace};
 use crate::commands::validate::{Verified, verify};
-use crate::commands::{Context, interrupt, until_interrupted, wait_for_all_of};
+use crate::commands::{Context, plan, until_interrupted, wait_for_all_of};
 use crate::error::{Exit, Failure};
 use crate::jq;
-use crate::pipeline::event::Outcome;
+use crate::pipeline::event::RunKind;
 use crate::pipeline::file::Pipeline;
-use crate::pipeline::journal;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::{Prepared, cluster_name};
-use crate::pipeline::run_lock::{Holder, RunLock};
-use crate::pipeline::runner::{Runner, exit};
 use crate::pipeline::site::Site;
-use crate::pipeline::state::RunState;
 use crate::secrets::Vault;
-use crate::ui::run::{NextCommands, RunView, duration, end};
-use crate::ui::table::table;
-
-/// How many tasks run at the same time unless the operator says otherwise: stages mostly wait for other machines.
-const JOBS: u16 = 16;
-
-/// How long a stage may take to end when asked to.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What of an item's context an operator recognizes a machine by.
-const RECOGNIZED: [&str; 7] = [
-    "server_id",
-    "id",
-    "server_name",
-    "machine",
-    "disk",
-    "install_disk",
-    "role",
-];
+use crate::ui::run::NextCommands;
 
 /// Options of `ztc bootstrap`.
 #[derive(Debug, clap::Args)]
@@ -52,9 +27,6 @@ pub(crate) struct Arguments {
     /// Check everything and show the plan, but run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many stages and items run at the same time [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) jobs: Option<u16>,
     /// Run this stage and what comes after it, whatever succeeded before
     #[arg(long, value_name = "STAGE")]
     pub(crate) from: Option<String>,
@@ -64,6 +36,11 @@ pub(crate) struct Arguments {
     /// Confirm destructive stages without being asked: the name of the cluster
     #[arg(long, value_name = "NAME")]
     pub(crate) confirm: Option<String>,
+    /// Confirm manual stages beforehand: what they ask for has been done
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
 }
 
 /// Runs the command.
@@ -83,7 +60,7 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
     let mut lock = if arguments.dry_run {
         None
     } else {
-        Some(lock(context, &environment)?)
+        Some(running::lock(context, &environment)?)
     };
     let Verified {
         platform,
@@ -115,7 +92,11 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         return Ok(show_plan(context, &environment, &pipeline, &prepared));
     };
     plan::summary(&context.ui, &pipeline, &prepared);
-    let next = NextCommands::new(context.repository.root(), arguments.env.as_deref());
+    let next = NextCommands::new(
+        context.repository.root(),
+        arguments.env.as_deref(),
+        "bootstrap",
+    );
     confirm(
         context,
         arguments,
@@ -124,13 +105,14 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         &prepared,
         &next,
     )?;
+    let desk = running::desk(context, arguments.yes, &prepared, &next)?;
     let Prepared {
         tasks,
         inputs,
         cache,
         plan,
     } = prepared;
-    let site = Arc::new(Site {
+    let site = Site {
         repository: context.repository.clone(),
         environment,
         lock: locked,
@@ -141,34 +123,23 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         secrets,
         variables: jq::with_jq(&context.repository)?,
         mask: context.ui.mask().clone(),
-        grace: GRACE,
-    });
-    let host = host();
-    let runner = Runner::new(
-        site.clone(),
-        plan,
-        cache,
-        usize::from(arguments.jobs.unwrap_or(JOBS)),
-        host.clone(),
-    )?;
-    let holder = Holder {
-        run: runner.name().to_owned(),
-        pid: std::process::id(),
-        host,
-        since: journal::now(),
+        grace: running::GRACE,
+        launcher: std::env::current_exe().ok(),
+        desk,
     };
-    lock.sign(&holder)
-        .map_err(|error| Failure::failed("failed to write who runs").detail(error))?;
-    context.ui.say(format!("run {}", runner.name()));
-    let mut view = RunView::new(&context.ui);
-    let state = runner
-        .run(interrupt::wishes()?, |told| view.show(&told))
-        .await?;
-    finish(context, &site, &state, &next)
+    let kind = RunKind::Bootstrap;
+    running::execute(
+        context,
+        lock,
+        (site, plan, cache),
+        (kind, &arguments.pace),
+        &next,
+    )
+    .await
 }
 
 /// What differs from the lock is a reason not to run.
-fn refused(failure: Failure) -> Failure {
+pub(crate) fn refused(failure: Failure) -> Failure {
     match failure.exit {
         Exit::Differences => Failure {
             exit: Exit::Refused,
@@ -176,16 +147,6 @@ fn refused(failure: Failure) -> Failure {
         },
         _ => failure,
     }
-}
-
-fn lock(context: &Context, environment: &str) -> Result<RunLock, Failure> {
-    let lock = RunLock::acquire(&context.repository, environment)?;
-    if let Some(Holder { run, pid, .. }) = &lock.died {
-        context.ui.warning(format!(
-            "run {run} ended without a word (process {pid} is gone); going on from its journal"
-        ));
-    }
-    Ok(lock)
 }
 
 fn show_plan(
@@ -217,113 +178,18 @@ fn confirm(
     prepared: &Prepared,
     next: &NextCommands,
 ) -> Result<(), Failure> {
-    let rows: Vec<Vec<String>> = prepared
-        .destructive(pipeline)
-        .map(|task| destroyed(pipeline, prepared, task))
-        .collect();
-    if rows.is_empty() {
+    let Some(list) = running::destroyed(pipeline, prepared) else {
         return Ok(());
-    }
-    let list = format!(
-        "these destroy data:\n{}",
-        table(&["STAGE", "ITEM", "KEY", "WHAT", "WHY"], &rows)
-    );
-    let given = match &arguments.confirm {
-        Some(name) => {
-            context.ui.say(list);
-            name.clone()
-        }
-        None if context.ui.is_interactive() => context.ui.ask(
-            &list,
-            &format!("Type the name of the cluster, `{cluster}`, to go on"),
-        )?,
-        None => {
-            context.ui.say(list);
-            return Err(Failure::new(
-                Exit::Refused,
-                format!(
-                    "{} tasks destroy data, and nobody is there to confirm it",
-                    rows.len()
-                ),
-            )
-            .help(format!(
-                "read the list above; then run `{} --confirm {cluster}`",
-                next.resume()
-            )));
-        }
     };
-    match given.trim() == cluster {
-        true => Ok(()),
-        false => Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "`{}` is not the name of the cluster; nothing has been run",
-                given.trim()
-            ),
-        )
-        .help(format!(
-            "the name is `{cluster}`; make sure that this is the cluster you mean"
-        ))),
-    }
-}
-
-fn destroyed(pipeline: &Pipeline, prepared: &Prepared, task: usize) -> Vec<String> {
-    let (why, inputs) = (&prepared.plan.why[task], &prepared.inputs[task]);
-    let task = &prepared.tasks.list[task];
-    let facts = RECOGNIZED.iter().filter_map(|key| {
-        let value = inputs.context.get(*key)?;
-        Some(format!(
-            "{key} {}",
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned)
-        ))
-    });
-    vec![
-        task.entry(pipeline).name.clone(),
-        task.item(pipeline)
-            .map_or(String::new(), |item| item.name.clone()),
-        task.item_key(pipeline).to_owned(),
-        facts.collect::<Vec<_>>().join(", "),
-        why.to_string(),
-    ]
-}
-
-/// The name of this machine.
-fn host() -> String {
-    let system = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    system
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
-}
-
-/// Says how the run ended.
-fn finish(
-    context: &Context,
-    site: &Site,
-    state: &RunState,
-    next: &NextCommands,
-) -> Result<Exit, Failure> {
-    let logs = journal::directory(&site.repository, &state.run);
-    let log = |task: &str| {
-        let found = site.tasks.list.iter().find(|other| other.name == task);
-        let name = found.map_or_else(|| task.to_owned(), |task| task.file_name());
-        site.repository.display(&logs.join(format!("{name}.log")))
-    };
-    let (outcome, seconds) = state.outcome.unwrap_or((Outcome::Failed, 0.0));
-    if let Some(failure) = end(state, log, next) {
-        return context.ui.run_failure(failure);
-    }
-    let count = state.phases.len();
-    context
-        .ui
-        .done(format!("{count} tasks in {}", duration(seconds)));
-    if outcome == Outcome::Degraded {
-        context.ui.warning(
-            "some tasks that are not required failed; the next bootstrap tries them again",
-        );
-    }
-    Ok(exit(outcome))
+    let count = prepared.destructive(pipeline).count();
+    running::named(
+        context,
+        arguments.confirm.as_deref(),
+        cluster,
+        &list,
+        (
+            format!("{count} tasks destroy data, and nobody is there to confirm it"),
+            next.resume(),
+        ),
+    )
 }

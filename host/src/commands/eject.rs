@@ -191,9 +191,16 @@ struct Ejector<'a> {
 
 impl Ejector<'_> {
     fn write(&self, tasks: &Tasks, setting: &Setting) -> Result<(), Failure> {
-        for entry in &self.pipeline.stages {
-            let script = self.artifact(&format!("debug/{}", script_path(entry)))?;
-            self.put(&script_path(entry), script.as_bytes(), 0o700)?;
+        let scripts = self.pipeline.stages.iter().flat_map(|entry| {
+            let undo = entry.rollback.as_ref().map(|undo| &undo.script);
+            std::iter::once(&entry.script).chain(undo)
+        });
+        for path in scripts
+            .filter(|script| !script.is_empty())
+            .map(|script| script_path(script))
+        {
+            let script = self.artifact(&format!("debug/{path}"))?;
+            self.put(&path, script.as_bytes(), 0o700)?;
         }
         for task in &tasks.list {
             self.task(task)?;

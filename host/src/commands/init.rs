@@ -172,11 +172,17 @@ async fn converse(
             .is_ok_and(|candidate| candidate.source == Source::BuiltIn)
     };
     let groups = groups(&manifests, is_built_in);
+    let strangers = manifests
+        .keys()
+        .filter(|name| !is_built_in(name))
+        .cloned()
+        .collect();
     let before = start.base.clone();
     let wizard = Wizard {
         context,
         manifests: &manifests,
         groups: &groups,
+        strangers: &strangers,
         running: match is_twin {
             // The twin writes the same file with and without a network.
             true => Running::new(supervisor, end),
@@ -225,6 +231,7 @@ struct Wizard<'a> {
     context: &'a Context,
     manifests: &'a BTreeMap<String, Manifest>,
     groups: &'a [Group],
+    strangers: &'a BTreeSet<String>,
     running: Running<'a>,
 }
 
@@ -337,6 +344,7 @@ impl<'a> Wizard<'a> {
             adapters: &self.running,
             manifests: self.manifests,
             groups: self.groups,
+            strangers: self.strangers,
             draft,
             capabilities: BTreeMap::new(),
             unanswered: BTreeSet::new(),

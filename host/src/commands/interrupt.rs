@@ -12,6 +12,12 @@ const SIGNALS: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")
 /// Listens. A signal that was ignored when ztc started, as `nohup` does with SIGHUP, stays ignored.
 pub(crate) fn wishes() -> Result<mpsc::UnboundedReceiver<Wish>, Failure> {
     let (wish, wishes) = mpsc::unbounded_channel();
+    listen(&wish)?;
+    Ok(wishes)
+}
+
+/// Listens for somebody who hears other wishes too.
+pub(crate) fn listen(wish: &mpsc::UnboundedSender<Wish>) -> Result<(), Failure> {
     let ignored = ignored();
     for (number, name) in SIGNALS {
         if ignored & (1 << (number - 1)) != 0 {
@@ -23,14 +29,13 @@ pub(crate) fn wishes() -> Result<mpsc::UnboundedReceiver<Wish>, Failure> {
         let wish = wish.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
-                let signal = name.to_owned();
-                if wish.send(Wish { signal }).is_err() {
+                if wish.send(Wish::new(name)).is_err() {
                     break;
                 }
             }
         });
     }
-    Ok(wishes)
+    Ok(())
 }
 
 /// Returns the signals that this process ignores, one bit each; none where the system does not say.

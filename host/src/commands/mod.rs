@@ -1,6 +1,7 @@
 //! The commands, one file each: what the options mean and the order of the steps. The work itself is in the other modules.
 
 pub(crate) mod bootstrap;
+pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod eject;
@@ -10,6 +11,9 @@ pub(crate) mod interrupt;
 pub(crate) mod plan;
 pub(crate) mod plugins;
 pub(crate) mod render;
+pub(crate) mod reset;
+pub(crate) mod rollback;
+pub(crate) mod running;
 pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod vacuum;
@@ -27,6 +31,7 @@ use crate::error::{Exit, Failure, Finding};
 use crate::jq;
 use crate::mask::Mask;
 use crate::paths::{Confinement, Machine, Repository, Running};
+use crate::process;
 use crate::ui::{Loudness, Ui, trace};
 
 /// What every command works with.
@@ -41,6 +46,12 @@ pub(crate) struct Context {
 pub fn main() -> ExitCode {
     if let Some(code) = adapter::run_as_part(std::env::args_os().skip(1)) {
         return code;
+    }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == process::SESSION_ARGUMENT)
+    {
+        return process::become_program(std::env::args_os().skip(2));
     }
     if std::env::args_os()
         .nth(1)
@@ -133,6 +144,9 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Plan(arguments) => plan::run(context, &arguments),
         Command::Bootstrap(arguments) => bootstrap::run(context, &arguments),
         Command::Status(arguments) => status::run(context, &arguments),
+        Command::Cancel(arguments) => cancel::run(context, &arguments),
+        Command::Rollback(arguments) => rollback::run(context, &arguments),
+        Command::Reset(arguments) => reset::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),
         Command::Eject(arguments) => eject::run(context, &arguments),
         Command::Secrets(arguments) => secrets::run(context, &arguments),

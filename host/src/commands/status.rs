@@ -1,5 +1,6 @@
-//! `ztc status`: the last or the live run, read from its journal.
+//! `ztc status`: the live run through its socket, or the last one, read from its journal.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,8 +8,9 @@ use serde::Serialize;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
-use crate::pipeline::event::{Event, Outcome, Record};
+use crate::pipeline::event::{Event, Outcome, Record, RunKind};
 use crate::pipeline::journal;
+use crate::pipeline::live::{Ask, Reader, Say};
 use crate::pipeline::run_lock::{self, Holder};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::{Phase, RunState};
@@ -30,33 +32,102 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let environment = environment(context, arguments)?;
-    let live = run_lock::live(&context.repository, &environment);
-    let Some(records) = last_run(context, &environment)? else {
+    let environment = environment(context, arguments.env.as_deref())?;
+    wait_for(status(context, &environment, arguments.follow))
+}
+
+async fn status(context: &Context, environment: &str, follow: bool) -> Result<Exit, Failure> {
+    let live = run_lock::live(&context.repository, environment);
+    let ask = if follow { Ask::Follow } else { Ask::Snapshot };
+    if let Some(holder) = &live
+        && let Some(mut reader) = knock(holder, ask).await
+    {
+        let seen = watch(context, &mut reader, follow).await?;
+        // One that was just opening its socket has said nothing yet; its journal has as much.
+        if !seen.state.run.is_empty() {
+            return Ok(show(context, &seen, live.as_ref(), follow));
+        }
+    }
+    let Some(records) = last_run(context, environment)? else {
         return Err(Failure::new(
             Exit::Differences,
             format!("nothing has been run for `{environment}` yet"),
         )
         .help("see what would run with `ztc plan`, and run it with `ztc bootstrap`"));
     };
-    if arguments.follow {
-        return follow(context, &environment, &records);
-    }
-    let state = replayed(&records);
-    let live = live.filter(|holder| holder.run == state.run);
-    if context.ui.is_json() {
-        context.ui.json(&Report::new(&state, live.as_ref()));
+    let seen = if follow {
+        follow_journal(context, environment, &records).await?
     } else {
-        context.ui.data(&overview(&state));
-        context.ui.say(headline(&state, live.as_ref()));
+        Seen {
+            state: RunState::replay(&records),
+            last: BTreeMap::new(),
+        }
+    };
+    let live = live.filter(|holder| holder.run == seen.state.run);
+    Ok(show(context, &seen, live.as_ref(), follow))
+}
+
+/// What was seen of a run.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) state: RunState,
+    /// The last line of every task that prints.
+    last: BTreeMap<String, String>,
+}
+
+/// Knocks at a live run; nothing where it does not open.
+pub(crate) async fn knock(holder: &Holder, ask: Ask) -> Option<Reader> {
+    let path = holder.socket.as_ref().filter(|_| holder.is_here())?;
+    Reader::connect(path, ask).await.ok()
+}
+
+/// Takes what a run says until it has said everything; with `aloud`, shows it as it comes.
+pub(crate) async fn watch(
+    context: &Context,
+    reader: &mut Reader,
+    aloud: bool,
+) -> Result<Seen, Failure> {
+    let mut seen = Seen::default();
+    let mut view = RunView::new(&context.ui);
+    while let Some(say) = reader.next().await? {
+        match say {
+            Say::Last(last) => seen.last = last,
+            Say::Record(record) => {
+                seen.state.apply(&record).map_err(|why| {
+                    Failure::failed("the run says what makes no sense").detail(why)
+                })?;
+                if aloud {
+                    view.show(&Told::Record(&record, &seen.state));
+                }
+            }
+            Say::Line { task, line } if aloud => view.show(&Told::Line {
+                task: &task,
+                line: &line,
+            }),
+            Say::Line { .. } => {}
+        }
     }
-    Ok(exit(&state, live.is_some()))
+    Ok(seen)
+}
+
+fn show(context: &Context, seen: &Seen, live: Option<&Holder>, followed: bool) -> Exit {
+    let state = &seen.state;
+    let live = live.filter(|_| state.outcome.is_none() && !followed);
+    if followed {
+        context.ui.say(headline(state, live));
+    } else if context.ui.is_json() {
+        context.ui.json(&Report::new(seen, live));
+    } else {
+        context.ui.data(&overview(state, &seen.last));
+        context.ui.say(headline(state, live));
+    }
+    exit(state, live.is_some())
 }
 
 /// The environment that was asked for, else that of the lock: a status must not need a valid platform.yaml.
-fn environment(context: &Context, arguments: &Arguments) -> Result<String, Failure> {
-    if let Some(environment) = &arguments.env {
-        return Ok(environment.clone());
+pub(crate) fn environment(context: &Context, asked: Option<&str>) -> Result<String, Failure> {
+    if let Some(environment) = asked {
+        return Ok(environment.to_owned());
     }
     let lock = Lock::load(&context.repository)?;
     lock.map(|lock| lock.environment)
@@ -67,7 +138,12 @@ fn environment(context: &Context, arguments: &Arguments) -> Result<String, Failu
 fn last_run(context: &Context, environment: &str) -> Result<Option<Vec<Record>>, Failure> {
     for run in journal::runs(&context.repository)?.into_iter().rev() {
         let records = journal::read(&context.repository, &run)?;
-        let belongs = |record: &Record| matches!(&record.event, Event::RunStarted(head) if head.environment == environment);
+        let belongs = |record: &Record| match &record.event {
+            Event::RunStarted(head) => {
+                head.environment == environment && !matches!(head.kind, RunKind::Reset { .. })
+            }
+            _ => false,
+        };
         if records.first().is_some_and(belongs) {
             return Ok(Some(records));
         }
@@ -75,46 +151,37 @@ fn last_run(context: &Context, environment: &str) -> Result<Option<Vec<Record>>,
     Ok(None)
 }
 
-fn replayed(records: &[Record]) -> RunState {
-    let mut state = RunState::default();
-    for record in records {
-        // The journal was checked when it was read.
-        let _ = state.apply(record);
-    }
-    state
-}
-
-/// Shows every record, and those that are added, until the run ends or its ztc does.
-fn follow(context: &Context, environment: &str, records: &[Record]) -> Result<Exit, Failure> {
+/// Shows every record, and those that are added, until the run ends or its ztc does: for a run whose socket does not open.
+async fn follow_journal(
+    context: &Context,
+    environment: &str,
+    records: &[Record],
+) -> Result<Seen, Failure> {
     let run = records
         .first()
         .map(|record| record.run.clone())
         .unwrap_or_default();
-    let mut state = RunState::default();
+    let mut seen = Seen::default();
     let mut view = RunView::new(&context.ui);
     let mut shown = 0;
-    wait_for(async {
-        loop {
-            // Asked before reading: what is written before the end is read after it.
-            let live = run_lock::live(&context.repository, environment)
-                .is_some_and(|holder| holder.run == run);
-            for record in journal::read(&context.repository, &run)?.iter().skip(shown) {
-                // The journal was checked when it was read.
-                let _ = state.apply(record);
-                view.show(&Told::Record(record, &state));
-                shown += 1;
-            }
-            if state.outcome.is_some() || !live {
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
+    loop {
+        // Asked before reading: what is written before the end is read after it.
+        let live = run_lock::live(&context.repository, environment)
+            .is_some_and(|holder| holder.run == run);
+        for record in journal::read(&context.repository, &run)?.iter().skip(shown) {
+            // The journal was checked when it was read.
+            let _ = seen.state.apply(record);
+            view.show(&Told::Record(record, &seen.state));
+            shown += 1;
         }
-        context.ui.say(headline(&state, None));
-        Ok(exit(&state, false))
-    })
+        if seen.state.outcome.is_some() || !live {
+            return Ok(seen);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
-fn headline(state: &RunState, live: Option<&Holder>) -> String {
+pub(crate) fn headline(state: &RunState, live: Option<&Holder>) -> String {
     let count =
         |wanted: fn(&Phase) -> bool| state.phases.iter().filter(|phase| wanted(phase)).count();
     let settled = format!(
@@ -122,7 +189,11 @@ fn headline(state: &RunState, live: Option<&Holder>) -> String {
         count(Phase::is_settled),
         state.phases.len()
     );
-    let run = format!("run {} of `{}`", state.run, state.head.environment);
+    let what = match &state.head.kind {
+        RunKind::Bootstrap | RunKind::Reset { .. } => "run".to_owned(),
+        RunKind::Rollback { to } => format!("rollback to `{to}`,"),
+    };
+    let run = format!("{what} {} of `{}`", state.run, state.head.environment);
     match (state.outcome, live) {
         (Some((outcome, seconds)), _) => format!(
             "{run} {} after {}: {settled}",
@@ -170,6 +241,7 @@ fn exit(state: &RunState, live: bool) -> Exit {
 struct Report<'a> {
     run: &'a str,
     environment: &'a str,
+    kind: &'a RunKind,
     live: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<&'a Holder>,
@@ -186,19 +258,28 @@ struct TaskReport<'a> {
     adapter: &'a str,
     #[serde(flatten)]
     phase: &'a Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_line: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
-    fn new(state: &'a RunState, holder: Option<&'a Holder>) -> Self {
+    fn new(seen: &'a Seen, holder: Option<&'a Holder>) -> Self {
+        let state = &seen.state;
         let tasks = state.tasks().map(|(head, phase)| TaskReport {
             task: &head.task,
             stage: &head.stage,
             adapter: &head.adapter,
             phase,
+            last_line: seen
+                .last
+                .get(&head.task)
+                .filter(|_| phase.is_busy())
+                .map(String::as_str),
         });
         Self {
             run: &state.run,
             environment: &state.head.environment,
+            kind: &state.head.kind,
             live: holder.is_some(),
             holder,
             outcome: state.outcome.map(|(outcome, _)| outcome),

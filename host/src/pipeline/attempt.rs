@@ -1,8 +1,6 @@
 //! One attempt at one task: bash in a process group of its own, its output streamed into the log, its end within its time.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -10,17 +8,19 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::pipeline::event::TaskFailure;
-use crate::pipeline::files;
-use crate::pipeline::output::{Masker, Tail};
 use crate::pipeline::private::Private;
+use crate::pipeline::transcript::{Lines, Paper, Transcript};
 use crate::process;
 
 /// How long output may stay open behind the end of a script, when a process left its group and holds it.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How much output is read at once: little, because a thousand stages may run at the same time.
+const BUFFER: usize = 8 * 1024;
 
 /// What running stages are asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,10 +47,10 @@ pub enum Ended {
 
 /// Everything that one attempt needs.
 pub struct Attempt {
-    /// The task.
-    pub task: String,
-    /// From 1.
-    pub number: u32,
+    /// Where it writes.
+    pub paper: Paper,
+    /// The program that starts bash in a session of its own; without one, bash only gets a process group.
+    pub launcher: Option<PathBuf>,
     /// The script's file name and bytes.
     pub script: (String, Vec<u8>),
     /// Its arguments.
@@ -63,23 +63,15 @@ pub struct Attempt {
     pub environment: BTreeMap<String, String>,
     /// Where it runs.
     pub directory: PathBuf,
-    /// Its log.
-    pub log: PathBuf,
     /// How long it may take.
     pub limit: Duration,
     /// How long it may take to end when asked to.
     pub grace: Duration,
-    /// Takes secrets out of its output.
-    pub masker: Masker,
 }
 
 impl Attempt {
     /// Runs it to its end. Lines of output go to `lines` too, as far as somebody reads them.
-    pub async fn run(
-        self,
-        mut stop: watch::Receiver<Stop>,
-        lines: mpsc::Sender<(String, String)>,
-    ) -> Ended {
+    pub async fn run(self, mut stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
         if *stop.borrow() > Stop::No {
             return Ended::Stopped;
         }
@@ -97,21 +89,17 @@ impl Attempt {
         match self.start(&private) {
             Ok((child, output, guard)) => {
                 let mut running = Running {
-                    log: Log::new(files::append(&self.log), self.number),
+                    transcript: Transcript::new(self.paper, lines),
                     id: child.id(),
                     child,
                     guard: Some(guard),
                     private: Some(private),
-                    masker: self.masker,
-                    tail: Tail::default(),
                     status: None,
                     timed_out: false,
                     asked: false,
                 };
-                let on_line =
-                    |line: &str| drop(lines.try_send((self.task.clone(), line.to_owned())));
                 running
-                    .watch(output, self.limit, self.grace, &mut stop, on_line)
+                    .watch(output, self.limit, self.grace, &mut stop)
                     .await;
                 running.ended(self.limit)
             }
@@ -126,7 +114,10 @@ impl Attempt {
     ) -> std::io::Result<(Child, ChildStdout, std::io::PipeWriter)> {
         let (output, for_stdout) = std::io::pipe()?;
         let (for_guard, guard) = std::io::pipe()?;
-        let mut bash = process::program("bash");
+        let mut bash = match &self.launcher {
+            Some(launcher) => process::in_session(launcher, "bash"),
+            None => process::program("bash"),
+        };
         bash.arg(private.script())
             .args(&self.args)
             .env_clear()
@@ -148,7 +139,7 @@ impl Attempt {
     }
 }
 
-fn could_not_start(reasons: Vec<String>) -> Ended {
+pub(crate) fn could_not_start(reasons: Vec<String>) -> Ended {
     Ended::Badly(TaskFailure {
         status: "could not be started".into(),
         last_lines: reasons,
@@ -162,9 +153,7 @@ struct Running {
     child: Child,
     guard: Option<std::io::PipeWriter>,
     private: Option<Private>,
-    log: Log,
-    masker: Masker,
-    tail: Tail,
+    transcript: Transcript,
     status: Option<std::io::Result<ExitStatus>>,
     timed_out: bool,
     /// Whether it was asked to end before it did.
@@ -179,9 +168,8 @@ impl Running {
         limit: Duration,
         grace: Duration,
         stop: &mut watch::Receiver<Stop>,
-        on_line: impl Fn(&str),
     ) {
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; BUFFER];
         let (mut open, mut stoppable) = (true, true);
         let mut deadline = Some(Instant::now() + limit);
         let mut kill_at: Option<Instant> = None;
@@ -196,7 +184,7 @@ impl Running {
                 read = output.read(&mut buffer), if open => {
                     let count = read.unwrap_or(0);
                     open = count > 0;
-                    self.take(&buffer[..count], open, &on_line);
+                    self.transcript.feed(&buffer[..count]);
                 }
                 status = self.child.wait(), if self.status.is_none() => {
                     self.status = Some(status);
@@ -223,7 +211,7 @@ impl Running {
                 }
             }
         }
-        self.take(&[], false, &on_line);
+        self.transcript.finish();
     }
 
     /// Asks the script to end and returns when it is to be killed.
@@ -237,23 +225,13 @@ impl Running {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], open: bool, on_line: &impl Fn(&str)) {
-        let mut masked = Vec::with_capacity(bytes.len());
-        self.masker.feed(bytes, &mut masked);
-        if !open {
-            self.masker.finish(&mut masked);
-        }
-        self.log.write(&masked);
-        self.tail.feed(&masked, on_line);
-        if !open {
-            self.tail.finish(on_line);
-        }
-    }
-
     /// Removes everything that the script leaves: its private directory, and processes of its group.
     fn clean(&mut self) {
         // The guard is still in the group and keeps its number.
-        self.id.into_iter().for_each(process::kill_group);
+        if let Some(id) = self.id {
+            process::kill_group(id);
+            tokio::spawn(process::reap_group(id));
+        }
         self.guard = None;
         self.private = None;
     }
@@ -278,18 +256,7 @@ impl Running {
             (Ok(status), None) => format!("killed by {}", signal(*status)),
             (Err(error), _) => error,
         };
-        let mut last_lines = self.tail.lines();
-        last_lines.extend(
-            self.log
-                .error
-                .map(|error| format!("ztc: the log is not complete: {error}")),
-        );
-        Ended::Badly(TaskFailure {
-            status: text,
-            code,
-            cause: self.tail.cause().map(str::to_owned),
-            last_lines,
-        })
+        Ended::Badly(self.transcript.failure(text, code))
     }
 }
 
@@ -299,36 +266,4 @@ fn signal(status: ExitStatus) -> String {
     #[cfg(not(unix))]
     let number: Option<i32> = None;
     number.map_or_else(|| status.to_string(), |number| format!("signal {number}"))
-}
-
-/// The log of a task. A log that cannot be written does not stop the script: half a disk image is worse than half a log.
-struct Log {
-    file: Option<File>,
-    error: Option<std::io::Error>,
-}
-
-impl Log {
-    fn new(file: std::io::Result<File>, attempt: u32) -> Self {
-        let (file, error) = match file {
-            Ok(file) => (Some(file), None),
-            Err(error) => (None, Some(error)),
-        };
-        let mut log = Self { file, error };
-        if attempt > 1 {
-            log.write(format!("--- attempt {attempt} ---\n").as_bytes());
-        }
-        log
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(Err(error)) = self
-            .file
-            .as_mut()
-            .filter(|_| !bytes.is_empty())
-            .map(|file| file.write_all(bytes))
-        {
-            self.file = None;
-            self.error = Some(error);
-        }
-    }
 }

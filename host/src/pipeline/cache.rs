@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::paths::Repository;
-use crate::pipeline::event::{Event, Record, Success, VERSION};
+use crate::pipeline::event::{Event, Record, RunKind, Success, VERSION};
 use crate::pipeline::journal;
 use crate::pipeline::state::RunState;
 use crate::pipeline::why::Unfinished;
@@ -26,7 +26,15 @@ pub struct Cache {
     /// The highest stamp of any success.
     clock: u64,
     /// By cache key and the key of the item.
-    entries: BTreeMap<String, BTreeMap<String, Entry>>,
+    entries: BTreeMap<String, BTreeMap<String, Known>>,
+}
+
+/// What is known of one task, and whether it destroys data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    entry: Entry,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    destructive: bool,
 }
 
 /// What is known of one task: of its last start.
@@ -105,7 +113,23 @@ impl Cache {
         if run > self.last_run {
             self.last_run.clone_from(&run);
         }
+        let undoes = match &state.head.kind {
+            RunKind::Bootstrap => false,
+            RunKind::Rollback { .. } => true,
+            RunKind::Reset { destructive } => {
+                self.forget(*destructive);
+                return;
+            }
+        };
         let (task, entry) = match &record.event {
+            Event::TaskStarted { task, .. } | Event::TaskSucceeded { task, .. } if undoes => {
+                let how = match record.event {
+                    Event::TaskStarted { .. } => Unfinished::Undoing,
+                    _ => Unfinished::Undone,
+                };
+                (task, Entry::Unfinished { run, how })
+            }
+            _ if undoes => return,
             Event::TaskStarted { task, .. } => (
                 task,
                 Entry::Unfinished {
@@ -143,20 +167,42 @@ impl Cache {
             }
             _ => return,
         };
-        let head = state.head_of(task);
-        if let Some((key, item)) =
-            head.and_then(|head| Some((head.cache_key.as_ref()?, &head.item)))
-        {
-            self.entries
-                .entry(key.clone())
-                .or_default()
-                .insert(item.clone(), entry);
+        let Some(head) = state.head_of(task) else {
+            return;
+        };
+        if let Some(key) = &head.cache_key {
+            let of_key = self.entries.entry(key.clone()).or_default();
+            // Undoing something does not make it harmless.
+            let destructive = match undoes {
+                true => of_key
+                    .get(&head.item)
+                    .is_some_and(|known| known.destructive),
+                false => head.destructive,
+            };
+            of_key.insert(head.item.clone(), Known { entry, destructive });
         }
+    }
+
+    /// Forgets everything, but for what destroyed data unless that is to be forgotten too.
+    fn forget(&mut self, destructive: bool) {
+        for of_key in self.entries.values_mut() {
+            of_key.retain(|_, known| known.destructive && !destructive);
+        }
+        self.entries.retain(|_, of_key| !of_key.is_empty());
+    }
+
+    /// Everything that is known: cache key, item, and whether it destroys data.
+    pub fn known(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.entries.iter().flat_map(|(key, items)| {
+            items
+                .iter()
+                .map(|(item, known)| (key.as_str(), item.as_str(), known.destructive))
+        })
     }
 
     /// What is known of a task.
     pub fn entry(&self, cache_key: &str, item: &str) -> Option<&Entry> {
-        self.entries.get(cache_key)?.get(item)
+        Some(&self.entries.get(cache_key)?.get(item)?.entry)
     }
 
     /// The stamp for the next success.

@@ -10,7 +10,8 @@ use ztc_protocol::Manifest;
 use ztc_protocol::stage::{Script, Stage, StageKind};
 
 use crate::error::{Failure, Finding, did_you_mean};
-use crate::pipeline::file::{Pipeline, SecretEntry, StageEntry};
+use crate::pipeline::entries::entry;
+use crate::pipeline::file::{Pipeline, StageEntry};
 use crate::pipeline::names;
 use crate::pipeline::order::{Order, Reason};
 
@@ -52,6 +53,10 @@ pub fn compose(adapters: &[AdapterStages]) -> Result<Pipeline, Failure> {
         mode: String::new(),
         total_steps: sorted.len(),
         env,
+        max_parallel: adapters
+            .iter()
+            .filter_map(|adapter| Some((adapter.section.clone(), adapter.manifest.max_parallel?)))
+            .collect(),
         stages: sorted,
     })
 }
@@ -118,79 +123,6 @@ fn duplicates(stages: &[(&AdapterStages, &Stage)], findings: &mut Vec<Finding>) 
     }
 }
 
-/// Makes the file's form of a stage, without `needs`.
-fn entry(
-    adapter: &AdapterStages,
-    stage: &Stage,
-    findings: &mut Vec<Finding>,
-) -> Option<StageEntry> {
-    let section = &adapter.section;
-    let Some(script) = script(adapter, stage) else {
-        let names = adapter.scripts.iter().map(|script| script.name.as_str());
-        let name = stage.script.rsplit("://").next().unwrap_or_default();
-        let mut finding = Finding::error(format!(
-            "stage `{}` of adapter `{section}` runs the unknown script `{}`",
-            stage.name, stage.script
-        ));
-        finding.help = did_you_mean(name, names).or_else(|| {
-            Some(format!(
-                "the adapter's `scripts` must hold it, and the stage call it `{}://<name>`",
-                adapter.manifest.name
-            ))
-        });
-        findings.push(finding);
-        return None;
-    };
-    Some(StageEntry {
-        name: stage.name.clone(),
-        description: stage.description.clone(),
-        adapter: section.clone(),
-        script: format!("{section}://{}", script.name),
-        cache_key: stage.cache_key.clone(),
-        required: stage.required,
-        phase: stage.kind,
-        args: stage.args.clone(),
-        skip_if_empty: stage.skip_if_empty.clone(),
-        context_file: (!script.context_data.is_empty())
-            .then(|| context_file(section, &script.name)),
-        barrier: stage.barrier.clone(),
-        needs: Vec::new(),
-        reaches: stage.reaches.clone(),
-        for_each: stage.for_each.clone(),
-        timeout: script.timeout_seconds,
-        retry: stage.retry.clone(),
-        secrets: script
-            .secrets
-            .iter()
-            .map(|secret| SecretEntry {
-                variable: secret.variable.clone(),
-                input: secret.input.clone(),
-            })
-            .collect(),
-        environment: adapter
-            .manifest
-            .environment
-            .iter()
-            .map(|variable| variable.name.clone())
-            .collect(),
-        tools: script.tools.clone(),
-        files: script.files.clone(),
-        destructive: script.destructive,
-    })
-}
-
-/// The script's context data as a path below `debug/scripts/`. Only a script that has context data has the file.
-pub fn context_file(section: &str, script: &str) -> String {
-    format!("{section}/{script}.context.json")
-}
-
-fn script<'a>(adapter: &'a AdapterStages, stage: &Stage) -> Option<&'a Script> {
-    let name = stage
-        .script
-        .strip_prefix(&format!("{}://", adapter.manifest.name))?;
-    adapter.scripts.iter().find(|script| script.name == name)
-}
-
 /// Applies the four rules.
 fn order(stages: &[(&AdapterStages, &Stage)], findings: &mut Vec<Finding>) -> Order {
     let mut order = Order::new(stages.len());
@@ -228,17 +160,21 @@ fn barrier(
         .filter(|(_, (_, other))| other.reaches.contains(barrier))
         .peekable();
     if reachers.peek().is_none() {
-        let reached: BTreeSet<&str> = stages
-            .iter()
-            .flat_map(|(_, other)| &other.reaches)
-            .map(String::as_str)
-            .collect();
+        let mut reached: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (_, other) in stages {
+            for name in &other.reaches {
+                reached.entry(name).or_default().push(&other.name);
+            }
+        }
         let mut finding = Finding::error(format!(
             "stage `{}` of adapter `{}` waits for the barrier `{barrier}`, which no stage reaches",
             stage.name, adapter.section
         ));
-        finding.help = did_you_mean(barrier, reached.iter().copied()).or_else(|| {
-            let words: Vec<String> = reached.iter().map(|name| format!("`{name}`")).collect();
+        finding.help = did_you_mean(barrier, reached.keys().copied()).or_else(|| {
+            let words: Vec<String> = reached
+                .iter()
+                .map(|(name, by)| format!("`{name}` (by {})", by.join(", ")))
+                .collect();
             (!words.is_empty())
                 .then(|| format!("the barriers that stages reach: {}", words.join(", ")))
         });
@@ -288,8 +224,15 @@ fn written_order(
                     format!("{} waits for {} ({reason})", name(*from), name(*to))
                 })
                 .collect();
+            let path: Vec<String> = circle
+                .iter()
+                .map(|(from, ..)| *from)
+                .chain(circle.first().map(|(from, ..)| *from))
+                .map(name)
+                .collect();
             Finding::error(format!(
-                "stages wait for each other in a circle: {}",
+                "stages wait for each other in a circle, {}: {}",
+                path.join(" → "),
                 steps.join(", ")
             ))
         })?;

@@ -5,6 +5,7 @@ use ztc_protocol::manifest::EnvironmentVariable;
 use ztc_protocol::stage::{ForEach, Item, ScriptSecret};
 
 use super::*;
+use crate::pipeline::file::SecretEntry;
 
 fn adapter(section: &str, stages: Vec<Stage>) -> AdapterStages {
     let scripts = stages
@@ -170,6 +171,7 @@ fn an_entry_holds_everything_that_a_run_needs() {
             mode: String::new(),
             total_steps: 1,
             env: BTreeMap::from([("SERVERS".to_owned(), "2".to_owned())]),
+            max_parallel: BTreeMap::new(),
             stages: vec![StageEntry {
                 name: "rescue".into(),
                 adapter: "cloud".into(),
@@ -270,7 +272,7 @@ fn a_circle_is_shown_with_the_rule_behind_each_step() {
     assert_eq!(
         messages(&adapters),
         [
-            "stages wait for each other in a circle: `enable_rescue_mode` waits for `bootstrap_talos` (barrier `cluster_accessible`), \
+            "stages wait for each other in a circle, `enable_rescue_mode` → `bootstrap_talos` → `apply_control_plane` → `install_talos` → `enable_rescue_mode`: `enable_rescue_mode` waits for `bootstrap_talos` (barrier `cluster_accessible`), \
          `bootstrap_talos` waits for `apply_control_plane` (barrier `cluster_installed`), \
          `apply_control_plane` waits for `install_talos` (stages of one adapter follow each other), \
          `install_talos` waits for `enable_rescue_mode` (barrier `rescue_ready`)",
@@ -281,7 +283,7 @@ fn a_circle_is_shown_with_the_rule_behind_each_step() {
     assert_eq!(
         messages(&adapters),
         [
-            "stages wait for each other in a circle: `wait_cilium` waits for `install_talos` (its kind comes later), \
+            "stages wait for each other in a circle, `wait_cilium` → `install_talos` → `wait_cilium`: `wait_cilium` waits for `install_talos` (its kind comes later), \
          `install_talos` waits for `wait_cilium` (it says so)",
         ]
     );

@@ -97,6 +97,22 @@ pub fn shell(context: &Map<String, Value>) -> Result<String, String> {
     Ok(lines)
 }
 
+/// Returns the variables that [`shell`] writes, as far as they are single texts.
+pub fn variables(context: &Map<String, Value>) -> BTreeMap<String, String> {
+    let item = context.get("item").and_then(Value::as_object);
+    let of_item = item
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (variable_name(&format!("item_{key}")), value));
+    context
+        .iter()
+        .map(|(key, value)| (variable_name(key), value))
+        .chain(of_item)
+        .filter(|(_, value)| is_scalar(value))
+        .map(|(name, value)| (name, text(value)))
+        .collect()
+}
+
 fn variable_name(key: &str) -> String {
     let letters = key.chars().map(|c| {
         if c.is_ascii_alphanumeric() {

@@ -4,9 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Map;
+use ztc_protocol::health::Health;
+use ztc_protocol::stage::{AfterFailure, Retry};
+
 use crate::error::Failure;
-use crate::pipeline::context::quoted;
-use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::context::{self, quoted};
+use crate::pipeline::file::{Kind, Pipeline};
+use crate::pipeline::gates::{self, Action};
 use crate::pipeline::tasks::{Task, Tasks};
 
 /// What the texts need to know besides the pipeline.
@@ -29,25 +34,29 @@ pub fn run_sh(pipeline: &Pipeline, tasks: &Tasks, setting: &Setting) -> Result<S
     for (name, value) in &pipeline.env {
         text.push_str(&format!("export {name}={}\n", word(value)?));
     }
-    text.push_str("\nall() {\n");
-    for task in &tasks.list {
-        text.push_str(&call(pipeline, task)?);
+    text.push_str(
+        "\n# What tasks are told is for them, not for this shell.\n# shellcheck disable=SC2016\nall() {\n",
+    );
+    for task in 0..tasks.list.len() {
+        text.push_str(&call(pipeline, tasks, task)?);
     }
     text.push_str("}\n");
     text.push_str(TAIL);
     Ok(text)
 }
 
-/// Writes one line of the list of tasks: the options that `task` in `run.sh` understands, then the script's arguments.
-fn call(pipeline: &Pipeline, task: &Task) -> Result<String, Failure> {
+/// Writes one line of the list of tasks: the options that `task` in `run.sh` understands, then the script's arguments, or what the probe
+/// or the person is asked.
+fn call(pipeline: &Pipeline, tasks: &Tasks, task: usize) -> Result<String, Failure> {
+    let of = |task: &Task| word(&task.file_name());
+    let (number, task) = (task, &tasks.list[task]);
     let entry = task.entry(pipeline);
-    let mut words = vec![
-        "  task".to_owned(),
-        word(&task.name)?,
-        word(&task.file_name())?,
-        word(&script_path(entry))?,
-        entry.timeout.to_string(),
-    ];
+    let context = context::merge(&Map::new(), task.item(pipeline), &pipeline.variables());
+    let action = gates::action(entry, &context, &pipeline.variables());
+    let script = match &action {
+        Action::Script => word(&script_path(&entry.script))?,
+        Action::Health(_) | Action::Manual(_) => action.word().to_owned(),
+    };
     let flag = |condition: bool, letter: &str| {
         if condition {
             letter.to_owned()
@@ -55,25 +64,96 @@ fn call(pipeline: &Pipeline, task: &Task) -> Result<String, Failure> {
             "-".to_owned()
         }
     };
-    words.push(flag(entry.required, "required"));
-    words.push(flag(entry.cache_key.is_some(), "cached"));
-    words.push(flag(entry.destructive, "destructive"));
-    words.push(word(entry.skip_if_empty.as_deref().unwrap_or("-"))?);
     let secrets: Vec<&str> = entry
         .secrets
         .iter()
         .map(|secret| secret.variable.as_str())
         .collect();
-    words.push(word(&secrets.join(" "))?);
-    for argument in &entry.args {
+    let (delays, codes) = entry.retry.as_ref().map(again).unwrap_or_default();
+    let before: Vec<String> = match entry.after_failure {
+        AfterFailure::Run => Vec::new(),
+        AfterFailure::Skip => tasks
+            .before(number)
+            .map(|task| tasks.list[task].file_name())
+            .collect(),
+    };
+    let mut words = vec![
+        "  task".to_owned(),
+        word(&task.name)?,
+        of(task)?,
+        script,
+        entry.timeout.to_string(),
+        flag(entry.required, "required"),
+        flag(entry.cache_key.is_some(), "cached"),
+        flag(entry.destructive, "destructive"),
+        word(entry.skip_if_empty.as_deref().unwrap_or("-"))?,
+        word(&secrets.join(" "))?,
+        word(&delays)?,
+        word(&codes)?,
+        word(&before.join(" "))?,
+    ];
+    let asked = match action {
+        Action::Script => entry.args.clone(),
+        Action::Health(health) => questions(&health),
+        Action::Manual(instructions) => vec![instructions],
+    };
+    for argument in &asked {
         words.push(word(argument)?);
     }
     Ok(words.join(" ") + "\n")
 }
 
-/// Returns where a stage's script lies in the directory.
-pub fn script_path(entry: &StageEntry) -> String {
-    format!("scripts/{}", entry.script.replacen("://", "/", 1))
+/// The seconds before each further attempt, and the exit codes after which there is one.
+fn again(retry: &Retry) -> (String, String) {
+    let delays = (1..retry.max_attempts).map(|attempt| retry.wait_after(attempt).to_string());
+    let codes = retry.exit_codes.iter().map(ToString::to_string);
+    (
+        delays.collect::<Vec<_>>().join(" "),
+        codes.collect::<Vec<_>>().join(" "),
+    )
+}
+
+/// What `healthy` in `run.sh` is told: numbers, then the probe.
+fn questions(health: &Health) -> Vec<String> {
+    let mut intervals = vec![health.interval_seconds.min(health.max_interval_seconds)];
+    while let Some(last) = intervals.last()
+        && *last < health.max_interval_seconds
+        && health.backoff_factor > 1.0
+        && intervals.len() < 100
+    {
+        intervals.push((last * health.backoff_factor).min(health.max_interval_seconds));
+    }
+    let intervals: Vec<String> = intervals
+        .iter()
+        .map(|seconds| format!("{seconds:.2}"))
+        .collect();
+    let mut words = vec![
+        health.successes.to_string(),
+        health.initial_delay_seconds.to_string(),
+        health.probe_timeout_seconds.to_string(),
+        intervals.join(" "),
+    ];
+    match (&health.http, &health.tcp, &health.command) {
+        (Some(http), ..) => {
+            let status: Vec<String> = http.status.iter().map(ToString::to_string).collect();
+            let ca_file = http.ca_file.clone().unwrap_or_default();
+            words.extend(["http".into(), http.url.clone(), status.join(" "), ca_file]);
+        }
+        (None, Some(address), _) => {
+            let (host, port) = gates::split(address).unwrap_or((address, 0));
+            words.extend(["tcp".into(), host.to_owned(), port.to_string()]);
+        }
+        (None, None, command) => {
+            words.push("command".into());
+            words.extend(command.iter().flatten().cloned());
+        }
+    }
+    words
+}
+
+/// Returns where a script lies in the directory.
+pub fn script_path(script: &str) -> String {
+    format!("scripts/{}", script.replacen("://", "/", 1))
 }
 
 fn word(text: &str) -> Result<String, Failure> {
@@ -110,9 +190,13 @@ pub fn readme(pipeline: &Pipeline, tasks: &Tasks, setting: &Setting) -> String {
         } else {
             ""
         };
-        let script = script_path(entry);
+        let script = match entry.kind {
+            Kind::Script => format!("`{}`", script_path(&entry.script)),
+            Kind::Health => "waits until it is healthy".to_owned(),
+            Kind::Manual => "asks you".to_owned(),
+        };
         text.push_str(&format!(
-            "| `{}` | {} | `{script}` | {mark} |\n",
+            "| `{}` | {} | {script} | {mark} |\n",
             task.name, entry.description
         ));
     }
@@ -138,6 +222,7 @@ const HEAD: &str = r#"#!/usr/bin/env bash
 #   ./run.sh --list       the tasks in their order, with their state
 #   ./run.sh --only TASK  one task, whatever succeeded before
 #   ./run.sh --from TASK  this task and all after it
+# ZTC_CONFIRM=CLUSTER confirms what destroys data, ZTC_YES=1 what a person is to do. Exit code 3: something failed that is not required.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 here=$PWD
@@ -181,9 +266,75 @@ limited() {
   fi
 }
 
+# Asks a probe once. What it prints is why it is not healthy.
+probe() {
+  local limit=$1 kind=$2 said status
+  shift 2
+  case $kind in
+    http)
+      local url=$1 wanted=$2 ca=()
+      if [[ -n $3 ]]; then ca=(--cacert "$ZTC_REPO/$3"); fi
+      if ! said=$(curl -sS -o /dev/null -w '%{http_code}' --max-time "$limit" "${ca[@]}" -- "$url" 2>&1); then
+        printf '%s: %s' "$url" "$said"
+        return 1
+      fi
+      if [[ -z $wanted && $said == 2?? || " $wanted " == *" $said "* ]]; then return 0; fi
+      printf '%s: status %s' "$url" "$said"
+      return 1
+      ;;
+    tcp)
+      # shellcheck disable=SC2016
+      limited "$limit" bash -c 'exec 3<>"/dev/tcp/$1/$2"' tcp "$1" "$2" 2>/dev/null && return 0
+      printf '%s:%s: no connection' "$1" "$2"
+      return 1
+      ;;
+    command)
+      status=0
+      said=$(cd "$ZTC_REPO" && limited "$limit" "$@" 2>&1 </dev/null) || status=$?
+      if ((status == 0)); then return 0; fi
+      printf '%s ended with %s: %s' "$1" "$status" "${said##*$'\n'}"
+      return 1
+      ;;
+  esac
+}
+
+# Asks until the answers are good often enough in a row.
+healthy() {
+  local deadline=$((SECONDS + $1)) successes=$2 delay=$3 limit=$4 good=0 said intervals at=0
+  read -r -a intervals <<<"$5"
+  shift 5
+  sleep "$delay"
+  while :; do
+    if said=$(probe "$limit" "$@"); then
+      good=$((good + 1)) at=0
+      if ((good >= successes)); then return 0; fi
+    else
+      good=0
+      printf '      %s; again in %s s\n' "$said" "${intervals[at]}"
+    fi
+    if ((SECONDS >= deadline)); then return 124; fi
+    sleep "${intervals[at]}"
+    if ((good == 0 && at + 1 < ${#intervals[@]})); then at=$((at + 1)); fi
+  done
+}
+
+# Asks the person; ZTC_YES=1 says that everything is done.
+asked() {
+  local name=$1 answer=
+  printf '%s is for you to do:\n%s\n' "$name" "$2" >&2
+  if [[ ${ZTC_YES:-} == 1 ]]; then return 0; fi
+  [[ -t 0 ]] || fail "$name must be confirmed: do what it says, then set ZTC_YES=1" 5
+  while [[ $answer != yes ]]; do
+    read -r -p 'Type yes when it is done, or no if it cannot be done: ' answer || return 1
+    if [[ $answer == no ]]; then return 1; fi
+  done
+}
+
+failed=' '
 task() {
   local name=$1 file=$2 script=$3 limit=$4 required=$5 cached=$6 destructive=$7 skip=$8 variables=$9
-  shift 9
+  local delays=${10} codes=${11} before=${12}
+  shift 12
   case $mode in
     list)
       if [[ -e succeeded/$file ]]; then printf 'done     %s\n' "$name"; else printf 'not yet  %s\n' "$name"; fi
@@ -198,6 +349,14 @@ task() {
     printf 'skip  %s: %s is empty\n' "$name" "$skip"
     return 0
   fi
+  local need
+  for need in $before; do
+    if [[ $failed == *" $need "* ]]; then
+      printf 'skip  %s: %s failed\n' "$name" "$need"
+      failed+="$file "
+      return 0
+    fi
+  done
   local variable
   for variable in $variables; do
     [[ -n ${!variable:-} ]] || fail "$name needs the variable $variable: read -rs $variable && export $variable" 2
@@ -209,18 +368,34 @@ task() {
   mkdir -p succeeded "$ZTC_STATE_DIR" "$ZTC_SECRETS_DIR"
   chmod 700 "$ZTC_STATE_DIR" "$ZTC_SECRETS_DIR"
   printf 'run   %s\n' "$name"
-  local status=0
-  (
-    cd "$ZTC_REPO"
-    export ZTC_STAGE=$name ZTC_ATTEMPT=1 ZTC_FILES_DIR="$here/files/$file"
-    export ZTC_CONTEXT_FILE="$here/context/$file.json" ZTC_CONTEXT_SH="$here/context/$file.sh"
-    limited "$limit" bash "$here/$script" "$@" </dev/null
-  ) || status=$?
+  local status attempt=1
+  read -r -a delays <<<"$delays"
+  while :; do
+    status=0
+    case $script in
+      health) healthy "$limit" "$@" || status=$? ;;
+      manual) asked "$name" "$@" || status=$? ;;
+      *)
+        (
+          cd "$ZTC_REPO"
+          export ZTC_STAGE=$name ZTC_ATTEMPT=$attempt ZTC_FILES_DIR="$here/files/$file"
+          export ZTC_CONTEXT_FILE="$here/context/$file.json" ZTC_CONTEXT_SH="$here/context/$file.sh"
+          limited "$limit" bash "$here/$script" "$@" </dev/null
+        ) || status=$?
+        ;;
+    esac
+    if ((status == 0 || attempt > ${#delays[@]})); then break; fi
+    if [[ -n $codes && " $codes " != *" $status "* ]]; then break; fi
+    printf 'again %s: exit code %s; in %s s\n' "$name" "$status" "${delays[attempt - 1]}"
+    sleep "${delays[attempt - 1]}"
+    attempt=$((attempt + 1))
+  done
   if ((status == 0)); then
     : >"succeeded/$file"
   elif [[ $required == required ]]; then
     fail "$name failed with exit code $status; put it right and run ./run.sh again"
   else
+    failed+="$file "
     printf 'warn  %s failed with exit code %s and is not required\n' "$name" "$status" >&2
   fi
 }
@@ -234,6 +409,7 @@ case ${1:-} in
 esac
 all
 if [[ -n $wanted && -z $reached ]]; then fail "there is no task $wanted; see ./run.sh --list" 2; fi
+if [[ $failed != ' ' ]]; then exit 3; fi
 "#;
 
 const README_HEAD: &str = "\

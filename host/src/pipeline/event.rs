@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::fingerprint::Fingerprint;
 use crate::pipeline::why::Why;
 
-/// The version of the form; grows when a field changes its meaning.
-pub const VERSION: u32 = 1;
+/// The version of the form; grows when a field changes its meaning. Version 2 added runs that are no bootstraps; what reads it reads 1 too.
+pub const VERSION: u32 = 2;
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,6 +114,9 @@ pub enum Event {
 pub struct RunStarted {
     /// The environment.
     pub environment: String,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "RunKind::is_bootstrap")]
+    pub kind: RunKind,
     /// The program.
     pub ztc_version: String,
     /// Its process.
@@ -124,6 +127,31 @@ pub struct RunStarted {
     pub jobs: usize,
     /// Every task in the order of the pipeline.
     pub tasks: Vec<TaskHead>,
+}
+
+/// What a run does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Brings the cluster up.
+    #[default]
+    Bootstrap,
+    /// Undoes what came after a stage.
+    Rollback {
+        /// The stage.
+        to: String,
+    },
+    /// Runs nothing: what succeeded before counts no more.
+    Reset {
+        /// Whether that holds for what destroys data too.
+        destructive: bool,
+    },
+}
+
+impl RunKind {
+    fn is_bootstrap(&self) -> bool {
+        *self == Self::Bootstrap
+    }
 }
 
 /// What a reader of the journal must know of a task.
@@ -160,6 +188,20 @@ pub struct TaskFailure {
     /// The last lines of its output, masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_lines: Vec<String>,
+}
+
+impl TaskFailure {
+    /// The status of something that did not become healthy in time.
+    pub fn unhealthy(limit: std::time::Duration) -> String {
+        format!("not healthy after {} s", limit.as_secs())
+    }
+
+    /// Whether the attempt was ended because it took too long.
+    pub fn took_too_long(&self) -> bool {
+        ["no end after", "not healthy after"]
+            .iter()
+            .any(|start| self.status.starts_with(start))
+    }
 }
 
 /// What makes a task need not run again.

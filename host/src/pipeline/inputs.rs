@@ -9,8 +9,9 @@ use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::paths::Repository;
 use crate::pipeline::context;
-use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::file::{Kind, Pipeline, StageEntry};
 use crate::pipeline::fingerprint::Fingerprint;
+use crate::pipeline::gates::{self, Action};
 use crate::pipeline::tasks::{Task, Tasks};
 use crate::platform::canonical_json;
 use crate::secrets::bundle::{self, Bundle};
@@ -75,6 +76,8 @@ pub struct Inputs {
     pub context: Map<String, Value>,
     /// Name in the script's private directory → artifact.
     pub files: BTreeMap<String, String>,
+    /// What is done.
+    pub action: Action,
     /// Digests of everything.
     pub fingerprint: Fingerprint,
 }
@@ -112,7 +115,10 @@ impl StageInputs {
         pipeline: &Pipeline,
         entry: &StageEntry,
     ) -> Result<Self, Failure> {
-        let script = artifacts.script(entry)?;
+        let script = match entry.kind {
+            Kind::Script => artifacts.script(entry)?,
+            Kind::Health | Kind::Manual => Vec::new(),
+        };
         let context = match &entry.context_file {
             None => Map::new(),
             Some(file) => serde_json::from_slice(
@@ -135,7 +141,10 @@ impl StageInputs {
             .map(|(name, value)| (name.clone(), digest(value.as_bytes())))
             .collect();
         Ok(Self {
-            script: sha256_hex(&script),
+            script: match entry.kind {
+                Kind::Script => sha256_hex(&script),
+                Kind::Health | Kind::Manual => String::new(),
+            },
             context,
             variables,
         })
@@ -158,6 +167,7 @@ impl StageInputs {
                 task.name
             ))
         })?;
+        let action = gates::action(entry, &context, &pipeline.variables());
         let mut files = entry.files.clone();
         files.extend(item.map(|item| item.files.clone()).unwrap_or_default());
         let mut fingerprint = Fingerprint {
@@ -167,13 +177,15 @@ impl StageInputs {
             } else {
                 digest(entry.args.join("\0").as_bytes())
             },
-            context: context
-                .iter()
-                .map(|(key, value)| (key.clone(), digest(canonical_json(value).as_bytes())))
-                .collect(),
+            context: digests_of(&context),
             files: BTreeMap::new(),
             variables: self.variables.clone(),
         };
+        if action != Action::Script {
+            // Only what its texts make of the context counts.
+            fingerprint.script = action.word().to_owned();
+            fingerprint.context = digests_of(&action.parts());
+        }
         // What the item is called does not change what is done.
         fingerprint.context.remove("item");
         for (name, artifact) in &files {
@@ -190,9 +202,17 @@ impl StageInputs {
         Ok(Inputs {
             context,
             files,
+            action,
             fingerprint,
         })
     }
+}
+
+fn digests_of(values: &Map<String, Value>) -> BTreeMap<String, String> {
+    values
+        .iter()
+        .map(|(key, value)| (key.clone(), digest(canonical_json(value).as_bytes())))
+        .collect()
 }
 
 /// The digest of a file with placeholders, and of the bundles that they refer to.

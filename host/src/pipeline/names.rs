@@ -6,6 +6,7 @@ use ztc_protocol::stage::{ForEach, Script, Stage};
 
 use crate::error::Finding;
 use crate::pipeline::compose::AdapterStages;
+use crate::pipeline::gates;
 
 /// Variables that no adapter may set: ztc sets them, or they change what a shell does before its script runs.
 const RESERVED: &[&str] = &[
@@ -35,6 +36,11 @@ pub(crate) fn check(adapters: &[AdapterStages]) -> Vec<Finding> {
             section: &adapter.section,
             findings: &mut findings,
         };
+        if adapter.manifest.max_parallel == Some(0) {
+            names.wrong(
+                "its manifest's `max_parallel` is 0, so none of its stages could run".to_owned(),
+            );
+        }
         for name in adapter.env_vars.keys() {
             names.variable("the pipeline's environment", name);
         }
@@ -118,6 +124,27 @@ impl Names<'_> {
                 "{whose}: `retry` allows 0 attempts, and the first counts"
             ));
         }
+        if let Some(factor) = stage
+            .retry
+            .as_ref()
+            .map(|retry| retry.backoff_factor)
+            .filter(|factor| !(factor.is_finite() && *factor >= 1.0))
+        {
+            self.wrong(format!(
+                "{whose}: `retry.backoff_factor` is {factor}, and must be at least 1"
+            ));
+        }
+        if stage.timeout_seconds == Some(0) {
+            self.wrong(format!("{whose} has a time limit of 0 seconds"));
+        }
+        if stage.rollback.is_some() && stage.cache_key.is_none() {
+            self.wrong(format!(
+                "{whose} has a `rollback` and no `cache_key`, so nobody would know whether it is to be undone"
+            ));
+        }
+        gates::check(stage)
+            .into_iter()
+            .for_each(|what| self.wrong(format!("{whose}: {what}")));
         if let Some(for_each) = &stage.for_each {
             self.items(&whose, for_each);
         }

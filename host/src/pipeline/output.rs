@@ -18,17 +18,22 @@ pub struct Masker {
     /// Values by their first byte, the longest first.
     values: Vec<Vec<Vec<u8>>>,
     held: Vec<u8>,
+    /// Whether there is no value at all.
+    idle: bool,
 }
 
 impl Masker {
     /// Takes the values.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut masker = Self {
-            values: vec![Vec::new(); 256],
+            values: Vec::new(),
             held: Vec::new(),
+            idle: true,
         };
         for value in values {
             if let Some(first) = value.as_bytes().first() {
+                masker.idle = false;
+                masker.values.resize(256, Vec::new());
                 masker.values[usize::from(*first)].push(value.as_bytes().to_vec());
             }
         }
@@ -40,6 +45,10 @@ impl Masker {
 
     /// Takes the next bytes and writes what is certain to `out`.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.idle {
+            out.extend_from_slice(bytes);
+            return;
+        }
         if self.held.is_empty() {
             let rest = self.scan(bytes, out);
             self.held.extend_from_slice(&bytes[rest..]);
@@ -99,12 +108,18 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Takes masked bytes and calls `on_line` for every line that is complete.
+    /// Takes masked bytes and calls `on_line` for every line that is complete; where very many come at once, for the last of them.
     pub fn feed(&mut self, bytes: &[u8], mut on_line: impl FnMut(&str)) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let count = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let passed_over = count.saturating_sub(2 * LAST_LINES);
+        for (number, piece) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let (text, complete) = piece
                 .strip_suffix(b"\n")
                 .map_or((piece, false), |text| (text, true));
+            // The first line of the bytes may have begun before them.
+            if (1..passed_over).contains(&number) && !text.starts_with(CAUSE.as_bytes()) {
+                continue;
+            }
             let room = LINE_BYTES.saturating_sub(self.line.len()).min(text.len());
             self.line.extend_from_slice(&text[..room]);
             if complete {
@@ -240,6 +255,28 @@ mod tests {
         assert_eq!(
             (tail.lines(), tail.cause(), seen),
             (expected, Some("the disk is full"), 33)
+        );
+    }
+
+    #[test]
+    fn of_very_many_lines_at_once_the_last_and_the_cause_are_kept() {
+        let mut text = "half".to_owned();
+        let mut tail = Tail::default();
+        tail.feed(b"the first ", |_| ());
+        for number in 0..1000 {
+            text += &format!(" line {number}\n");
+            if number == 500 {
+                text += "ZTC_CAUSE: the disk is full\n";
+            }
+        }
+        let mut seen = Vec::new();
+        tail.feed(text.as_bytes(), |line| seen.push(line.to_owned()));
+        assert_eq!(seen.first().unwrap(), "the first half line 0");
+        assert_eq!(seen.last().unwrap(), " line 999");
+        assert_eq!(seen.len(), 42);
+        assert_eq!(
+            (tail.lines().len(), tail.cause()),
+            (20, Some("the disk is full"))
         );
     }
 

@@ -123,6 +123,7 @@ async fn a_stage_waiting_for_its_next_attempt_stops_with_the_run() {
         max_attempts: 9,
         backoff_seconds: 60,
         exit_codes: vec![],
+        ..Retry::default()
     });
     let bench = Bench::new(vec![
         (

@@ -1,37 +1,62 @@
 //! Runs a plan: one loop over the ends of tasks and the wishes of the operator. Everything that happens is in the journal before anybody
 //! sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use ztc_protocol::stage::Retry;
+use ztc_protocol::stage::{AfterFailure, Retry};
 
 use crate::atomic;
 use crate::error::Failure;
 use crate::pipeline::attempt::{Ended, Stop};
 use crate::pipeline::cache::Cache;
-use crate::pipeline::event::{Event, Outcome, Record, RunStarted, Success, TaskFailure, TaskHead};
+use crate::pipeline::event::{
+    Event, Outcome, Record, RunKind, RunStarted, Success, TaskFailure, TaskHead,
+};
 use crate::pipeline::journal::{self, Journal};
 use crate::pipeline::plan::Plan;
-use crate::pipeline::scheduler::{End, Queue};
+use crate::pipeline::scheduler::{End, Lanes, Queue};
 use crate::pipeline::site::Site;
 use crate::pipeline::state::RunState;
-
-/// The longest wait before another attempt, in seconds.
-const LONGEST_BACKOFF: u32 = 60;
+use crate::pipeline::strays::Strays;
+use crate::pipeline::why::Why;
 
 /// The exit code that stands for "took too long" in a stage's list of codes to retry, as `timeout` has it.
 const TIMED_OUT: i32 = 124;
 
-/// What somebody wants of a run.
+/// What somebody wants of a run: that it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The signal that said so.
+    /// The signal that said so, or the command or option.
     pub signal: String,
+    /// How fast.
+    pub urgency: Urgency,
+}
+
+/// How fast a run is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// As with Ctrl-C: the first asks running stages to end, the second kills them.
+    #[default]
+    Again,
+    /// Running stages are asked, however often this is said.
+    Ask,
+    /// Running stages are killed.
+    Kill,
+}
+
+impl Wish {
+    /// A wish as with Ctrl-C.
+    pub fn new(signal: impl Into<String>) -> Self {
+        Self {
+            signal: signal.into(),
+            urgency: Urgency::Again,
+        }
+    }
 }
 
 /// What a run tells.
@@ -48,17 +73,29 @@ pub enum Told<'a> {
     },
 }
 
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What it does.
+    pub kind: RunKind,
+    /// How many tasks run at the same time.
+    pub jobs: usize,
+    /// The machine it runs on.
+    pub host: String,
+}
+
 /// A run.
 pub struct Runner {
     site: Arc<Site>,
     plan: Plan,
-    jobs: usize,
-    host: String,
+    setting: Setting,
     queue: Queue,
     journal: Journal,
     cache: Cache,
     began: Instant,
     since: BTreeMap<usize, Instant>,
+    /// What failed, or was skipped because something before it did.
+    failed: BTreeSet<usize>,
     attempts: JoinSet<(usize, u32, Step)>,
     stop: watch::Sender<Stop>,
     /// Whether nothing starts any more, for those who wait for another attempt.
@@ -80,8 +117,7 @@ impl Runner {
         site: Arc<Site>,
         plan: Plan,
         cache: Cache,
-        jobs: usize,
-        host: String,
+        setting: Setting,
     ) -> Result<Self, Failure> {
         for directory in [
             site.repository.state(&site.environment),
@@ -91,17 +127,21 @@ impl Runner {
         }
         let last = journal::runs(&site.repository)?.pop().unwrap_or_default();
         let journal = Journal::create(&site.repository, &journal::new_run(&last))?;
-        let queue = Queue::new(&site.tasks, jobs);
+        let queue = Queue::new(
+            &site.tasks,
+            setting.jobs,
+            Lanes::of(&site.pipeline, &site.tasks),
+        );
         let (lines, heard) = mpsc::channel(1024);
         Ok(Self {
             plan,
-            jobs,
-            host,
+            setting,
             queue,
             journal,
             cache,
             began: Instant::now(),
             since: BTreeMap::new(),
+            failed: BTreeSet::new(),
             attempts: JoinSet::new(),
             stop: watch::Sender::new(Stop::No),
             halted: watch::Sender::new(false),
@@ -123,11 +163,16 @@ impl Runner {
         mut wishes: mpsc::UnboundedReceiver<Wish>,
         mut tell: impl FnMut(Told<'_>),
     ) -> Result<RunState, Failure> {
+        // Only a process that is a run and nothing else may end all its children.
+        let strays = self.site.launcher.is_some().then(Strays::adopt);
         let driven = self.drive(&mut wishes, &mut tell).await;
         if driven.is_err() {
             self.queue.stop();
             self.stop.send_replace(Stop::Ask);
             while self.attempts.join_next().await.is_some() {}
+        }
+        if let Some(strays) = strays {
+            strays.end().await;
         }
         driven?;
         // The journals hold everything that the cache does.
@@ -197,10 +242,11 @@ impl Runner {
         });
         RunStarted {
             environment: site.environment.clone(),
+            kind: self.setting.kind.clone(),
             ztc_version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            host: self.host.clone(),
-            jobs: self.jobs,
+            host: self.setting.host.clone(),
+            jobs: self.setting.jobs,
             tasks: heads.collect(),
         }
     }
@@ -216,13 +262,15 @@ impl Runner {
             }
         }
         while let Some(task) = self.queue.start_next() {
-            if self.plan.why[task].runs() {
+            let why = self.after_failure(task);
+            let why = why.unwrap_or_else(|| self.plan.why[task].clone());
+            if why.runs() {
                 self.since.insert(task, Instant::now());
                 starting.push((task, 1));
             } else {
                 events.push(Event::TaskSkipped {
                     task: self.task_name(task),
-                    why: self.plan.why[task].clone(),
+                    why,
                 });
                 self.queue.ended(task, End::Passed);
             }
@@ -236,6 +284,27 @@ impl Runner {
             });
         }
         starting
+    }
+
+    /// Why a task does not run although it would: something before it failed, and it does not want to run then.
+    fn after_failure(&mut self, task: usize) -> Option<Why> {
+        let entry = self.site.tasks.list[task].entry(&self.site.pipeline);
+        if self.failed.is_empty()
+            || entry.after_failure == AfterFailure::Run
+            || !self.plan.why[task].runs()
+        {
+            return None;
+        }
+        let failed = self
+            .site
+            .tasks
+            .before(task)
+            .filter(|need| self.failed.contains(need))
+            .max()?;
+        self.failed.insert(task);
+        Some(Why::NeedFailed {
+            task: self.task_name(failed),
+        })
     }
 
     fn record(
@@ -264,8 +333,8 @@ impl Runner {
         let (site, stop, lines) = (self.site.clone(), self.stop.subscribe(), self.lines.clone());
         let log = self.log(task);
         self.attempts.spawn(async move {
-            let ended = match site.attempt(task, number, log) {
-                Ok(attempt) => attempt.run(stop, lines).await,
+            let ended = match site.work(task, number, log) {
+                Ok(work) => work.run(stop, lines).await,
                 Err(failure) => Ended::Badly(TaskFailure {
                     status: "could not be started".into(),
                     last_lines: std::iter::once(failure.message)
@@ -286,7 +355,8 @@ impl Runner {
         match ended {
             Ended::Well => {
                 let fingerprint = || self.site.inputs[task].fingerprint.clone();
-                let success = entry.cache_key.is_some().then(|| Success {
+                let counts = entry.cache_key.is_some() && self.setting.kind == RunKind::Bootstrap;
+                let success = counts.then(|| Success {
                     stamp: self.cache.next_stamp(),
                     fingerprint: fingerprint(),
                 });
@@ -310,6 +380,7 @@ impl Runner {
                     }
                 }
                 _ => {
+                    self.failed.insert(task);
                     self.queue
                         .ended(task, if required { End::Failed } else { End::Passed });
                     Event::TaskFailed {
@@ -345,13 +416,13 @@ impl Runner {
         }
     }
 
-    /// The first wish asks running stages to end, the second kills them.
     fn interrupt(&mut self, wish: Wish) -> Event {
         self.queue.stop();
-        let stop = if *self.stop.borrow() == Stop::No {
-            Stop::Ask
-        } else {
-            Stop::Kill
+        let before = *self.stop.borrow();
+        let stop = match (wish.urgency, before) {
+            (Urgency::Kill, _) | (Urgency::Again, Stop::Ask | Stop::Kill) => Stop::Kill,
+            (Urgency::Ask, before) => before.max(Stop::Ask),
+            (Urgency::Again, Stop::No) => Stop::Ask,
         };
         self.stop.send_replace(stop);
         Event::Interrupted {
@@ -384,22 +455,18 @@ fn again_in(retry: Option<&Retry>, attempt: u32, failure: &TaskFailure) -> Optio
     let retry = retry.filter(|retry| attempt < retry.max_attempts)?;
     let code = failure
         .code
-        .or_else(|| failure.status.starts_with("no end").then_some(TIMED_OUT));
+        .or_else(|| failure.took_too_long().then_some(TIMED_OUT));
     let counts =
         retry.exit_codes.is_empty() || code.is_some_and(|code| retry.exit_codes.contains(&code));
-    counts.then(|| {
-        retry
-            .backoff_seconds
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .min(LONGEST_BACKOFF)
-    })
+    counts.then(|| retry.wait_after(attempt))
 }
 
-/// What the end of a run is for the shell that waits for it: what failed without being required is said, and no failure.
+/// What the end of a run is for the shell that waits for it.
 pub fn exit(outcome: Outcome) -> crate::error::Exit {
     use crate::error::Exit;
     match outcome {
-        Outcome::Succeeded | Outcome::Degraded => Exit::Done,
+        Outcome::Succeeded => Exit::Done,
+        Outcome::Degraded => Exit::Differences,
         Outcome::Failed => Exit::Failed,
         Outcome::Interrupted => Exit::Interrupted,
     }

@@ -428,6 +428,7 @@ async fn a_stage_is_tried_again_as_often_as_it_says() {
             max_attempts: 3,
             backoff_seconds: 0,
             exit_codes,
+            ..Retry::default()
         })
     };
     let text = "echo attempt $ZTC_ATTEMPT; [ \"$ZTC_ATTEMPT\" = 3 ] || exit 9";
@@ -469,11 +470,9 @@ async fn much_output_takes_little_memory() {
     assert_eq!(outcome(&ran.state), Outcome::Succeeded);
     let log = bench.path(&format!(".zerotouch-cache/runs/{}/loud.log", ran.state.run));
     assert_eq!(std::fs::metadata(log).unwrap().len(), 100_000_005);
-    assert!(
-        peak_memory() - before < 50_000,
-        "{} KiB more than before",
-        peak_memory() - before
-    );
+    // The kernel's figure is not exact, and may be a little less than before.
+    let more = peak_memory().saturating_sub(before);
+    assert!(more < 50_000, "{more} KiB more than before");
 }
 
 /// The most memory that this process has had, in KiB.

@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::error::Failure;
 use crate::lock::Lock;
 use crate::mask::Mask;
 use crate::paths::Repository;
-use crate::pipeline::attempt::Attempt;
+use crate::pipeline::attempt::{Attempt, Ended, Stop};
 use crate::pipeline::file::Pipeline;
+use crate::pipeline::gates::Action;
 use crate::pipeline::inputs::{Artifacts, Inputs};
+use crate::pipeline::manual::{Desk, Request};
 use crate::pipeline::output::Masker;
+use crate::pipeline::probe::Watch;
 use crate::pipeline::tasks::Tasks;
+use crate::pipeline::transcript::{Lines, Paper};
 use crate::secrets::bundle::{self, Bundle};
 
 /// What a run works with.
@@ -39,16 +45,60 @@ pub struct Site {
     pub mask: Mask,
     /// How long a stage may take to end when asked to.
     pub grace: Duration,
+    /// The program that starts scripts in a session of their own, `ztc` itself; without one they only get a process group.
+    pub launcher: Option<PathBuf>,
+    /// Who answers stages of the kind `manual`.
+    pub desk: Desk,
+}
+
+/// One attempt at a task, ready to run.
+pub(crate) enum Work {
+    Script(Attempt),
+    Health(Watch),
+    Manual(Request),
+}
+
+impl Work {
+    /// Runs it to its end.
+    pub(crate) async fn run(self, stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
+        match self {
+            Self::Script(attempt) => attempt.run(stop, lines).await,
+            Self::Health(watch) => watch.run(stop, lines).await,
+            Self::Manual(request) => request.run(stop, lines).await,
+        }
+    }
 }
 
 impl Site {
-    /// Reads everything that an attempt needs, each artifact only where it is what the lock says.
-    pub(crate) fn attempt(
-        &self,
-        task: usize,
-        number: u32,
-        log: PathBuf,
-    ) -> Result<Attempt, Failure> {
+    /// Makes the next attempt at a task.
+    pub(crate) fn work(&self, task: usize, number: u32, log: PathBuf) -> Result<Work, Failure> {
+        let limit = Duration::from_secs(self.tasks.list[task].entry(&self.pipeline).timeout.into());
+        let paper = Paper {
+            task: self.tasks.list[task].name.clone(),
+            number,
+            log,
+            masker: Masker::new(self.mask.values().iter().map(String::as_str)),
+        };
+        Ok(match &self.inputs[task].action {
+            Action::Script => Work::Script(self.attempt(task, paper, limit)?),
+            Action::Health(health) => Work::Health(Watch {
+                environment: self.environment_of(task, number),
+                paper,
+                health: health.clone(),
+                directory: self.repository.root().to_owned(),
+                limit,
+            }),
+            Action::Manual(instructions) => Work::Manual(Request {
+                paper,
+                instructions: self.mask.apply(instructions),
+                desk: self.desk.clone(),
+                limit,
+            }),
+        })
+    }
+
+    /// Reads everything that an attempt at a script needs, each artifact only where it is what the lock says.
+    fn attempt(&self, task: usize, paper: Paper, limit: Duration) -> Result<Attempt, Failure> {
         let entry = self.tasks.list[task].entry(&self.pipeline);
         let artifacts = Artifacts::new(&self.repository, &self.lock);
         let script = artifacts.script(entry)?;
@@ -64,18 +114,16 @@ impl Site {
             .unwrap_or(&entry.name)
             .to_owned();
         Ok(Attempt {
-            task: self.tasks.list[task].name.clone(),
-            number,
+            environment: self.environment_of(task, paper.number),
+            paper,
+            launcher: self.launcher.clone(),
             script: (name, script),
             args: entry.args.clone(),
             context: inputs.context.clone(),
             files: files.collect::<Result<_, Failure>>()?,
-            environment: self.environment_of(task, number),
             directory: self.repository.root().to_owned(),
-            log,
-            limit: Duration::from_secs(entry.timeout.into()),
+            limit,
             grace: self.grace,
-            masker: Masker::new(self.mask.values().iter().map(String::as_str)),
         })
     }
 

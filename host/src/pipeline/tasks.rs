@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ztc_protocol::stage::Item;
 
 use crate::error::{Failure, did_you_mean};
-use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::file::{Kind, Pipeline, StageEntry};
 use crate::pipeline::order::{Order, Reason};
 
 /// One task.
@@ -64,6 +64,7 @@ impl Task {
 impl Tasks {
     /// Makes the tasks of a pipeline. A stage without any item has one task, so that there is something to show.
     pub fn of(pipeline: &Pipeline) -> Result<Self, Failure> {
+        pipeline.stages.iter().try_for_each(kind_matches)?;
         let before = order(pipeline)?.before();
         let mut tasks = Self {
             list: Vec::new(),
@@ -131,6 +132,28 @@ impl Tasks {
                     .flat_map(|stage| &self.of_stage[*stage]),
             )
             .copied()
+    }
+}
+
+/// Makes sure that a stage has what its kind needs, and nothing of another kind.
+fn kind_matches(entry: &StageEntry) -> Result<(), Failure> {
+    let has = (
+        !entry.script.is_empty(),
+        entry.health.is_some(),
+        entry.manual.is_some(),
+    );
+    let (matches, name) = match entry.kind {
+        Kind::Script => (has == (true, false, false), "script"),
+        Kind::Health => (has == (false, true, false), "health"),
+        Kind::Manual => (has == (false, false, true), "manual"),
+    };
+    match matches {
+        true => Ok(()),
+        false => Err(Failure::invalid(format!(
+            "stage `{}` is of the kind `{name}` and must have `{name}` and nothing of other kinds",
+            entry.name
+        ))
+        .help("run `ztc render` to make the pipeline again")),
     }
 }
 

@@ -14,11 +14,12 @@ use crate::error::Failure;
 use crate::lock::{Lock, LockedFile};
 use crate::mask::Mask;
 use crate::paths::Repository;
-use crate::pipeline::event::{Event, Record};
-use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::event::{Event, Record, RunKind};
+use crate::pipeline::file::{Kind, Pipeline, StageEntry};
+use crate::pipeline::manual::Desk;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::Prepared;
-use crate::pipeline::runner::{Runner, Told, Wish};
+use crate::pipeline::runner::{Runner, Setting, Told, Wish};
 use crate::pipeline::site::Site;
 use crate::pipeline::state::{Phase, RunState};
 use crate::secrets::bundle::Bundle;
@@ -72,6 +73,7 @@ pub(crate) struct Bench {
     pub(crate) options: Options,
     pub(crate) jobs: usize,
     pub(crate) grace: Duration,
+    pub(crate) desk: Desk,
 }
 
 /// What a run left.
@@ -105,9 +107,12 @@ impl Bench {
             options: Options::default(),
             jobs: 16,
             grace: Duration::from_secs(10),
+            desk: Desk::Nobody,
         };
         for (stage, text) in stages {
-            bench.script(&stage.name, text);
+            if stage.kind == Kind::Script {
+                bench.script(&stage.name, text);
+            }
         }
         bench
     }
@@ -187,8 +192,15 @@ impl Bench {
             variables: std::env::vars().collect(),
             mask: self.mask.clone(),
             grace: self.grace,
+            launcher: None,
+            desk: self.desk.clone(),
         };
-        Runner::new(Arc::new(site), plan, cache, self.jobs, "here".into())
+        let setting = Setting {
+            kind: RunKind::Bootstrap,
+            jobs: self.jobs,
+            host: "here".into(),
+        };
+        Runner::new(Arc::new(site), plan, cache, setting)
     }
 
     /// Runs to the end. `on_line` sees every line that a stage prints and may wish.
@@ -200,10 +212,7 @@ impl Bench {
             Told::Line { line, .. } => {
                 lines.push(line.to_owned());
                 if on_line(line) {
-                    wish.send(Wish {
-                        signal: "SIGINT".into(),
-                    })
-                    .unwrap();
+                    wish.send(Wish::new("SIGINT")).unwrap();
                 }
             }
         };

@@ -14,6 +14,10 @@ pub enum Unfinished {
     Stopped,
     /// ztc ended before it did.
     Lost,
+    /// Its rollback began and did not succeed.
+    Undoing,
+    /// It was rolled back.
+    Undone,
 }
 
 /// A reason.
@@ -67,6 +71,13 @@ pub enum Why {
     },
     /// Runs: `--only`.
     Only,
+    /// Runs: it is undone.
+    RollsBack {
+        /// The stage to which the rollback goes.
+        to: String,
+    },
+    /// Skipped by a rollback: it never ran, or it was undone already.
+    NothingToUndo,
     /// Runs: it has no cache key.
     AlwaysRuns,
     /// Skipped: it succeeded already, from the same inputs.
@@ -80,6 +91,11 @@ pub enum Why {
         run: String,
         /// Why it would run if it destroyed nothing.
         change: Box<Self>,
+    },
+    /// Skipped: something before it failed that is not required, and it does not run then.
+    NeedFailed {
+        /// What.
+        task: String,
     },
     /// Skipped: the variable is empty.
     Empty {
@@ -122,6 +138,8 @@ impl Why {
             self,
             Self::Cached { .. }
                 | Self::Kept { .. }
+                | Self::NeedFailed { .. }
+                | Self::NothingToUndo
                 | Self::Empty { .. }
                 | Self::NoItems
                 | Self::BeforeFrom { .. }
@@ -146,6 +164,16 @@ impl fmt::Display for Why {
                 run,
                 how: Unfinished::Lost,
             } => write!(f, "did not finish in run {run}"),
+            Self::Unfinished {
+                run,
+                how: Unfinished::Undoing,
+            } => write!(f, "its rollback in run {run} did not finish"),
+            Self::Unfinished {
+                run,
+                how: Unfinished::Undone,
+            } => write!(f, "was rolled back in run {run}"),
+            Self::RollsBack { to } => write!(f, "rollback to {to}"),
+            Self::NothingToUndo => f.write_str("nothing to undo"),
             Self::ScriptChanged => f.write_str("script changed"),
             Self::ArgumentsChanged => f.write_str("arguments changed"),
             Self::ContextChanged { keys } => write!(f, "context changed: {}", keys.join(", ")),
@@ -164,6 +192,7 @@ impl fmt::Display for Why {
                 f,
                 "done in run {run}; {change}, but it destroys data: only --only or --from runs it again"
             ),
+            Self::NeedFailed { task } => write!(f, "{task} failed"),
             Self::Empty { variable } => write!(f, "{variable} is empty"),
             Self::NoItems => f.write_str("nothing to run it for"),
             Self::BeforeFrom { stage } => write!(f, "before --from {stage}"),

@@ -141,18 +141,30 @@ pub(crate) fn scripts(
             .detail(format!("is:   {found}")));
         }
     }
-    for stage in stages {
-        let used = named(section, manifest, stage).and_then(|name| by_name.get_mut(name));
+    let uses = stages.iter().flat_map(|stage| {
+        let script = (stage.health.is_none() && stage.manual.is_none()).then_some((
+            stage,
+            "runs",
+            &stage.script,
+        ));
+        let undo = stage
+            .rollback
+            .as_ref()
+            .map(|undo| (stage, "is undone by", undo));
+        script.into_iter().chain(undo)
+    });
+    for (stage, how, script) in uses {
+        let used = named(section, manifest, script).and_then(|name| by_name.get_mut(name));
         let Some(used) = used else {
             let failure = bug(
                 section,
                 format!(
-                    "has a stage `{}` that runs the unknown script `{}`",
-                    stage.name, stage.script
+                    "has a stage `{}` that {how} the unknown script `{script}`",
+                    stage.name
                 ),
             );
             let near = did_you_mean(
-                stage.script.rsplit('/').next().unwrap_or_default(),
+                script.rsplit('/').next().unwrap_or_default(),
                 by_name.keys().copied(),
             );
             return Err(near.into_iter().fold(failure, Failure::detail));
@@ -169,8 +181,8 @@ pub(crate) fn scripts(
 }
 
 /// Returns the script that a stage names: `<adapter>://<script>`, where the section's name will do too.
-fn named<'a>(section: &str, manifest: &Manifest, stage: &'a Stage) -> Option<&'a str> {
-    let (adapter, script) = stage.script.split_once("://")?;
+fn named<'a>(section: &str, manifest: &Manifest, script: &'a str) -> Option<&'a str> {
+    let (adapter, script) = script.split_once("://")?;
     (adapter == manifest.name || adapter == section).then_some(script)
 }
 

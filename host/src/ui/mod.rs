@@ -2,6 +2,7 @@
 //!
 //! Text is readable without colour; colour is used where the stream is a terminal and neither `NO_COLOR` nor `--no-color` forbids it.
 
+pub mod desk;
 pub mod failure;
 pub mod prompt;
 pub mod run;

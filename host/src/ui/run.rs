@@ -1,12 +1,13 @@
 //! How a run looks: a line for everything that ends, or with `--json` every record as it stands in the journal; and how its end reads.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use console::Style;
 
 use crate::error::{Exit, Failure};
 use crate::pipeline::context::word;
-use crate::pipeline::event::{Event, Outcome, Record, TaskFailure};
+use crate::pipeline::event::{Event, Outcome, Record, RunKind, TaskFailure};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::{Phase, RunState};
 use crate::ui::Ui;
@@ -81,6 +82,18 @@ impl Ui {
             .map_err(|refusal| match refusal {
                 Refusal::Interrupted => {
                     Failure::new(Exit::Interrupted, "interrupted; nothing has been run")
+                }
+                Refusal::Failed(failure) => failure,
+            })
+    }
+
+    /// Asks for a yes.
+    pub fn confirm(&self, question: &str) -> Result<bool, Failure> {
+        Prompts::new(self)
+            .confirm(question, Some(false))
+            .map_err(|refusal| match refusal {
+                Refusal::Interrupted => {
+                    Failure::new(Exit::Interrupted, "interrupted; nothing has been done")
                 }
                 Refusal::Failed(failure) => failure,
             })
@@ -186,11 +199,13 @@ pub struct NextCommands {
     pub ztc: String,
     /// `--env NAME`, with a space before it, where it was given.
     pub env: String,
+    /// The command that goes on, such as `bootstrap`.
+    pub command: String,
 }
 
 impl NextCommands {
     /// Makes them as the operator would type them from where they are.
-    pub fn new(root: &Path, env: Option<&str>) -> Self {
+    pub fn new(root: &Path, env: Option<&str>, command: &str) -> Self {
         let here = std::env::current_dir().is_ok_and(|here| here == root);
         Self {
             ztc: if here {
@@ -199,12 +214,13 @@ impl NextCommands {
                 format!("ztc -C {}", word(&root.display().to_string()))
             },
             env: env.map_or(String::new(), |env| format!(" --env {}", word(env))),
+            command: command.to_owned(),
         }
     }
 
     /// Goes on with the run.
     pub fn resume(&self) -> String {
-        format!("{} bootstrap{}", self.ztc, self.env)
+        format!("{} {}{}", self.ztc, self.command, self.env)
     }
 
     fn only(&self, task: &str) -> String {
@@ -271,11 +287,15 @@ fn failed(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -
             log(&head.task)
         )
     }));
-    report.details.extend([
-        format!("go on:      {}", next.resume()),
-        format!("only this:  {}", next.only(&head.task)),
-        format!("by hand:    {}", next.eject()),
-    ]);
+    report
+        .details
+        .push(format!("go on:      {}", next.resume()));
+    if state.head.kind == RunKind::Bootstrap {
+        report
+            .details
+            .push(format!("only this:  {}", next.only(&head.task)));
+    }
+    report.details.push(format!("by hand:    {}", next.eject()));
     report.help("put the cause right and go on; what succeeded is not run again")
 }
 
@@ -294,11 +314,17 @@ fn last_lines(failure: &TaskFailure, log: &str) -> Vec<String> {
         .collect()
 }
 
-/// Writes the state of a run as a table, with what went wrong below it.
-pub fn overview(state: &RunState) -> String {
+/// Writes the state of a run as a table; `last` has the last line of what runs.
+pub fn overview(state: &RunState, last: &BTreeMap<String, String>) -> String {
     let rows: Vec<Vec<String>> = state
         .tasks()
-        .map(|(head, phase)| vec![head.task.clone(), phase.word().to_owned(), detail(phase)])
+        .map(|(head, phase)| {
+            let mut detail = detail(phase);
+            if let Some(line) = last.get(&head.task).filter(|_| phase.is_busy()) {
+                detail = format!("{detail}: {line}");
+            }
+            vec![head.task.clone(), phase.word().to_owned(), detail]
+        })
         .collect();
     table(&["TASK", "STATE", "DETAIL"], &rows)
 }
@@ -349,6 +375,7 @@ mod tests {
         let next = NextCommands {
             ztc: "ztc".into(),
             env: " --env prod".into(),
+            command: "bootstrap".into(),
         };
         let failure = end(&state, |task| format!("runs/{task}.log"), &next).unwrap();
         assert_eq!(

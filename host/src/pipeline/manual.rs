@@ -1,0 +1,87 @@
+//! Stages of the kind `manual`: a person does something and says so.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::pipeline::attempt::{Ended, Stop};
+use crate::pipeline::transcript::{Lines, Paper, Transcript};
+
+/// Who answers.
+#[derive(Clone, Debug, Default)]
+pub enum Desk {
+    /// Nobody: such a stage fails.
+    #[default]
+    Nobody,
+    /// Everything was confirmed beforehand.
+    Yes,
+    /// Somebody reads the questions one by one.
+    Person(mpsc::UnboundedSender<Question>),
+}
+
+/// A question. Dropping it is a no.
+#[derive(Debug)]
+pub struct Question {
+    /// The task.
+    pub task: String,
+    /// What is to be done, masked.
+    pub instructions: String,
+    /// Whether it is done. Closed when nobody waits for it any more.
+    pub done: oneshot::Sender<bool>,
+}
+
+/// Everything that one attempt needs.
+pub struct Request {
+    /// Where it writes.
+    pub paper: Paper,
+    /// What is to be done.
+    pub instructions: String,
+    /// Who answers.
+    pub desk: Desk,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl Request {
+    /// Asks, and waits for the answer, the end of the time, or that of the run.
+    pub async fn run(self, mut stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
+        if *stop.borrow() > Stop::No {
+            return Ended::Stopped;
+        }
+        let task = self.paper.task.clone();
+        let mut transcript = Transcript::new(self.paper, lines);
+        self.instructions
+            .lines()
+            .for_each(|line| transcript.line(line));
+        let (done, answer) = oneshot::channel();
+        match self.desk {
+            Desk::Yes => {
+                transcript.line("confirmed by --yes");
+                let _ = done.send(true);
+            }
+            Desk::Nobody => drop(done),
+            Desk::Person(desk) => {
+                let question = Question {
+                    task,
+                    instructions: self.instructions,
+                    done,
+                };
+                // A desk that is gone drops the question, which is a no.
+                let _ = desk.send(question);
+            }
+        }
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(self.limit, answer) => answer,
+            _ = stop.changed() => return Ended::Stopped,
+        };
+        transcript.finish();
+        match answer {
+            Ok(Ok(true)) => Ended::Well,
+            Ok(_) => Ended::Badly(transcript.failure("not confirmed".to_owned(), None)),
+            Err(_) => {
+                let status = format!("no end after {} s", self.limit.as_secs());
+                Ended::Badly(transcript.failure(status, None))
+            }
+        }
+    }
+}
