@@ -159,7 +159,7 @@ impl CallContext {
         self.send(PROGRESS, &params);
     }
 
-    /// Writes a line to the host's log. Levels: `error`, `warn`, `info`, `debug`, `trace`.
+    /// Writes a line to the host's log. Levels: `notice`, which the operator sees in any case, `error`, `warn`, `info`, `debug`, `trace`.
     pub fn log(&self, level: &str, message: impl Into<String>) {
         let params = LogParams {
             call_id: self.call.id.clone(),

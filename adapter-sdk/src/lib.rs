@@ -32,7 +32,7 @@
 //!
 //!     fn get_inputs(&self, _: GetInputsParams, _: &CallContext) -> Result<GetInputsResult, AdapterError> {
 //!         let hosts = InputPrompt { name: "hosts".into(), prompt: "Addresses".into(), kind: InputType::List, ..InputPrompt::default() };
-//!         Ok(GetInputsResult { inputs: vec![hosts] })
+//!         Ok(GetInputsResult { inputs: vec![hosts], ..GetInputsResult::default() })
 //!     }
 //!
 //!     fn validate(&self, _: ValidateParams, _: &CallContext) -> Result<ValidateResult, AdapterError> {

@@ -168,6 +168,13 @@ pub struct GetInputsParams {
     pub answers: Map<String, Value>,
     /// The sections of the adapters chosen before this one, so that their answers can serve as defaults; secrets are references.
     pub others: BTreeMap<String, Value>,
+    /// What the adapters before this one said in [`GetInputsResult::capabilities`], by capability. May hold less than during a render.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub capabilities: BTreeMap<String, Value>,
+    /// The secrets that the manifest declares for `discover`, by input, as far as they are answered and have a value. Only where a person
+    /// answers: with them an adapter can look up what there is to choose from. Without them it asks without.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// The platform.
     pub platform: PlatformContext,
     /// This call.
@@ -181,6 +188,10 @@ pub struct GetInputsResult {
     /// In the order in which they are asked. Which ones there are may depend on the answers so far: the wizard asks again after each answer.
     /// The version is the host's own question and not among them.
     pub inputs: Vec<InputPrompt>,
+    /// What is known already of the capabilities that this adapter provides, for the questions of those behind it: the names of servers, for
+    /// instance. It binds nobody; the capabilities themselves come from `render`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub capabilities: BTreeMap<String, Value>,
 }
 
 /// A question of the wizard.
@@ -194,8 +205,11 @@ pub struct InputPrompt {
     /// The answer's type.
     #[serde(rename = "type")]
     pub kind: InputType,
-    /// What can be chosen, for `choice`.
+    /// What can be chosen: one, for `choice`; for a `list` of strings several, where there are any. Other items of a `list` stay valid.
     pub choices: Vec<String>,
+    /// A few words about each of the choices, in their order; may be shorter or empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choice_notes: Vec<String>,
     /// Proposed; `null`: nothing is.
     pub default: Option<Value>,
     /// A regular expression that the text of the answer (of each item, for `list`) must match as a whole.
@@ -479,7 +493,7 @@ pub struct ProgressParams {
 pub struct LogParams {
     /// The call it belongs to; empty: none.
     pub call_id: String,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
+    /// `notice`, which the operator sees in any case, `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
     /// The text.
     pub message: String,

@@ -61,6 +61,11 @@ impl TestEnv {
             ("XDG_DATA_HOME".to_owned(), path("home/.local/share")),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
+            // Nothing listens there: no test reaches the real one.
+            (
+                "HCLOUD_ENDPOINT".to_owned(),
+                "http://127.0.0.1:1/v1".to_owned(),
+            ),
             ("COLUMNS".to_owned(), "100".to_owned()),
         ]);
         Self { root, variables }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::environment::TestEnv;
+use crate::environment::{Lab, TestEnv};
 use crate::terminal::Terminal;
 
 const ENTER: &str = "\r";
@@ -129,6 +129,86 @@ fn what_was_answered_before_an_interrupt_is_kept() {
             .read("platform.yaml")
             .contains("{from: env, name: HCLOUD_TOKEN}")
     );
+}
+
+#[test]
+fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
+    const UP: &str = "\u{1b}[A";
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &[]);
+    let mut terminal = Terminal::ztc(&environment, &["init"]);
+    hetzner(&mut terminal);
+    // The list is in the order of names, with what is known of each; the strangers between ours are left alone.
+    terminal.wait_for("Servers of the cluster (space chooses, a all, Enter ends)");
+    terminal.wait_for("127.42.0.11    cp01      cpx31 amd64  fsn1  running, cluster=lab");
+    terminal.answer("198.51.100.1", ENTER);
+    // None is not enough.
+    terminal.wait_for("choose at least one");
+    terminal.answer("127.42.0.11", " ");
+    // Once around the top: the last two are ours as well.
+    terminal.answer("127.42.0.11", &format!("{UP} {UP} {ENTER}"));
+    terminal.answer("Use the Gateway API?", ENTER);
+    terminal.answer("Announce addresses over BGP?", ENTER);
+    terminal.answer("Version of talos", ENTER);
+    terminal.answer("Cluster name", "prod\r");
+    terminal.answer("Kubernetes version", ENTER);
+    terminal.wait_for("name worker02, ip 127.42.0.13, role worker");
+    terminal.answer("Take these?", "n\r");
+    terminal.answer("Nodes 1: Node name", ENTER);
+    terminal.wait_for("127.42.0.11  cp01");
+    terminal.answer("127.42.0.13  worker02", ENTER);
+    terminal.answer("Nodes 1: Role", ENTER);
+    terminal.answer("Add another?", ENTER);
+    // What is proposed can be changed: another name in place of `worker01`.
+    let backspace = "\u{7f}";
+    terminal.answer(
+        "Nodes 2: Node name",
+        &format!("{}edge\r", backspace.repeat(8)),
+    );
+    terminal.answer("Nodes 2: IP address", ENTER);
+    terminal.answer("Nodes 2: Role", ENTER);
+    terminal.answer("2 so far. Add another?", ENTER);
+    terminal.answer("Nodes 3: Node name", ENTER);
+    terminal.answer("Nodes 3: IP address", ENTER);
+    terminal.answer("Nodes 3: Role", ENTER);
+    terminal.answer("3 so far. Add another?", ENTER);
+    terminal.answer("Address of the Kubernetes API", ENTER);
+    terminal.wait_for("wrote `platform.yaml`");
+    assert_eq!(terminal.exit_code(), Some(0));
+    let platform = environment.read("platform.yaml");
+    for line in [
+        "server_ips: [127.42.0.11, 127.42.0.12, 127.42.0.13]",
+        "- {name: cp01, ip: 127.42.0.11, role: controlplane}",
+        "- {name: edge, ip: 127.42.0.12, role: worker}",
+        "- {name: worker02, ip: 127.42.0.13, role: worker}",
+    ] {
+        assert!(platform.contains(line), "{line}\n{platform}");
+    }
+    // Two pages and the check of the token, once: what was looked up is not looked up again after every answer.
+    assert_eq!(lab.state()["requests"], 3);
+    assert_eq!(lab.state()["violations"], serde_json::json!([]));
+}
+
+#[test]
+fn without_the_api_addresses_are_typed_and_the_reason_is_said() {
+    let mut environment = TestEnv::new();
+    environment.set("HCLOUD_TOKEN", "not-a-real-token");
+    let mut terminal = Terminal::ztc(&environment, &["init"]);
+    hetzner(&mut terminal);
+    terminal
+        .wait_for("Cannot list the servers at `http://127.0.0.1:1/v1`: the API cannot be reached");
+    terminal.wait_for("Public IPv4 addresses of the servers");
+    terminal.interrupt("ztc init --resume");
+    assert_eq!(terminal.exit_code(), Some(130));
+
+    environment.unset("HCLOUD_TOKEN");
+    let mut terminal = Terminal::ztc(&environment, &["init", "--resume"]);
+    terminal.wait_for(
+        "environment variable `HCLOUD_TOKEN`: it is not set; what it opens cannot be looked up now",
+    );
+    terminal.wait_for("Public IPv4 addresses of the servers");
+    terminal.interrupt("ztc init --resume");
+    assert_eq!(terminal.exit_code(), Some(130));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod cilium;
 mod client;
 mod environment;
 mod guards;
+mod hetzner;
 mod init;
 mod input;
 mod kit;

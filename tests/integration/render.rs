@@ -38,6 +38,7 @@ fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
     insta::assert_snapshot!(lab.filtered(&run.to_string()), @"
     exit: 0
     --- stderr
+      hetzner: requests to the API: 3 (at most 200)
     platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
       added    bootstrap/pipeline/lab.yaml
@@ -274,7 +275,7 @@ fn a_lock_that_is_not_ours_is_refused() {
     --- stderr
     error: the lock is not JSON
       --> platform/lock.json
-      EOF while parsing a string at line 76 column 16
+      EOF while parsing a string at line 78 column 30
       help: put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`
     ");
     fs::remove_file(environment.repo().join("platform/lock.json")).unwrap();

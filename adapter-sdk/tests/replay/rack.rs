@@ -109,7 +109,10 @@ impl Adapter for Rack {
                 ..prompt("machines", "The machines", InputType::List)
             });
         }
-        Ok(GetInputsResult { inputs })
+        Ok(GetInputsResult {
+            inputs,
+            ..GetInputsResult::default()
+        })
     }
 
     fn validate(

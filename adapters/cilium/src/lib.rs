@@ -104,6 +104,7 @@ impl Adapter for Cilium {
     ) -> Result<GetInputsResult, AdapterError> {
         Ok(GetInputsResult {
             inputs: wizard::questions(&params),
+            ..GetInputsResult::default()
         })
     }
 

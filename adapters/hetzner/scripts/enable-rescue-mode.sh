@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Boots one server of Hetzner Cloud into its rescue system, with a key made for this purpose alone.
 #
-# Needs:    curl, jq, ssh, ssh-keygen; HCLOUD_TOKEN (read and write); HCLOUD_ENDPOINT where the API is elsewhere.
+# Needs:    curl, jq, ssh, ssh-keygen, kubectl; HCLOUD_TOKEN (read and write); HCLOUD_ENDPOINT where the API is elsewhere.
 # Changes:  the server's power and its next boot; $ZTC_STATE_DIR/rescue/<ip>; a temporary SSH key in the project,
 #           deleted on every way out. Nothing on the server's disk.
+# Refuses:  a server that is protected, whose address is another one's now, or that runs a node of this cluster.
 # Again:    a server that answers as `rescue` to that key is left alone.
 set -euo pipefail
 # shellcheck source=/dev/null
@@ -11,11 +12,9 @@ set -euo pipefail
 umask 077
 exec 3>&1 # the stage's output, also from inside a command substitution
 
-readonly endpoint_default=https://api.hetzner.cloud/v1
-readonly boot_limit=240   # seconds for one boot into the rescue system; 40 are usual
-readonly action_limit=180 # seconds for one action of the API; 20 are usual
-readonly idle_limit=120   # seconds until other actions on the server have ended
-readonly denials=5        # refused logins in a row that tell another system from a rescue system that is still starting
+readonly boot_limit=240 # seconds for one boot into the rescue system; 40 are usual
+readonly denials=5      # refused logins in a row that tell another system from a rescue system that is still starting
+readonly talos_port=50000
 
 # --- saying ---------------------------------------------------------------------------------------------------------
 
@@ -28,176 +27,25 @@ fail() {
   exit 1
 }
 
-# --- waiting --------------------------------------------------------------------------------------------------------
-
-# pause MILLISECONDS
-pause() { sleep "$(($1 / 1000)).$(printf '%03d' $(($1 % 1000)))"; }
-
-# grown MILLISECONDS LIMIT: half as much again, up to the limit.
-grown() {
-  local next=$(($1 * 3 / 2))
-  printf '%s' $((next < $2 ? next : $2))
-}
-
-# jittered MILLISECONDS: a random time from half of it to all of it, so that servers that failed together do not come back together.
-jittered() { printf '%s' $(($1 / 2 + $1 * RANDOM / 65536)); }
-
-# --- the API --------------------------------------------------------------------------------------------------------
-
-api_attempts=6 # the cleanup is less patient, in this
-api_seconds=30 # and in this
-api_code=''    # why the last request failed
-api_message=''
-api_reset='' # UNIX time at which the rate limit is fresh again
-
-# The token goes to curl through a pipe: an argument list is for everybody to read.
-api_credentials() { printf 'header = "Authorization: Bearer %s"\n' "$HCLOUD_TOKEN"; }
-
-# api_once METHOD PATH [JSON]: one request; the answer is in $work/answer. Fails with $api_code set.
-api_once() {
-  local method=$1 path=$2 json=${3-} status exit_code=0
-  local -a arguments
-  arguments=(--silent --show-error --globoff --proto '=http,https' --connect-timeout 10 --max-time "$api_seconds"
-    --request "$method" --header 'Accept: application/json' --user-agent ztc
-    --output "$work/answer" --dump-header "$work/headers" --write-out '%{http_code}')
-  if [ -n "$no_proxy_host" ]; then
-    arguments+=(--noproxy "$no_proxy_host")
-  fi
-  if [ "$method" = POST ]; then
-    printf '%s' "$json" >"$work/request"
-    arguments+=(--data-binary "@$work/request" --header "Content-Type:${json:+ application/json}")
-  fi
-  : >"$work/answer"
-  : >"$work/headers"
-  api_code='' api_message='' api_reset=''
-  status=$(api_credentials | curl --disable --config - "${arguments[@]}" "$endpoint$path" 2>"$work/curl.log") || exit_code=$?
-  case $exit_code in
-  0) ;;
-  28) api_code=timeout ;;
-  6 | 7) api_code=unreachable ;; # the request was never sent
-  *) api_code=network ;;
-  esac
-  if [ -n "$api_code" ]; then
-    api_message=$(head -n 1 "$work/curl.log")
-    return 1
-  fi
-  case $status in
-  2??) return 0 ;;
-  esac
-  api_code=$(jq -r '.error.code // ""' "$work/answer" 2>/dev/null) || api_code=''
-  api_message=$(jq -r '.error.message // "" | split("\n") | join(" ")' "$work/answer" 2>/dev/null) || api_message=''
-  case $status:$api_code in
-  502:*) api_code=bad_gateway ;;
-  504:*) api_code=timeout ;;
-  401:) api_code=unauthorized ;;
-  403:) api_code=forbidden ;;
-  404:) api_code=not_found ;;
-  409:) api_code=conflict ;;
-  423:) api_code=locked ;;
-  429:) api_code=rate_limit_exceeded ;;
-  *:) api_code=http_$status ;;
-  esac
-  api_reset=$(header ratelimit-reset)
-  return 1
-}
-
-# header NAME: its value in the last answer.
-header() {
-  local line
-  while IFS= read -r line; do
-    case $(printf '%s' "${line%%:*}" | tr '[:upper:]' '[:lower:]') in
-    "$1") printf '%s' "${line#*:}" | tr -d ' \r' ;;
-    esac
-  done <"$work/headers"
-}
-
-# api METHOD PATH [JSON]: the same, and tries again what the API documents as passing.
-api() {
-  local attempt=1 delay=500 wait_ms reset locked_until=$((SECONDS + idle_limit))
-  until api_once "$@"; do
-    wait_ms=$(jittered "$delay")
-    case $api_code in
-    locked) # another action holds the server: not a failed attempt, but not for ever either
-      [ "$SECONDS" -lt "$locked_until" ] || return 1
-      attempt=$((attempt - 1))
-      [ "$wait_ms" -le 5000 ] || wait_ms=5000
-      ;;
-    rate_limit_exceeded)
-      reset=${api_reset//[!0-9]/}
-      if [ -n "$reset" ]; then
-        reset=$(((reset - $(date +%s)) * 1000))
-        [ "$reset" -le "$wait_ms" ] || wait_ms=$reset
-      fi
-      ;;
-    conflict | bad_gateway | timeout | unreachable) ;;
-    *) return 1 ;;
-    esac
-    [ "$attempt" -lt "$api_attempts" ] || return 1
-    [ "$wait_ms" -le 60000 ] || wait_ms=60000
-    say "the API answered $api_code${api_message:+ ($api_message)}; asking again in $((wait_ms / 1000)).$((wait_ms % 1000 / 100)) s"
-    pause "$wait_ms"
-    attempt=$((attempt + 1))
-    delay=$((delay < 30000 ? delay * 2 : 60000))
-  done
-}
-
-# refused WHAT: explains why the last request failed, and ends the stage.
-refused() {
-  local cause
-  case $api_code in
-  unauthorized) cause="the token that \`api_token\` refers to is not valid: make a new one in the console of Hetzner Cloud under Security, API tokens" ;;
-  forbidden) cause="the token that \`api_token\` refers to may not do this: use one of the project that owns the server" ;;
-  token_readonly) cause="the token that \`api_token\` refers to may only read: make one with read and write access" ;;
-  not_found) cause="server $CTX_SERVER_ID is gone: check the project, then run \`ztc render --refresh\`" ;;
-  protected) cause="the server is protected: remove the protection in the console of Hetzner Cloud, then run \`ztc bootstrap\` again" ;;
-  locked) cause="another action on the server did not end within $idle_limit s: see the server's activities in the console of Hetzner Cloud" ;;
-  rate_limit_exceeded) cause="the project has used up its requests: wait a few minutes, then run \`ztc bootstrap\` again" ;;
-  resource_limit_exceeded) cause="the project has reached a limit: see Limits in the console of Hetzner Cloud" ;;
-  maintenance | unavailable | bad_gateway) cause="the API is out of order: see https://status.hetzner.com, then run \`ztc bootstrap\` again" ;;
-  timeout | unreachable | network) cause="the API cannot be reached at $endpoint: check the network, the proxy variables and HCLOUD_ENDPOINT" ;;
-  *) cause="the API refused with $api_code: see the message above and https://docs.hetzner.cloud" ;;
-  esac
-  fail "$1: $api_code${api_message:+: $api_message}" "$cause"
-}
-
-# finish_action WHAT: waits until the action in the last answer has ended well.
-finish_action() {
-  local what=$1 deadline=$((SECONDS + action_limit)) delay=500 id status
-  id=$(jq -r '.action.id // ""' "$work/answer") || id=''
-  [ -n "$id" ] || fail "$what: the API named no action" "something else than the Hetzner Cloud API answers at $endpoint"
-  while :; do
-    status=$(jq -r '.action.status // "unknown"' "$work/answer") || status=unreadable
-    case $status in
-    success) return 0 ;;
-    error)
-      fail "$what: $(jq -r '.action.error | "\(.code): \(.message)"' "$work/answer")" \
-        "Hetzner could not do it: see the server's activities in the console, then run \`ztc bootstrap\` again"
-      ;;
-    esac
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      fail "$what: action $id is still $status after $action_limit s" \
-        "Hetzner is slow or out of order: see https://status.hetzner.com, then run \`ztc bootstrap\` again"
-    fi
-    pause "$delay"
-    delay=$(grown "$delay" 5000)
-    api GET "/actions/$id" || refused "$what"
-  done
-}
+# shellcheck source=api.sh
+. api.sh
 
 # --- the server -----------------------------------------------------------------------------------------------------
 
 server_status=''
 rescue_enabled=''
+described=''
 
 # look: reads the server; sets $server_status and $rescue_enabled, and refuses what is not the server that was configured.
 look() {
-  local name ip locked protected fields
+  local name ip locked protected fields machine
   api GET "/servers/$CTX_SERVER_ID" || refused "cannot look up server $label"
   fields=$(jq -r '.server | .name, (.public_net.ipv4.ip // "none"), .locked, .status, .rescue_enabled,
-    (.protection.delete or .protection.rebuild)' "$work/answer") ||
+    (.protection.delete or .protection.rebuild),
+    "\(.server_type.name), \(.server_type.architecture), disk of \(.primary_disk_size // "unknown") GB"' "$work/answer") ||
     fail "cannot read the answer about server $label" "something else than the Hetzner Cloud API answers at $endpoint"
   { IFS= read -r name && IFS= read -r ip && IFS= read -r locked && IFS= read -r server_status &&
-    IFS= read -r rescue_enabled && IFS= read -r protected; } <<<"$fields" ||
+    IFS= read -r rescue_enabled && IFS= read -r protected && IFS= read -r machine; } <<<"$fields" ||
     fail "the answer about server $label is incomplete" "something else than the Hetzner Cloud API answers at $endpoint"
   if [ "$ip" != "$CTX_SERVER_IP" ]; then
     fail "server $CTX_SERVER_ID (\`$name\`) has the address $ip, not $CTX_SERVER_IP" \
@@ -207,7 +55,35 @@ look() {
     fail "server $label is protected against deletion or rebuild" \
       "its data are meant to stay: remove the protection in the console of Hetzner Cloud if they are not"
   fi
+  [ -n "$described" ] || say "$label is server $CTX_SERVER_ID: $machine, $server_status"
+  described=yes
   [ "$locked" != true ] || server_status="locked, $server_status"
+}
+
+# is_open PORT: whether something listens there.
+is_open() { timeout 5 bash -c "exec 4<>/dev/tcp/$CTX_SERVER_IP/$1" 2>/dev/null; }
+
+# refuse_member: a server that runs a node of this cluster is not switched off. Without a kubeconfig there is no cluster yet.
+refuse_member() {
+  local kubeconfig=$ZTC_REPO/$CTX_KUBECONFIG node='' ready=''
+  local off="to install it anew all the same, switch it off first, in the console of Hetzner Cloud or with \`talosctl shutdown\`"
+  [ -f "$kubeconfig" ] && [ "$server_status" != off ] || return 0
+  if timeout 20 kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2>"$work/kubectl.log"; then
+    read -r node ready <<<"$(jq -r --arg ip "$CTX_SERVER_IP" --arg id "hcloud://$CTX_SERVER_ID" '[.items[]
+      | select(.spec.providerID == $id or any(.status.addresses[]?; .address == $ip))
+      | "\(.metadata.name) \([.status.conditions[]? | select(.type == "Ready") | .status][0] // "Unknown")"][0] // ""' "$work/nodes.json")" || true
+    [ -n "$node" ] || return 0
+    if [ "$ready" = True ]; then
+      fail "server $label runs node \`$node\` of this cluster, which is ready" "nothing was changed; $off"
+    fi
+    if is_open "$talos_port"; then
+      fail "server $label runs node \`$node\` of this cluster, which is not ready, but Talos answers at port $talos_port" "nothing was changed; $off"
+    fi
+    say "node \`$node\` of this cluster was on $label, and nothing of it answers any more"
+  elif is_open "$talos_port"; then
+    fail "server $label runs Talos, and whether it is a node of this cluster cannot be asked: $(tail -n 1 "$work/kubectl.log")" \
+      "nothing was changed; $off; a kubeconfig of a cluster that is gone can be deleted: $CTX_KUBECONFIG"
+  fi
 }
 
 # settle: waits until the server is on or off and nothing else is going on with it.
@@ -287,14 +163,18 @@ find_key() {
 clean_up() {
   set +e
   trap '' INT TERM HUP
+  forget_action
   api_attempts=2
   api_seconds=5
+  # The key goes even where the budget is spent.
+  within_budget() { return 0; }
   if [ -n "$key_name" ]; then
     [ -n "$key_id" ] || find_key
     if [ -n "$key_id" ] && ! api DELETE "/ssh_keys/$key_id" && [ "$api_code" != not_found ]; then
       say "warning: the temporary SSH key $key_name is still in the project ($api_code); the next run deletes it"
     fi
   fi
+  api_report
   rm -rf "$work"
 }
 
@@ -393,24 +273,7 @@ boot_into_rescue() {
 
 # --- the stage ------------------------------------------------------------------------------------------------------
 
-endpoint=${HCLOUD_ENDPOINT:-$endpoint_default}
-endpoint=${endpoint%/}
-no_proxy_host=''
-case $endpoint in
-https://*) ;;
-http://127.* | http://localhost[:/]* | http://\[::1\]*)
-  no_proxy_host='*'
-  [[ $endpoint =~ ^http://(127\.[0-9]+\.[0-9]+\.[0-9]+|localhost|\[::1\])(:[0-9]+)?(/.*)?$ ]] ||
-    fail "HCLOUD_ENDPOINT is not an address: $endpoint" "set it to an address such as $endpoint_default, or unset it"
-  ;;
-*) fail "HCLOUD_ENDPOINT would send the token unencrypted: $endpoint" "set it to an address such as $endpoint_default, or unset it" ;;
-esac
-
 label="\`$CTX_SERVER_NAME\` ($CTX_SERVER_IP)"
-if [[ ! ${HCLOUD_TOKEN-} =~ ^[[:graph:]]+$ || $HCLOUD_TOKEN == *[\"\\]* ]]; then
-  fail "HCLOUD_TOKEN is empty or holds characters that no token has" "check what \`api_token\` in platform.yaml refers to"
-fi
-
 key_dir=$ZTC_STATE_DIR/rescue/$CTX_SERVER_IP
 key=$key_dir/id_ed25519
 ssh_options=(-T -i "$key" -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none -o ConnectTimeout=10
@@ -426,6 +289,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+api_begin
 look
 if [ -f "$key" ]; then
   probe
@@ -436,6 +300,8 @@ if [ -f "$key" ]; then
     exit 0
   fi
 fi
+refuse_member
+check_token
 settle
 delete_leftover_keys
 make_key

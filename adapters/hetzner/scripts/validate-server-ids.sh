@@ -37,36 +37,37 @@ until kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2
   delay=$((delay < 8 ? delay * 2 : 8))
 done
 
-jq -r '.servers[] | "\(.ip) \(.provider_id) \(.name)"' "$ZTC_CONTEXT_FILE" >"$work/expected"
+# One pass over the nodes, in which they are looked up by address and by name, and one over the servers: a line per finding.
+# The address tells; the name only where no node has the address.
+jq -r --slurpfile nodes "$work/nodes.json" '
+  ($nodes[0].items | map({node: .metadata.name, found: (.spec.providerID // ""),
+    ips: [.status.addresses[]? | select(.type == "InternalIP" or .type == "ExternalIP") | .address] | unique})) as $all
+  | (reduce ($all[] | .ips[] as $ip | {key: $ip, value: .}) as $one ({}; .[$one.key] += [$one.value])) as $by_ip
+  | (reduce $all[] as $one ({}; .[$one.node] += [$one])) as $by_name
+  | .servers[]
+  | . as $server
+  | ($by_ip[.ip] // $by_name[.name] // []) as $nodes
+  | if $nodes == [] then "missing \(.ip) - - \(.name)"
+    else $nodes[] | "\(if .found == $server.provider_id then "right" else "wrong" end) \($server.ip) \($server.provider_id) \(
+      if .found == "" then "none" else .found end) \(.node)"
+    end' "$ZTC_CONTEXT_FILE" >"$work/compared"
 
 wrong=0
 missing=0
-checked=0
-while IFS=' ' read -r ip expected name; do
-  checked=$((checked + 1))
-  # One line per node that is this server: what it says its provider is, and its name. The address tells; the name only where
-  # no node has the address.
-  jq -r --arg ip "$ip" --arg name "$name" '
-    [.items[] | select([.status.addresses[]? | select(.type == "InternalIP" or .type == "ExternalIP") | .address] | any(. == $ip))]
-      as $by_address
-    | (if $by_address == [] then [.items[] | select(.metadata.name == $name)] else $by_address end)[]
-    | "\(.spec.providerID // "") \(.metadata.name)"' "$work/nodes.json" >"$work/found"
-  if [ ! -s "$work/found" ]; then
+checked=$(jq '.servers | length' "$ZTC_CONTEXT_FILE")
+while IFS=' ' read -r result ip expected found name; do
+  case $result in
+  missing)
     say "server \`$name\` ($ip): no node has this address or name"
     missing=$((missing + 1))
-    continue
-  fi
-  while IFS= read -r line; do
-    found=${line%% *}
-    node=${line#* }
-    if [ "$found" = "$expected" ]; then
-      say "node \`$node\` ($ip): $found"
-    else
-      say "node \`$node\` ($ip): expected $expected, found ${found:-none}"
-      wrong=$((wrong + 1))
-    fi
-  done <"$work/found"
-done <"$work/expected"
+    ;;
+  right) say "node \`$name\` ($ip): $found" ;;
+  wrong)
+    say "node \`$name\` ($ip): expected $expected, found $found"
+    wrong=$((wrong + 1))
+    ;;
+  esac
+done <"$work/compared"
 
 if [ "$wrong" -gt 0 ]; then
   fail "$wrong of $checked servers run a node with another provider id" \

@@ -1,5 +1,8 @@
-//! A polite client of the Hetzner Cloud API: reads all pages, tries again only what may pass, says what it is doing.
-//! Only reads; the stages change things.
+//! A polite client of the Hetzner Cloud API: reads all pages, tries again only what may pass, keeps to a budget, says what it is doing.
+//! Changes nothing; the stages do.
+
+use std::cell::Cell;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +13,7 @@ use ztc_adapter_sdk::{AdapterError, CallContext};
 use crate::endpoint::Endpoint;
 use crate::pacing::{self, Pacing};
 use crate::refusal::Refusal;
+use crate::server::Server;
 
 /// The most that the API gives at once.
 const PER_PAGE: u32 = 50;
@@ -17,88 +21,33 @@ const PER_PAGE: u32 = 50;
 /// Largest answer that is read: a page of servers is some hundred kilobytes.
 const ANSWER_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// Requests of one call. A project has 3600 in an hour; 200 list ten thousand servers.
+const BUDGET: u32 = 200;
+
+/// One request.
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    Get(&'a str),
+    /// With JSON as its body.
+    Post(&'a str, &'a str),
+}
+
+/// A request that was given up.
+struct Refused {
+    refusal: Refusal,
+    attempts: u32,
+}
+
 /// A client for the length of one call.
 pub(crate) struct Client<'a> {
+    requests: Cell<u32>,
+    /// For the sake of the rate limit.
+    waited: Cell<Duration>,
     agent: Agent,
     endpoint: Endpoint,
     token: String,
     pacing: Pacing,
     call: &'a CallContext,
-}
-
-/// A server, as far as it matters here. What the API may leave out or drop is optional.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Server {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    #[serde(default)]
-    public_net: Option<PublicNet>,
-    pub(crate) server_type: ServerType,
-    #[serde(default)]
-    location: Option<Named>,
-    #[serde(default)]
-    datacenter: Option<Datacenter>,
-    #[serde(default)]
-    protection: Option<Protection>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct PublicNet {
-    #[serde(default)]
-    ipv4: Option<Address>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Address {
-    ip: String,
-}
-
-/// The type of a server.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct ServerType {
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) architecture: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Datacenter {
-    #[serde(default)]
-    location: Option<Named>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Protection {
-    delete: bool,
-    rebuild: bool,
-}
-
-impl Server {
-    /// Returns the public IPv4 address, which a server need not have.
-    pub(crate) fn ip(&self) -> Option<&str> {
-        Some(self.public_net.as_ref()?.ipv4.as_ref()?.ip.as_str())
-    }
-
-    /// Returns where it stands, such as `fsn1`. The API used to say it in the data center, which it is dropping.
-    pub(crate) fn location(&self) -> &str {
-        let newer = self.location.as_ref();
-        let older = || self.datacenter.as_ref()?.location.as_ref();
-        newer
-            .or_else(older)
-            .map_or("", |location| location.name.as_str())
-    }
-
-    /// Whether the operator has protected it against deletion or rebuild.
-    pub(crate) fn is_protected(&self) -> bool {
-        self.protection
-            .is_some_and(|protection| protection.delete || protection.rebuild)
-    }
 }
 
 #[derive(Deserialize)]
@@ -143,6 +92,8 @@ impl<'a> Client<'a> {
         }
         let agent = endpoint.agent(pacing.request)?;
         Ok(Self {
+            requests: Cell::new(0),
+            waited: Cell::new(Duration::ZERO),
             agent,
             endpoint,
             token: token.to_owned(),
@@ -162,7 +113,7 @@ impl<'a> Client<'a> {
                 None,
             );
             let path = format!("/servers?page={page}&per_page={PER_PAGE}");
-            let answer: ServersPage = self.get(WHAT, &path)?;
+            let answer: ServersPage = self.ask(WHAT, Ask::Get(&path))?;
             servers.extend(answer.servers);
             match answer.meta.pagination.next_page {
                 None => return Ok(servers),
@@ -176,43 +127,112 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, AdapterError> {
+    /// Fails where the token may only read, so that this is known before anything is destroyed.
+    ///
+    /// The API refuses such a token for the method alone. What is sent can create nothing, because both of an SSH key's required fields are
+    /// missing: a token that may write is told so.
+    pub(crate) fn check_write(&self) -> Result<(), AdapterError> {
+        const WHAT: &str = "cannot change anything in the project";
+        match self.patiently(Ask::Post("/ssh_keys", "{}"))? {
+            Ok(_) => Ok(()),
+            Err(refused) if refused.refusal.is_about_input() => Ok(()),
+            Err(refused) => Err(self.fail(WHAT, refused)),
+        }
+    }
+
+    /// Says how much was asked of the API.
+    pub(crate) fn report(&self) {
+        let (requests, waited) = (self.requests.get(), self.waited.get());
+        let limit = match waited.is_zero() {
+            true => String::new(),
+            false => format!("; waited {:.1} s for its rate limit", waited.as_secs_f64()),
+        };
+        let message = format!("requests to the API: {requests} (at most {BUDGET}){limit}");
+        self.call.log("notice", message);
+    }
+
+    fn ask<T: DeserializeOwned>(&self, what: &str, ask: Ask) -> Result<T, AdapterError> {
+        let answer = self.patiently(ask)?.and_then(|body| {
+            serde_json::from_str(&body).map_err(|error| Refused {
+                refusal: Refusal::Unreadable(error.to_string()),
+                attempts: 1,
+            })
+        });
+        answer.map_err(|refused| self.fail(what, refused))
+    }
+
+    /// Asks until there is an answer, or a refusal that will stay.
+    fn patiently(&self, ask: Ask) -> Result<Result<String, Refused>, AdapterError> {
         let mut attempt = 1;
+        let mut locked = Duration::ZERO;
         loop {
             if self.call.is_cancelled() {
                 return Err(CallContext::cancelled());
             }
-            let refusal = match self.get_once(path) {
-                Ok(answer) => return Ok(answer),
+            self.spend()?;
+            let refusal = match self.once(ask) {
+                Ok(answer) => return Ok(Ok(answer)),
                 Err(refusal) => refusal,
             };
-            if attempt >= self.pacing.attempts || !refusal.passes() {
-                return Err(self.mask(refusal.into_error(what, self.endpoint.as_str(), attempt)));
+            let is_locked = refusal.is_locked() && locked < self.pacing.locked;
+            if !refusal.passes() || (attempt >= self.pacing.attempts && !is_locked) {
+                return Ok(Err(Refused {
+                    refusal,
+                    attempts: attempt,
+                }));
             }
             let pause = self
                 .pacing
                 .pause(attempt, pacing::jitter(), refusal.until());
-            self.call.log(
-                "info",
-                format!(
-                    "{}; attempt {attempt} of {}",
-                    refusal.reason(),
-                    self.pacing.attempts
-                ),
-            );
-            pacing::wait(self.call, pause, &refusal.reason())?;
+            let reason = refusal.reason();
+            self.call
+                .log("info", format!("{reason}; attempt {attempt}"));
+            pacing::wait(self.call, pause, &reason)?;
+            if refusal.is_locked() {
+                // Somebody else's action is no failed attempt, but its end is not waited for without one.
+                locked += pause;
+            }
+            if refusal.is_rate_limit() {
+                self.waited.set(self.waited.get() + pause);
+            }
             attempt += 1;
         }
     }
 
-    fn get_once<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
-        let mut response = self
-            .agent
-            .get(format!("{}{path}", self.endpoint.as_str()))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .header("Accept", "application/json")
-            .call()
-            .map_err(network)?;
+    fn spend(&self) -> Result<(), AdapterError> {
+        let spent = self.requests.get();
+        if spent >= BUDGET {
+            let message = format!(
+                "{spent} requests to `{}` are enough",
+                self.endpoint.as_str()
+            );
+            return Err(AdapterError::new(ErrorCode::ExternalFailure, message).help(
+                "the project has too many servers, or the API sends its client round in circles",
+            ));
+        }
+        self.requests.set(spent + 1);
+        Ok(())
+    }
+
+    fn once(&self, ask: Ask) -> Result<String, Refusal> {
+        let url = |path: &str| format!("{}{path}", self.endpoint.as_str());
+        let bearer = format!("Bearer {}", self.token);
+        let sent = match ask {
+            Ask::Get(path) => self
+                .agent
+                .get(url(path))
+                .header("Authorization", bearer)
+                .header("Accept", "application/json")
+                .call(),
+            Ask::Post(path, body) => self
+                .agent
+                .post(url(path))
+                .header("Authorization", bearer)
+                .header("Accept", "application/json")
+                .header("Content-Type", "application/json")
+                .send(body),
+        };
+        let mut response = sent.map_err(network)?;
         let status = response.status().as_u16();
         let reset = response
             .headers()
@@ -225,10 +245,15 @@ impl<'a> Client<'a> {
             .limit(ANSWER_LIMIT)
             .read_to_string()
             .map_err(network)?;
-        if !(200..300).contains(&status) {
-            return Err(Refusal::from_answer(status, reset.as_deref(), &body));
+        match status {
+            200..300 => Ok(body),
+            _ => Err(Refusal::from_answer(status, reset.as_deref(), &body)),
         }
-        serde_json::from_str(&body).map_err(|error| Refusal::Unreadable(error.to_string()))
+    }
+
+    fn fail(&self, what: &str, refused: Refused) -> AdapterError {
+        let Refused { refusal, attempts } = refused;
+        self.mask(refusal.into_error(what, self.endpoint.as_str(), attempts))
     }
 
     /// Takes the token out of an error, should a server or a proxy have repeated it.
@@ -254,8 +279,6 @@ fn network(error: ureq::Error) -> Refusal {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
-
     use super::*;
     use crate::fake_api::{FakeApi, answer, page, refusal, server};
 
@@ -264,6 +287,7 @@ mod tests {
         Pacing {
             first: Duration::from_millis(1),
             cap: Duration::from_millis(5),
+            locked: Duration::from_millis(50),
             ..Pacing::default()
         }
     }
@@ -346,6 +370,28 @@ mod tests {
     }
 
     #[test]
+    fn the_budget_ends() {
+        // Pages that never end: something else than the API.
+        let endless = (1..=BUDGET).map(|number| page(&[], Some(number + 1)));
+        let api = FakeApi::start(endless.collect());
+        let error = list(&api).unwrap_err();
+        let expected = format!("{BUDGET} requests to `{}` are enough", api.endpoint());
+        assert_eq!(error.message, expected);
+        assert_eq!(api.requests().len(), BUDGET as usize);
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_longer_than_a_failure() {
+        let locked = vec![refusal(423, "locked"); 9];
+        let done = page(&[server(1, "a", "203.0.113.1")], None);
+        let api = FakeApi::start([locked, vec![done]].concat());
+        assert_eq!(names(&list(&api).unwrap()), ["a"]);
+        let api = FakeApi::start(vec![refusal(423, "locked"); 50]);
+        let error = list(&api).unwrap_err();
+        assert!(error.message.contains("`locked`"), "{error}");
+    }
+
+    #[test]
     fn patience_ends() {
         let api = FakeApi::start(vec![refusal(429, "rate_limit_exceeded"); 6]);
         let error = list(&api).unwrap_err();
@@ -379,27 +425,6 @@ mod tests {
         let api = FakeApi::start(vec![page(&[], Some(1))]);
         let error = list(&api).unwrap_err();
         assert!(error.message.ends_with("page 1 follows page 1"), "{error}");
-    }
-
-    #[test]
-    fn a_server_may_lack_address_data_center_and_protection() {
-        let bare: Server = serde_json::from_value(json!({
-            "id": 7, "name": "bare", "public_net": {"ipv4": null}, "server_type": {"name": "cax11", "architecture": "arm"},
-        }))
-        .unwrap();
-        assert_eq!(
-            (bare.ip(), bare.location(), bare.is_protected()),
-            (None, "", false)
-        );
-        let older: Server = serde_json::from_value(json!({
-            "id": 8, "name": "older", "public_net": {"ipv4": {"ip": "203.0.113.8"}}, "server_type": {"name": "cx22"},
-            "datacenter": {"name": "fsn1-dc8", "location": {"name": "fsn1"}}, "protection": {"delete": false, "rebuild": true},
-        }))
-        .unwrap();
-        assert_eq!(
-            (older.ip(), older.location(), older.is_protected()),
-            (Some("203.0.113.8"), "fsn1", true)
-        );
     }
 
     #[test]

@@ -1,16 +1,11 @@
-//! The adapter's section of `platform.yaml`: its type, its schema and the wizard's questions. Judges no values; `validate` does.
+//! The adapter's section of `platform.yaml`: its type and its schema. Judges no values; `validate` does.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use ztc_adapter_sdk::protocol::message::{InputPrompt, InputType};
 use ztc_adapter_sdk::{AdapterError, from_config};
 
 use crate::versions::versions;
-
-/// An IPv4 address with every part in range, for the wizard.
-const IPV4_PATTERN: &str =
-    r"((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)";
 
 /// The section as the adapter reads it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -120,34 +115,6 @@ fn ssh_config_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Returns the wizard's questions. `ssh_config` is not among them: few need it, and the file has to be written first anyway.
-pub(crate) fn inputs() -> Vec<InputPrompt> {
-    let token = InputPrompt {
-        name: "api_token".into(),
-        prompt: "Where is the Hetzner Cloud API token?".into(),
-        kind: InputType::Password,
-        help_text: Some(
-            "A token with read and write access, made in https://console.hetzner.cloud under Security, API tokens.".into(),
-        ),
-        required: true,
-        ..InputPrompt::default()
-    };
-    let servers = InputPrompt {
-        name: "server_ips".into(),
-        prompt: "Public IPv4 addresses of the servers".into(),
-        kind: InputType::List,
-        validation: Some(IPV4_PATTERN.into()),
-        help_text: Some(
-            "Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on these servers is erased by `ztc bootstrap`, \
-             which asks once more before it begins."
-                .into(),
-        ),
-        required: true,
-        ..InputPrompt::default()
-    };
-    vec![token, servers]
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -211,20 +178,5 @@ mod tests {
         assert_eq!(properties["api_token"]["type"], json!("object"));
         assert_eq!(properties["api_token"]["x-ztc-secret"], json!(true));
         assert_eq!(properties["server_ips"]["type"], json!(["array", "string"]));
-    }
-
-    #[test]
-    fn the_wizard_asks_for_token_and_servers() {
-        let asked: Vec<_> = inputs()
-            .into_iter()
-            .map(|input| (input.name, input.kind))
-            .collect();
-        assert_eq!(
-            asked,
-            [
-                ("api_token".to_owned(), InputType::Password),
-                ("server_ips".to_owned(), InputType::List)
-            ]
-        );
     }
 }

@@ -6,12 +6,13 @@ use ztc_adapter_sdk::protocol::ErrorCode;
 use ztc_adapter_sdk::protocol::message::{Diagnostic, DiscoverParams, DiscoverResult};
 use ztc_adapter_sdk::{AdapterError, CallContext};
 
-use crate::api::{Client, Server};
+use crate::api::Client;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::facts::{self, ServerFact, ServerFacts};
 use crate::pacing::Pacing;
 use crate::refusal::one_line;
+use crate::server::Server;
 
 /// How many of the project's servers a message lists.
 const LISTED: usize = 20;
@@ -34,7 +35,13 @@ fn discover_at(
         AdapterError::new(ErrorCode::SecretMissing, "`discover` needs the API token")
             .help("check what `api_token` refers to")
     })?;
-    let servers = Client::new(endpoint, token, Pacing::default(), call)?.servers()?;
+    let client = Client::new(endpoint, token, Pacing::default(), call)?;
+    let looked_up = client.servers().and_then(|servers| {
+        client.check_write()?;
+        Ok(servers)
+    });
+    client.report();
+    let servers = looked_up?;
     let (facts, diagnostics) = select(&config, &servers);
     Ok(DiscoverResult {
         facts: facts::write(&facts)?,
@@ -43,19 +50,26 @@ fn discover_at(
 }
 
 fn select(config: &Config, servers: &[Server]) -> (ServerFacts, Vec<Diagnostic>) {
-    let by_ip: HashMap<&str, &Server> = servers
-        .iter()
-        .filter_map(|server| Some((server.ip()?, server)))
-        .collect();
+    let mut by_ip: HashMap<&str, Vec<&Server>> = HashMap::new();
+    for server in servers {
+        if let Some(ip) = server.ip() {
+            by_ip.entry(ip).or_default().push(server);
+        }
+    }
     let mut facts = ServerFacts::new();
     let mut diagnostics = Vec::new();
     for (pointer, ip) in config.server_ips.entries() {
-        match by_ip.get(ip).map(|server| fact(server)) {
-            Some(Ok(fact)) => {
-                facts.insert(ip.to_owned(), fact);
+        match by_ip.get(ip).map_or(&[][..], Vec::as_slice) {
+            [server] => match fact(server) {
+                Ok(fact) => drop(facts.insert(ip.to_owned(), fact)),
+                Err(message) => diagnostics.push(finding(pointer, message, None)),
+            },
+            [_, _, ..] => {
+                let message = format!("several servers have the public address `{ip}`");
+                let same: Vec<_> = by_ip[ip].iter().copied().cloned().collect();
+                diagnostics.push(finding(pointer, message, Some(inventory(&same))));
             }
-            Some(Err(message)) => diagnostics.push(finding(pointer, message, None)),
-            None => {
+            [] => {
                 let message = format!(
                     "the project of the API token has no server with the public address `{ip}`"
                 );
@@ -67,26 +81,23 @@ fn select(config: &Config, servers: &[Server]) -> (ServerFacts, Vec<Diagnostic>)
 }
 
 fn fact(server: &Server) -> Result<ServerFact, String> {
-    let architecture = match server.server_type.architecture.as_deref() {
-        Some("x86") => "amd64",
-        Some("arm") => "arm64",
-        other => {
-            let known = other.map_or_else(
-                || "none".to_owned(),
-                |other| format!("`{}`", one_line(other)),
-            );
-            return Err(format!(
-                "server `{}` has an architecture that is neither `x86` nor `arm`: {known}",
-                server.name
-            ));
-        }
-    };
+    let architecture = server.architecture().ok_or_else(|| {
+        let known = server.server_type.architecture.as_deref().map_or_else(
+            || "none".to_owned(),
+            |other| format!("`{}`", one_line(other)),
+        );
+        format!(
+            "server `{}` has an architecture that is neither `x86` nor `arm`: {known}",
+            server.name
+        )
+    })?;
     Ok(ServerFact {
         id: server.id.to_string(),
         name: server.name.clone(),
         kind: server.server_type.name.clone(),
         architecture: architecture.to_owned(),
         location: server.location().to_owned(),
+        disk_gb: server.disk_gb(),
         protected: server.is_protected(),
     })
 }
@@ -131,7 +142,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fake_api::{FakeApi, page, server};
+    use crate::fake_api::{FakeApi, page, refusal, server};
 
     fn params(server_ips: Value) -> DiscoverParams {
         let config =
@@ -147,7 +158,9 @@ mod tests {
         answers: Vec<String>,
         server_ips: Value,
     ) -> Result<DiscoverResult, AdapterError> {
-        let api = FakeApi::start(answers);
+        // Behind the pages: the token may write.
+        let writable = refusal(422, "invalid_input");
+        let api = FakeApi::start([answers, vec![writable]].concat());
         discover_at(
             Endpoint::parse(&api.endpoint()).unwrap(),
             &params(server_ips),
@@ -207,6 +220,48 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["203.0.113.10"]
         );
+    }
+
+    #[test]
+    fn an_address_of_two_servers_is_no_guess() {
+        let answers = vec![page(
+            &[
+                server(1, "one", "203.0.113.1"),
+                server(2, "two", "203.0.113.1"),
+            ],
+            None,
+        )];
+        let result = discover_with(answers, json!(["203.0.113.1"])).unwrap();
+        let expected = Diagnostic {
+            pointer: "/server_ips/0".into(),
+            message: "several servers have the public address `203.0.113.1`".into(),
+            help: Some("the project has `one` (203.0.113.1), `two` (203.0.113.1)".into()),
+            ..Diagnostic::default()
+        };
+        assert_eq!(result.diagnostics, [expected]);
+    }
+
+    #[test]
+    fn a_token_that_may_only_read_is_found_by_a_request_that_can_change_nothing() {
+        let api = FakeApi::start(vec![
+            page(&[server(1, "a", "203.0.113.1")], None),
+            refusal(403, "token_readonly"),
+        ]);
+        let error = discover_at(
+            Endpoint::parse(&api.endpoint()).unwrap(),
+            &params(json!(["203.0.113.1"])),
+            &CallContext::detached(),
+        )
+        .unwrap_err();
+        assert_eq!(error.code, ErrorCode::AuthenticationFailed);
+        let expected = format!(
+            "cannot change anything in the project at `{}`: the API answered `token_readonly`: because",
+            api.endpoint()
+        );
+        assert_eq!(error.message, expected);
+        let sent = api.requests().pop().unwrap();
+        assert!(sent.starts_with("POST /v1/ssh_keys HTTP/1.1\r\n"), "{sent}");
+        assert!(sent.ends_with("\r\n\r\n{}"), "{sent}");
     }
 
     #[test]

@@ -35,9 +35,30 @@ pub(crate) struct ServerFact {
     /// Such as `fsn1`; empty: unknown.
     #[serde(default)]
     pub(crate) location: String,
+    /// The size of its disk; 0: unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) disk_gb: u64,
     /// Whether it is protected against deletion or rebuild.
     #[serde(default)]
     pub(crate) protected: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the serializer passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl ServerFact {
+    /// Describes the machine in a few words, for who is about to erase it; empty where the facts are older than this.
+    pub(crate) fn machine(&self) -> String {
+        match self.disk_gb {
+            0 => String::new(),
+            size => format!("{} with a disk of {size} GB", self.kind),
+        }
+    }
 }
 
 /// Writes the facts.

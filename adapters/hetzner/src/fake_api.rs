@@ -27,6 +27,14 @@ impl FakeApi {
                 while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                     request.push(byte[0]);
                 }
+                let head = String::from_utf8_lossy(&request).to_lowercase();
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+                    .unwrap_or(0);
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                request.extend(body);
                 // Before the answer, so that whoever got it finds the request here.
                 seen.lock()
                     .unwrap()
@@ -42,7 +50,7 @@ impl FakeApi {
         format!("http://{}/v1", self.address)
     }
 
-    /// Returns the head of every request so far.
+    /// Returns every request so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }

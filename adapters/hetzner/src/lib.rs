@@ -12,10 +12,12 @@ mod endpoint;
 mod facts;
 #[cfg(test)]
 mod fake_api;
+mod inputs;
 mod manifest;
 mod pacing;
 mod refusal;
 mod render;
+mod server;
 mod stages;
 mod validate;
 mod versions;
@@ -35,12 +37,10 @@ impl Adapter for Hetzner {
 
     fn get_inputs(
         &self,
-        _params: GetInputsParams,
-        _call: &CallContext,
+        params: GetInputsParams,
+        call: &CallContext,
     ) -> Result<GetInputsResult, AdapterError> {
-        Ok(GetInputsResult {
-            inputs: config::inputs(),
-        })
+        Ok(inputs::inputs(&params, call))
     }
 
     fn validate(

@@ -14,6 +14,8 @@ pub(crate) struct Pacing {
     pub(crate) first: Duration,
     /// No pause is longer, whatever the other side asks for.
     pub(crate) cap: Duration,
+    /// How long another action may hold what is asked for.
+    pub(crate) locked: Duration,
     /// How long one request may take. Below ten seconds, so that a call is never silent for longer.
     pub(crate) request: Duration,
 }
@@ -24,12 +26,23 @@ impl Default for Pacing {
             attempts: 6,
             first: Duration::from_millis(500),
             cap: Duration::from_secs(60),
+            locked: Duration::from_secs(120),
             request: Duration::from_secs(9),
         }
     }
 }
 
 impl Pacing {
+    /// Returns what is right while somebody waits for a question.
+    pub(crate) fn hasty() -> Self {
+        Self {
+            attempts: 2,
+            cap: Duration::from_secs(3),
+            locked: Duration::ZERO,
+            ..Self::default()
+        }
+    }
+
     /// Returns the pause after the attempt with the given number (from 1). `jitter` is in 0..=1 and takes up to half of the pause away, so that
     /// clients that failed together do not come back together. `until` is when the other side wants to be asked again.
     pub(crate) fn pause(&self, attempt: u32, jitter: f64, until: Option<Duration>) -> Duration {

@@ -86,6 +86,28 @@ impl Refusal {
         }
     }
 
+    /// Whether another action holds what the request is about.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.code() == Some("locked")
+    }
+
+    /// Whether too much was asked.
+    pub(crate) fn is_rate_limit(&self) -> bool {
+        self.code() == Some("rate_limit_exceeded")
+    }
+
+    /// Whether the request was understood, allowed, and found to make no sense.
+    pub(crate) fn is_about_input(&self) -> bool {
+        matches!(self.code(), Some("invalid_input" | "json_error"))
+    }
+
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Api { code, .. } => Some(code),
+            Self::Timeout | Self::Network(_) | Self::Unreadable(_) => None,
+        }
+    }
+
     /// How long the API wants to be left alone.
     pub(crate) fn until(&self) -> Option<Duration> {
         match self {
@@ -150,6 +172,22 @@ impl Refusal {
                 "rate_limit_exceeded" => (
                     ErrorCode::RateLimited,
                     "the project has used up its requests: wait a few minutes, then run the command again",
+                ),
+                "invalid_input" => (
+                    ErrorCode::ExternalFailure,
+                    "the API does not take what was sent: see https://docs.hetzner.cloud, and whether there is a newer version of this adapter",
+                ),
+                "protected" => (
+                    ErrorCode::ExternalFailure,
+                    "remove the protection in https://console.hetzner.cloud, if the data are not meant to stay",
+                ),
+                "locked" => (
+                    ErrorCode::ExternalFailure,
+                    "another action did not end in time: see the activities in https://console.hetzner.cloud, then run the command again",
+                ),
+                "resource_limit_exceeded" => (
+                    ErrorCode::ExternalFailure,
+                    "the project has reached a limit: see Limits in https://console.hetzner.cloud",
                 ),
                 "not_found" => (
                     ErrorCode::ExternalFailure,

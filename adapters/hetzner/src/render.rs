@@ -129,7 +129,7 @@ mod tests {
         });
         let servers = json!({
             "203.0.113.10": {
-                "id": "4711", "name": "cp01", "type": "cpx21", "architecture": "amd64", "location": "fsn1", "protected": false,
+                "id": "4711", "name": "cp01", "type": "cpx21", "architecture": "amd64", "location": "fsn1", "disk_gb": 80, "protected": false,
             },
             "203.0.113.11": {
                 "id": "4712", "name": "worker01", "type": "cax21", "architecture": "arm64", "location": "hel1", "protected": true,
@@ -151,7 +151,11 @@ mod tests {
     fn the_result_is_that_of_the_listed_servers() {
         let result = Hetzner.render(both(), &CallContext::detached()).unwrap();
         let item = |ip: &str, id: &str, name: &str| {
-            let context = json!({"server_id": id, "server_ip": ip, "server_name": name});
+            let mut context = json!({"server_id": id, "server_ip": ip, "server_name": name});
+            if name == "cp01" {
+                // The other server's facts are older than the size of the disk.
+                context["machine"] = json!("cpx21 with a disk of 80 GB");
+            }
             json!({"key": ip, "name": name, "context": context})
         };
         let stage = |name: &str, script: &str, description: &str| {
@@ -301,7 +305,11 @@ mod tests {
         );
         assert_eq!(
             Value::Object(rescue.context_data.clone()),
-            json!({"ssh_user": "root", "ssh_config": "ssh/config"})
+            json!({
+                "ssh_user": "root",
+                "ssh_config": "ssh/config",
+                "kubeconfig": "secrets/${ZTC_ENVIRONMENT}/kubeconfig",
+            })
         );
         let expected = json!({
             "kubeconfig": "secrets/${ZTC_ENVIRONMENT}/kubeconfig",

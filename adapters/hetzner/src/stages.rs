@@ -16,6 +16,10 @@ pub(crate) const SSH_USER: &str = "root";
 /// Where the stage leaves the key of a server's rescue system, below the stages' state directory.
 pub(crate) const IDENTITY_FILE: &str = "rescue/{ip}/id_ed25519";
 
+/// The line with which a script takes the shared functions in.
+const INCLUDE: &str = "# shellcheck source=api.sh\n. api.sh\n";
+const LIBRARY: &str = include_str!("../scripts/api.sh");
+
 /// Where the operating system's adapter leaves the kubeconfig.
 const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
 
@@ -40,15 +44,17 @@ pub(crate) fn scripts(config: &Config, servers: &[(String, ServerFact)]) -> Vec<
 
 /// Returns every program that the scripts start.
 pub(crate) fn tools() -> Vec<Tool> {
-    let mut tools = rescue_tools();
-    tools.push(kubectl());
-    tools
+    rescue_tools()
 }
 
-/// Makes the item of a server. Its context holds what the script needs and no more: a stage whose context changes runs again, and a server that
-/// only got a larger type must not be booted into its rescue system for that.
+/// Makes the item of a server. Its context holds what the script needs, and what the operator should see before he confirms. A change of the
+/// latter makes no server boot into its rescue system: what destroys data is not repeated because it looks different.
 fn item((ip, server): &(String, ServerFact)) -> Item {
-    let context = json!({ "server_id": server.id, "server_ip": ip, "server_name": server.name });
+    let mut context =
+        json!({ "server_id": server.id, "server_ip": ip, "server_name": server.name });
+    if !server.machine().is_empty() {
+        context["machine"] = server.machine().into();
+    }
     Item {
         key: ip.clone(),
         name: server.name.clone(),
@@ -60,7 +66,11 @@ fn item((ip, server): &(String, ServerFact)) -> Item {
 fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2] {
     let rescue = Script {
         timeout_seconds: 900,
-        context_data: map(json!({ "ssh_user": SSH_USER, "ssh_config": config.ssh_config() })),
+        context_data: map(json!({
+            "ssh_user": SSH_USER,
+            "ssh_config": config.ssh_config(),
+            "kubeconfig": KUBECONFIG,
+        })),
         tools: rescue_tools(),
         secrets: vec![ScriptSecret {
             variable: "HCLOUD_TOKEN".into(),
@@ -71,7 +81,7 @@ fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2
             "enable-rescue-mode.sh",
             StageKind::PreWork,
             "Boot every server into its rescue system",
-            include_str!("../scripts/enable-rescue-mode.sh"),
+            &include_str!("../scripts/enable-rescue-mode.sh").replace(INCLUDE, LIBRARY),
         )
     };
     let expected: Vec<Value> = servers
@@ -121,6 +131,7 @@ fn rescue_tools() -> Vec<Tool> {
             &[],
             "install the package `openssh-client` (Debian, Ubuntu) or `openssh`",
         ),
+        kubectl(),
     ]
 }
 

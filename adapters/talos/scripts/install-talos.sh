@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes the Talos image to the disk of a machine in its rescue system, and boots it.
 # Needs: ssh, talosctl. Context: server_ip, disk, image_url, ssh_user, ssh_identity_file, ssh_config_file.
-# Destroys everything on that disk.
+# Destroys everything on that disk, but nothing before the image is known to be there. The image streams through; it is stored nowhere.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$ZTC_CONTEXT_SH"
@@ -10,7 +10,12 @@ set -euo pipefail
 
 ip=$CTX_SERVER_IP
 disk=$CTX_DISK
+image=$CTX_IMAGE_URL
 record="$ZTC_STATE_DIR/talos/$ip.installed"
+# In the memory of the rescue system, so that it goes with it: what was written since it booted. What is known here may be older,
+# because a run can be killed between the last byte and its record.
+marker=/run/ztc-install
+write_limit=1200
 ssh_options=(-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR
     -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=8)
 if [[ -n $CTX_SSH_IDENTITY_FILE ]]; then
@@ -26,9 +31,14 @@ remote() {
     ssh "${ssh_options[@]}" "$CTX_SSH_USER@$ip" "$1"
 }
 
+# last_words: what the other side complained about, on one line.
+last_words() {
+    tail -c 600 "$errors" | tr '\n' ' '
+}
+
 # The image was written in an earlier attempt and the machine runs it: writing it again would only wipe a working node.
 is_installed() {
-    [[ -f $record && $(<"$record") == "$CTX_IMAGE_URL $disk" ]] || return 1
+    [[ -f $record && $(<"$record") == "$image $disk" ]] || return 1
     node_state "$ip"
     [[ $state == maintenance || $state == configured ]]
 }
@@ -53,6 +63,64 @@ wait_for_rescue() {
     done
 }
 
+# is_written: whether this image was written to this disk since the rescue system booted. A write that still goes on, because only the
+# connection to it broke, is waited for: a second one at the same time would make a mixture.
+is_written() {
+    local end=$((SECONDS + write_limit)) attempt=0 said="" state_of pid what
+    while true; do
+        # The file does not exist before the first write.
+        limit=30 try ssh "${ssh_options[@]}" "$CTX_SSH_USER@$ip" "cat $marker || true" || fail "the rescue system of $ip does not say what was written since it booted; last error: $last_error"
+        read -r state_of pid what <<<"$output" || true
+        case $state_of in
+        written) [[ $what == "$image $disk" ]] && return 0 || return 1 ;;
+        writing) ;;
+        *) return 1 ;;
+        esac
+        remote "[ -d /proc/$pid ]" 2>/dev/null || return 1
+        ((SECONDS < end)) || fail "an earlier attempt still writes to $disk of $ip after $write_limit s; look at its console, then boot it into its rescue system again: ztc bootstrap --only 'enable_rescue_mode[$ip]'"
+        [[ -n $said ]] || say "an earlier attempt still writes to $disk of $ip; waiting for it, at most $write_limit s"
+        said=yes
+        pause $((attempt++))
+    done
+}
+
+# check_image: fails where the machine cannot fetch the image, while the disk is still as it was. Six bytes tell an image from a login page.
+check_image() {
+    local magic
+    magic=$(remote "curl -fsSL --retry 3 --max-time 120 --range 0-5 $image" 2>"$errors" | head -c 6 | od -An -tx1 | tr -d ' \n') || true
+    [[ $magic == fd377a585a00 ]] && return
+    if [[ -z $magic ]]; then
+        fail "nothing was written: $ip cannot fetch $image ($(last_words)); check schematic_id and the version, and that the machine reaches the factory"
+    fi
+    fail "nothing was written: what $ip gets from $image is no xz archive; check factory_url and what stands between the machine and the factory"
+}
+
+# find_checksum: sets $checksum where the factory publishes one. Factories without that feature answer with an error.
+find_checksum() {
+    local code=0 answer
+    answer=$(remote "curl -fsSL --retry 3 --max-time 300 $image.sha256" 2>"$errors") || code=$?
+    checksum=${answer%% *}
+    if ((code == 0)) && [[ $checksum =~ ^[0-9a-f]{64}$ ]]; then
+        say "the factory publishes the image's sha256: $checksum"
+    elif ((code == 0 || code == 22)); then
+        checksum=""
+        say "the factory publishes no sha256 of the image; its own check sums and the transport are what protects it"
+    else
+        fail "nothing was written: $ip cannot fetch $image.sha256 ($(last_words)); check that the machine reaches the factory"
+    fi
+}
+
+show_disk() {
+    local listing
+    if ! listing=$(remote "lsblk -o NAME,SIZE,TYPE,FSTYPE,LABEL,MOUNTPOINT,MODEL $disk" 2>"$errors"); then
+        say "disks of $ip:"
+        remote lsblk || true
+        fail "$ip has no disk $disk, so nothing was written; set install_disk of the node to one of the disks listed above"
+    fi
+    say "what is on $disk of $ip, all of which is erased now:"
+    say "$listing"
+}
+
 discard() {
     if remote "blkdiscard -f $disk" 2>"$errors"; then
         # The disk reads as zeros now, so blocks of zeros need not be written.
@@ -61,24 +129,49 @@ discard() {
         say "$disk cannot be discarded; writing every block"
         dd_options=""
     else
-        last_error=$(tail -c 600 "$errors" | tr '\n' ' ')
+        last_error=$(last_words)
         fail "$disk of $ip cannot be wiped: it does not exist or is in use; set install_disk of the node to one of the disks listed above; last error: $last_error"
     fi
 }
 
+# write_image: one command over there, which goes on to its end or to its failure also where the connection breaks: it says nothing that
+# nobody may be there to hear (`status=none`, `tee -p`). The digest is that of the bytes that were fetched; what does not have the
+# published one does not stay on the disk.
+write_image() {
+    local code=0 answer
+    answer=$(remote "set -o pipefail
+        echo \"writing \$\$ $image $disk\" | tee -p $marker
+        sum=\$({ curl -fsSL --retry 3 $image | tee /dev/fd/3 | xz -dc | dd of=$disk bs=4M status=none$dd_options; } 3>&1 | sha256sum) && sync || exit 1
+        sum=\${sum%% *}
+        if [ -n '$checksum' ] && [ \"\$sum\" != '$checksum' ]; then
+            blkdiscard -f $disk || head -c 64M /dev/zero | dd of=$disk bs=4M status=none
+            sync
+            echo \"refused \$sum\" | tee -p $marker
+            exit 65
+        fi
+        echo \"written \$sum $image $disk\" | tee -p $marker" 2>"$errors") || code=$?
+    case $code in
+    0) say "sha256 of the image that was written: $(sed -n 's/^written \([0-9a-f]*\) .*/\1/p' <<<"$answer")" ;;
+    65) fail "the image that came from $image is not the one that the factory published: its sha256 is $(sed -n 's/^refused //p' <<<"$answer"), not $checksum; $disk of $ip was wiped again and boots nothing. Try again; if it stays so, ask who runs the factory" ;;
+    *) fail "the image was not written to $disk of $ip: the machine cannot fetch $image, or the disk is too small or broken; last error: $(last_words)" ;;
+    esac
+}
+
 mkdir -p "$ZTC_STATE_DIR/talos"
 wait_for_rescue
-say "disks of $ip:"
-remote lsblk
-rm -f "$record" "$ZTC_STATE_DIR/talos/$ip.applied"
-
-say "wiping $disk of $ip"
-discard
-say "writing $CTX_IMAGE_URL to $disk"
-if ! remote "set -o pipefail; curl -fsSL --retry 3 $CTX_IMAGE_URL | xz -dc | dd of=$disk bs=4M$dd_options && sync"; then
-    fail "the image was not written to $disk of $ip: the machine cannot fetch $CTX_IMAGE_URL, or the disk is too small or broken"
+if is_written; then
+    say "the image was written to $disk of $ip before; it is not written again"
+else
+    check_image
+    find_checksum
+    show_disk
+    rm -f "$record" "$ZTC_STATE_DIR/talos/$ip.applied"
+    say "wiping $disk of $ip"
+    discard
+    say "writing $image to $disk"
+    write_image
 fi
-echo "$CTX_IMAGE_URL $disk" >"$record"
+echo "$image $disk" >"$record"
 
 say "booting Talos on $ip"
 # The connection may end before the command does.

@@ -85,7 +85,8 @@ impl Adapter for TalosAdapter {
         _call: &CallContext,
     ) -> Result<GetInputsResult, AdapterError> {
         Ok(GetInputsResult {
-            inputs: prompts::prompts(&params.answers, &params.others),
+            inputs: prompts::prompts(&params.answers, &params.others, &params.capabilities),
+            ..GetInputsResult::default()
         })
     }
 

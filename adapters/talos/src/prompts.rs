@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use ztc_adapter_sdk::protocol::capability::CLOUD_INFRASTRUCTURE;
 use ztc_adapter_sdk::protocol::message::{InputPrompt, InputType};
 
 use crate::versions::table;
@@ -13,12 +14,14 @@ const DNS_LABEL: &str = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
 pub(crate) fn prompts(
     answers: &Map<String, Value>,
     others: &BTreeMap<String, Value>,
+    capabilities: &BTreeMap<String, Value>,
 ) -> Vec<InputPrompt> {
     let addresses = server_ips(others);
+    let names = server_names(capabilities, &addresses);
     let mut prompts = vec![
         cluster_name(),
         kubernetes_version(),
-        nodes(&addresses),
+        nodes(&addresses, &names),
         endpoint(answers, &addresses),
     ];
     if has_no_worker(answers) {
@@ -50,7 +53,7 @@ fn kubernetes_version() -> InputPrompt {
     }
 }
 
-fn nodes(addresses: &[String]) -> InputPrompt {
+fn nodes(addresses: &[String], names: &[String]) -> InputPrompt {
     let ip = InputPrompt {
         name: "ip".into(),
         prompt: "IP address".into(),
@@ -60,6 +63,7 @@ fn nodes(addresses: &[String]) -> InputPrompt {
             InputType::Choice
         },
         choices: addresses.to_vec(),
+        choice_notes: names.to_vec(),
         validation: addresses.is_empty().then(|| r"[0-9a-fA-F:.]+".into()),
         help_text: Some(
             "the address of one of the machines that the cloud adapter was given".into(),
@@ -89,7 +93,7 @@ fn nodes(addresses: &[String]) -> InputPrompt {
         name: "nodes".into(),
         prompt: "Nodes".into(),
         kind: InputType::List,
-        default: (!addresses.is_empty()).then(|| proposed(addresses)),
+        default: (!addresses.is_empty()).then(|| proposed(addresses, names)),
         help_text: Some("the machines of the cluster".into()),
         required: true,
         items: vec![name, ip, role],
@@ -97,11 +101,29 @@ fn nodes(addresses: &[String]) -> InputPrompt {
     }
 }
 
-/// One control plane and otherwise workers: what most people start with.
-fn proposed(addresses: &[String]) -> Value {
-    let node = |(index, ip): (usize, &String)| match index {
-        0 => json!({ "name": "cp01", "ip": ip, "role": "controlplane" }),
-        _ => json!({ "name": format!("worker{index:02}"), "ip": ip, "role": "worker" }),
+/// The servers' own names, and the roles that those names tell. Where they tell none: one control plane and otherwise workers, which is what
+/// most people start with.
+fn proposed(addresses: &[String], names: &[String]) -> Value {
+    let is_control_plane = |name: &String| {
+        ["cp", "control", "master"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
+    let told = names.iter().any(is_control_plane);
+    let mut workers = 0;
+    let node = |(index, ip): (usize, &String)| {
+        let own = names.get(index).filter(|name| is_label(name));
+        let first = match told {
+            true => names.get(index).is_some_and(is_control_plane),
+            false => index == 0,
+        };
+        workers += usize::from(!first);
+        let (number, prefix, role) = match first {
+            true => (index + 1 - workers, "cp", "controlplane"),
+            false => (workers, "worker", "worker"),
+        };
+        let name = own.map_or_else(|| format!("{prefix}{number:02}"), Clone::clone);
+        json!({ "name": name, "ip": ip, "role": role })
     };
     addresses.iter().enumerate().map(node).collect()
 }
@@ -165,6 +187,30 @@ fn server_ips(others: &BTreeMap<String, Value>) -> Vec<String> {
         .collect()
 }
 
+/// Whether a server's name can be that of a node.
+fn is_label(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// The names that the adapter of the servers knows for these addresses, in their order; nothing where it does not know them.
+fn server_names(capabilities: &BTreeMap<String, Value>, addresses: &[String]) -> Vec<String> {
+    let Some(servers) = capabilities
+        .get(CLOUD_INFRASTRUCTURE)
+        .and_then(|capability| capability.get("servers"))
+    else {
+        return Vec::new();
+    };
+    let name = |ip: &String| servers.get(ip)?.get("name")?.as_str();
+    addresses
+        .iter()
+        .map(|ip| name(ip).unwrap_or_default().to_owned())
+        .collect()
+}
+
 fn answered_nodes(answers: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     answers
         .get("nodes")
@@ -199,7 +245,7 @@ mod tests {
             json!(["203.0.113.10", "203.0.113.11"]),
         ] {
             let others = [("hetzner".to_owned(), json!({ "server_ips": ips }))].into();
-            let prompts = prompts(&Map::new(), &others);
+            let prompts = prompts(&Map::new(), &others, &BTreeMap::new());
             assert_eq!(
                 names(&prompts),
                 [
@@ -223,12 +269,53 @@ mod tests {
     }
 
     #[test]
+    fn servers_keep_their_names_and_the_roles_that_these_tell() {
+        let ips = json!(["203.0.113.10", "203.0.113.11", "203.0.113.12"]);
+        let others = [("hetzner".to_owned(), json!({ "server_ips": ips }))].into();
+        let check = |names: [&str; 3], expected: Value| {
+            let servers = json!({
+                "203.0.113.10": {"name": names[0]},
+                "203.0.113.11": {"name": names[1]},
+                "203.0.113.12": {"name": names[2]},
+            });
+            let capability = json!({ "servers": servers });
+            let capabilities = [("cloud-infrastructure".to_owned(), capability)].into();
+            let nodes = prompts(&Map::new(), &others, &capabilities).remove(2);
+            assert_eq!(nodes.items[1].choice_notes, names);
+            let proposal = nodes.default.unwrap();
+            let short: Vec<_> = proposal
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|node| json!([node["name"], node["role"]]))
+                .collect();
+            assert_eq!(Value::from(short), expected);
+        };
+        check(
+            ["node-a", "cp-1", "Node B"],
+            json!([
+                ["node-a", "worker"],
+                ["cp-1", "controlplane"],
+                ["worker02", "worker"]
+            ]),
+        );
+        check(
+            ["a", "b", ""],
+            json!([
+                ["a", "controlplane"],
+                ["b", "worker"],
+                ["worker02", "worker"]
+            ]),
+        );
+    }
+
+    #[test]
     fn the_endpoint_follows_the_first_control_plane() {
         let answers = object(json!({"nodes": [
             {"name": "w", "ip": "203.0.113.11", "role": "worker"},
             {"name": "cp", "ip": "2001:db8::1", "role": "controlplane"},
         ]}));
-        let prompts = prompts(&answers, &BTreeMap::new());
+        let prompts = prompts(&answers, &BTreeMap::new(), &BTreeMap::new());
         assert_eq!(
             prompts[3].default,
             Some("https://[2001:db8::1]:6443".into())
@@ -242,7 +329,7 @@ mod tests {
         let answers = object(
             json!({"nodes": [{"name": "cp", "ip": "203.0.113.10", "role": "controlplane"}]}),
         );
-        let prompts = prompts(&answers, &BTreeMap::new());
+        let prompts = prompts(&answers, &BTreeMap::new(), &BTreeMap::new());
         assert_eq!(
             names(&prompts),
             [

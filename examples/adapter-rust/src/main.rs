@@ -96,6 +96,7 @@ impl Adapter for Namespaces {
         };
         Ok(GetInputsResult {
             inputs: vec![namespaces],
+            ..GetInputsResult::default()
         })
     }
 

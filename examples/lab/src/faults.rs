@@ -29,8 +29,14 @@ pub enum Fault {
     RescueNotEntered,
     /// An SSH connection is closed before it says anything.
     SshRefused,
+    /// The address of the first server belongs to another one now.
+    IpMoved,
     /// The image cannot be downloaded.
     ImageMissing,
+    /// The image is not the one that the published checksum is of.
+    ImageCorrupt,
+    /// The factory publishes no checksums.
+    NoChecksum,
     /// Writing the disk fails halfway.
     DiskFull,
     /// `talosctl apply-config` takes effect and never returns.
@@ -51,7 +57,7 @@ pub enum Fault {
 pub type Row = (Fault, &'static str, u32, &'static str);
 
 /// All faults.
-pub const TABLE: [Row; 16] = [
+pub const TABLE: [Row; 19] = [
     (
         Fault::RateLimit,
         "rate-limit",
@@ -101,10 +107,28 @@ pub const TABLE: [Row; 16] = [
         "N SSH connections are closed at once",
     ),
     (
+        Fault::IpMoved,
+        "ip-moved",
+        ALWAYS,
+        "the address of the first server belongs to another one",
+    ),
+    (
         Fault::ImageMissing,
         "image-missing",
         ALWAYS,
         "the image is not found",
+    ),
+    (
+        Fault::ImageCorrupt,
+        "image-corrupt",
+        ALWAYS,
+        "the image is not the one that was published",
+    ),
+    (
+        Fault::NoChecksum,
+        "no-checksum",
+        ALWAYS,
+        "the factory publishes no checksums",
     ),
     (
         Fault::DiskFull,

@@ -9,17 +9,20 @@ use crate::node::Node;
 use crate::world::{Info, WorldError, file_error};
 
 /// What a rescue system has; the old system only knows its name.
-const RESCUE_TOOLS: [&str; 11] = [
+const RESCUE_TOOLS: [&str; 14] = [
     "bash",
     "blkdiscard",
+    "cat",
     "curl",
     "dd",
     "hostname",
     "lsblk",
     "poweroff",
     "reboot",
+    "sha256sum",
     "shutdown",
     "sync",
+    "tee",
     "xz",
 ];
 

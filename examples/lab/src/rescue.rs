@@ -2,12 +2,15 @@
 
 mod curl;
 mod dd;
+mod memory;
 
 use std::io::{BufReader, Read, Write};
 use std::path::PathBuf;
 
 use crate::wire::RescueEvent;
 use crate::{client, image, say, shell};
+
+pub(crate) use memory::forget;
 
 /// The only disk.
 const DISK: &str = "/dev/sda";
@@ -79,10 +82,13 @@ fn dispatch(machine: &Machine, tool: &str, arguments: &[String]) -> Result<u8, F
         "hostname" => say::line(&machine.host_name),
         "lsblk" => lsblk(machine, arguments)?,
         "blkdiscard" => blkdiscard(machine, arguments)?,
+        "cat" => memory::cat(machine, arguments)?,
         "dd" => dd::run(machine, arguments)?,
         "curl" => curl::run(arguments)?,
         "xz" => xz(arguments)?,
+        "sha256sum" => memory::sha256sum(arguments)?,
         "sync" => {}
+        "tee" => memory::tee(machine, arguments)?,
         "reboot" => machine.announce(&RescueEvent::Reboot)?,
         "poweroff" => machine.announce(&RescueEvent::PowerOff)?,
         "shutdown" if arguments.iter().any(|word| word == "-r") => {
@@ -99,14 +105,27 @@ fn lsblk(machine: &Machine, arguments: &[String]) -> Result<(), Failure> {
     for device in arguments.iter().filter(|word| word.starts_with('/')) {
         machine.check_device("lsblk", device)?;
     }
-    let bare = arguments.iter().any(|word| {
-        word == "--noheadings"
-            || (word.starts_with('-') && !word.starts_with("--") && word.contains('n'))
-    });
-    if !bare {
+    if arguments.iter().any(|word| word == "-o") {
+        say::line("NAME     SIZE TYPE FSTYPE LABEL MOUNTPOINT MODEL");
+        say::line("sda    152.6G disk                         QEMU HARDDISK");
+        // What of the disk's contents a look at the beginning of its partitions tells.
+        let partitions: &[&str] = match image::inspect(&machine.disk) {
+            image::Contents::OldSystem => &[
+                "sda1   152.3G part ext4   root             ",
+                "sda15    256M part vfat   EFI              ",
+            ],
+            image::Contents::Talos(_) => &[
+                "sda1     100M part vfat   EFI              ",
+                "sda3    1000M part xfs    BOOT             ",
+                "sda4       1M part        META             ",
+            ],
+            image::Contents::Nothing => &[],
+        };
+        partitions.iter().for_each(say::line);
+    } else {
         say::line("NAME   MAJ:MIN RM   SIZE RO TYPE MOUNTPOINTS");
+        say::line("sda      8:0    0 152.6G  0 disk ");
     }
-    say::line("sda      8:0    0 152.6G  0 disk ");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The SSH server of a simulated machine. It listens only while the machine offers a login, and no session outlives a boot.
 
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -68,6 +68,8 @@ async fn accept(world: &Arc<Inner>, login: Login, place: &Place) {
         }
     };
     let mut sessions = JoinSet::new();
+    // As with the real server, what a client has started goes on without it: it ends with the boot.
+    let shells = Arc::new(Mutex::new(JoinSet::new()));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
@@ -78,7 +80,7 @@ async fn accept(world: &Arc<Inner>, login: Login, place: &Place) {
         let machine = Machine {
             login: login.clone(),
             tools: place.tools.clone(),
-            shells: JoinSet::new(),
+            shells: Arc::clone(&shells),
             input: None,
         };
         sessions.spawn(session(config.clone(), stream, machine));
@@ -117,7 +119,7 @@ async fn session(config: Arc<Config>, mut stream: TcpStream, machine: Machine) {
 struct Machine {
     login: Login,
     tools: Tools,
-    shells: JoinSet<()>,
+    shells: Arc<Mutex<JoinSet<()>>>,
     input: Option<tokio::process::ChildStdin>,
 }
 
@@ -199,7 +201,9 @@ impl Handler for Machine {
             return Ok(());
         };
         self.input = child.stdin.take();
-        self.shells.spawn(run(child, handle, channel));
+        let mut shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        while shells.try_join_next().is_some() {}
+        shells.spawn(run(child, handle, channel));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use crate::cluster::Cluster;
 use crate::faults::{Fault, Faults};
 use crate::image;
 use crate::node::Node;
+use crate::rescue;
 use crate::timing::{Millis, Timing};
 
 /// The world's state.
@@ -154,6 +155,7 @@ impl State {
         let contents = image::inspect(&self.nodes[index].disk);
         let missed =
             self.nodes[index].rescue.is_some() && self.faults.take(Fault::RescueNotEntered);
+        rescue::forget(&self.nodes[index].disk);
         self.nodes[index].start(self.now, self.timing, contents, missed);
     }
 }

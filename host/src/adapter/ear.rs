@@ -74,6 +74,7 @@ impl Listener for Ear {
     fn log(&self, level: &str, message: &str) {
         let (name, message) = (&self.name, printable(&self.ui.mask().apply(message)));
         match level {
+            "notice" => self.ui.say(format!("  {name}: {message}")),
             "error" => tracing::error!(target: "ztc::adapter", "{name}: {message}"),
             "warn" => tracing::warn!(target: "ztc::adapter", "{name}: {message}"),
             "info" => tracing::info!(target: "ztc::adapter", "{name}: {message}"),

@@ -259,7 +259,10 @@ impl Spoken for Tool {
 
 impl Spoken for GetInputsResult {
     fn clean(&mut self) {
-        let Self { inputs } = self;
+        let Self {
+            inputs,
+            capabilities: _,
+        } = self;
         each(inputs);
     }
 }
@@ -271,6 +274,7 @@ impl Spoken for InputPrompt {
             prompt,
             kind: _,
             choices,
+            choice_notes,
             default,
             validation: _,
             help_text,
@@ -279,6 +283,7 @@ impl Spoken for InputPrompt {
         } = self;
         each_line([name, prompt]);
         each_line(choices);
+        each_line(choice_notes);
         default.iter_mut().for_each(|value| in_value(value, lines));
         help_text.iter_mut().for_each(lines);
         each(items);

@@ -10,6 +10,7 @@ use crate::adapter::{Discovery, Source, Supervisor};
 use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::platform::{Partial, Platform, Plugin, answers};
+use crate::secrets::Vault;
 use crate::wizard::files::{self, Files};
 use crate::wizard::running::{Interrupts, Running};
 use crate::wizard::terminal::Terminal;
@@ -182,7 +183,14 @@ async fn converse(
         manifests: &manifests,
         groups: &groups,
         strangers: &strangers,
-        running: Running::new(supervisor, end),
+        running: match is_twin {
+            // The twin writes the same file with and without a network.
+            true => Running::new(supervisor, end),
+            false => {
+                let vault = Vault::new(&context.repository, context.ui.mask());
+                Running::new(supervisor, end).with_secrets(vault, context.ui.clone())
+            }
+        },
     };
     let draft = match is_twin {
         true => wizard.twin(start).await?,
@@ -338,6 +346,7 @@ impl<'a> Wizard<'a> {
             groups: self.groups,
             strangers: self.strangers,
             draft,
+            capabilities: BTreeMap::new(),
             unanswered: BTreeSet::new(),
         }
     }

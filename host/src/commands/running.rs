@@ -36,10 +36,11 @@ const FILES: (u64, u64) = (8, 100);
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What of an item's context an operator recognizes a machine by.
-const RECOGNIZED: [&str; 6] = [
+const RECOGNIZED: [&str; 7] = [
     "server_id",
     "id",
     "server_name",
+    "machine",
     "disk",
     "install_disk",
     "role",

@@ -5,7 +5,7 @@ use std::io;
 
 use console::Term;
 use dialoguer::theme::ColorfulTheme;
-use dialoguer::{Confirm, Input, Select};
+use dialoguer::{Confirm, Input, MultiSelect, Select};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -63,21 +63,9 @@ impl Prompts {
         options: &[(&str, &str)],
         default: Option<usize>,
     ) -> Result<usize, Refusal> {
-        let widest = options
-            .iter()
-            .map(|(word, _)| console::measure_text_width(word))
-            .max()
-            .unwrap_or(0);
-        let width = self.width().saturating_sub(6);
-        let line = |(word, note): &(&str, &str)| {
-            let word = console::pad_str(word, widest, console::Alignment::Left, None);
-            // A choice that is broken over two lines cannot be drawn again.
-            console::truncate_str(format!("{word}  {note}").trim_end(), width, "…").into_owned()
-        };
-        let lines: Vec<String> = options.iter().map(line).collect();
         let chosen = Select::with_theme(&self.theme)
             .with_prompt(prompt)
-            .items(&lines)
+            .items(self.lines(options))
             .default(default.unwrap_or(0))
             .max_length(MOST_CHOICES)
             .report(false)
@@ -85,6 +73,50 @@ impl Prompts {
         let index = self.answer(chosen)?;
         self.report(prompt, options[index].0)?;
         Ok(index)
+    }
+
+    /// Asks for any number of several; each has a word and a few words about it. Returns them in order.
+    pub fn pick(
+        &self,
+        prompt: &str,
+        options: &[(&str, &str)],
+        chosen: &[usize],
+    ) -> Result<Vec<usize>, Refusal> {
+        let marks: Vec<bool> = (0..options.len())
+            .map(|index| chosen.contains(&index))
+            .collect();
+        let how = format!("{prompt} (space chooses, a all, Enter ends)");
+        let picked = MultiSelect::with_theme(&self.theme)
+            .with_prompt(how)
+            .items(self.lines(options))
+            .defaults(&marks)
+            .max_length(MOST_CHOICES)
+            .report(false)
+            .interact_on(&self.term);
+        let picked = self.answer(picked)?;
+        let words: Vec<&str> = picked.iter().map(|index| options[*index].0).collect();
+        let answer = match words.as_slice() {
+            [] => "none".to_owned(),
+            words => words.join(", "),
+        };
+        self.report(prompt, &answer)?;
+        Ok(picked)
+    }
+
+    /// Writes choices in columns, each on one line.
+    fn lines(&self, options: &[(&str, &str)]) -> Vec<String> {
+        let widest = options
+            .iter()
+            .map(|(word, _)| console::measure_text_width(word))
+            .max()
+            .unwrap_or(0);
+        let width = self.width().saturating_sub(8);
+        let line = |(word, note): &(&str, &str)| {
+            let word = console::pad_str(word, widest, console::Alignment::Left, None);
+            // A choice that is broken over two lines cannot be drawn again.
+            console::truncate_str(format!("{word}  {note}").trim_end(), width, "…").into_owned()
+        };
+        options.iter().map(line).collect()
     }
 
     /// Asks for yes or no. The answer counts after Enter, so that nothing typed ahead answers the next question.

@@ -33,6 +33,7 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
             InputType::Boolean => self.confirm(prompt, current),
             InputType::Password => secret::ask(self, prompt),
             InputType::List if !prompt.items.is_empty() => self.list(prompt, current),
+            InputType::List if !prompt.choices.is_empty() => self.several(prompt, current),
             _ => self.line(prompt, current),
         }
     }
@@ -124,14 +125,7 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
         prompt: &InputPrompt,
         current: Option<&Value>,
     ) -> Result<Option<Value>, Stop> {
-        let mut options: Vec<Choice> = prompt
-            .choices
-            .iter()
-            .map(|value| Choice {
-                value: value.clone(),
-                note: String::new(),
-            })
-            .collect();
+        let mut options = options(prompt);
         let position = |value: Option<&Value>| {
             prompt
                 .choices
@@ -156,6 +150,42 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
             .choices
             .get(index)
             .map(|choice| Value::from(choice.as_str())))
+    }
+
+    /// Asks for any number of the choices. What stands there and is no choice any more is not proposed again.
+    fn several(
+        &mut self,
+        prompt: &InputPrompt,
+        current: Option<&Value>,
+    ) -> Result<Option<Value>, Stop> {
+        let proposed: Vec<String> = current
+            .or(prompt.default.as_ref())
+            .and_then(|value| value::check(prompt, value).ok())
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default();
+        let is_proposed = |index: &usize| proposed.contains(&prompt.choices[*index]);
+        let kind = Kind::Several {
+            options: options(prompt),
+            chosen: (0..prompt.choices.len()).filter(is_proposed).collect(),
+            required: prompt.required,
+        };
+        let question = self.question(prompt.prompt.as_str(), prompt.help_text.as_deref(), kind);
+        loop {
+            let Reply::Several(chosen) = self.prompter.ask(&question)? else {
+                unreachable!("several were asked for");
+            };
+            match chosen.is_empty() {
+                true if prompt.required => {
+                    let why = "choose at least one: the space bar chooses, Enter ends";
+                    self.prompter.refuse(&question, why)?;
+                }
+                true => return Ok(None),
+                false => {
+                    let values = chosen.iter().map(|index| prompt.choices[*index].as_str());
+                    return Ok(Some(values.collect()));
+                }
+            }
+        }
     }
 
     fn confirm(
@@ -196,13 +226,13 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
         self.until(&question, |line| value::read(prompt, line))
     }
 
-    /// Asks for a list of mappings, one item after the other. A list that the adapter proposes is shown and taken as a whole, or asked for anew.
+    /// Asks for a list of mappings, one item after the other. A list that the adapter proposes is shown and taken as a whole, or gone through.
     fn list(
         &mut self,
         prompt: &InputPrompt,
         current: Option<&Value>,
     ) -> Result<Option<Value>, Stop> {
-        let current: &[Value] = current.and_then(Value::as_array).map_or(&[], Vec::as_slice);
+        let mut current: &[Value] = current.and_then(Value::as_array).map_or(&[], Vec::as_slice);
         let proposed = prompt
             .default
             .as_ref()
@@ -216,6 +246,8 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
             if self.yes("Take these?", prompt.help_text.as_deref(), Some(true))? {
                 return Ok(prompt.default.clone());
             }
+            // What was proposed stands on the lines, to be corrected.
+            current = items;
         } else if !prompt.required {
             let question = format!("{}: add any?", prompt.prompt);
             if !self.yes(
@@ -309,6 +341,20 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
         }
         Ok((!pointers.is_empty()).then_some(value))
     }
+}
+
+/// The choices with what is known of them.
+fn options(prompt: &InputPrompt) -> Vec<Choice> {
+    let notes = prompt.choice_notes.iter().cloned();
+    prompt
+        .choices
+        .iter()
+        .zip(notes.chain(std::iter::repeat(String::new())))
+        .map(|(value, note)| Choice {
+            value: value.clone(),
+            note,
+        })
+        .collect()
 }
 
 /// Writes a mapping on one line for people.

@@ -1,6 +1,8 @@
 //! What the wizard's core needs from outside: somebody who answers, the adapters, and a place for what was answered.
 
-use ztc_protocol::message::{Diagnostic, GetInputsParams, InputPrompt, Severity, ValidateParams};
+use ztc_protocol::message::{
+    Diagnostic, GetInputsParams, GetInputsResult, Severity, ValidateParams,
+};
 
 use crate::error::Failure;
 use crate::wizard::Draft;
@@ -47,6 +49,15 @@ pub enum Kind {
         /// The proposed one.
         default: Option<usize>,
     },
+    /// Any number of several.
+    Several {
+        /// What can be chosen.
+        options: Vec<Choice>,
+        /// The proposed ones.
+        chosen: Vec<usize>,
+        /// Whether none is refused.
+        required: bool,
+    },
     /// Yes or no.
     Confirm {
         /// The proposed answer.
@@ -79,6 +90,8 @@ pub struct Choice {
 pub enum Reply {
     /// Which of the choices.
     Chosen(usize),
+    /// Which of the choices, in their order.
+    Several(Vec<usize>),
     /// Yes or no.
     Confirmed(bool),
     /// A line, also one that was not shown.
@@ -120,12 +133,12 @@ pub trait Prompter {
 
 /// The adapters that are asked for questions and judgement.
 pub trait Adapters {
-    /// Returns an adapter's questions.
+    /// Returns an adapter's questions. The values of the secrets that it may have for them are added where that is right.
     fn inputs(
         &self,
         adapter: &str,
         params: GetInputsParams,
-    ) -> impl Future<Output = Result<Vec<InputPrompt>, Stop>>;
+    ) -> impl Future<Output = Result<GetInputsResult, Stop>>;
     /// Returns what an adapter says against a section.
     fn validate(
         &self,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{
-    GetInputsParams, InputPrompt, PlatformContext, Severity, ValidateParams,
+    GetInputsParams, GetInputsResult, InputPrompt, PlatformContext, Severity, ValidateParams,
 };
 
 use crate::platform::check::{named, problems};
@@ -33,6 +33,8 @@ pub struct Session<'a, P, A, W> {
     pub groups: &'a [Group],
     /// The answers.
     pub draft: Draft,
+    /// What the adapters of the sections so far said of their capabilities.
+    pub capabilities: BTreeMap<String, Value>,
     /// Answers that nobody gave, as section and input: what is said about them once is not said again.
     pub unanswered: BTreeSet<(String, String)>,
 }
@@ -98,11 +100,15 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         asked: &mut BTreeSet<String>,
     ) -> Result<Vec<InputPrompt>, Stop> {
         loop {
-            let inputs = self
+            let GetInputsResult {
+                inputs,
+                capabilities,
+            } = self
                 .adapters
                 .inputs(&manifest.name, self.inputs_of(name))
                 .await?;
             pattern::refuse(&manifest.name, name, &inputs)?;
+            self.capabilities.extend(capabilities);
             let Some(input) = inputs
                 .iter()
                 .find(|input| !asked.contains(&input.name) && self.is_open(name, input))
@@ -346,6 +352,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
             others: others
                 .map(|section| (section.name.clone(), Value::Object(given(&section.config))))
                 .collect(),
+            capabilities: self.capabilities.clone(),
             platform: self.context(name),
             ..GetInputsParams::default()
         }

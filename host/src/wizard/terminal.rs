@@ -85,6 +85,17 @@ impl Prompter for Terminal {
                     .select(&question.prompt, &options, *default)
                     .map(Reply::Chosen)
             }
+            Kind::Several {
+                options, chosen, ..
+            } => {
+                let options: Vec<(&str, &str)> = options
+                    .iter()
+                    .map(|option| (option.value.as_str(), option.note.as_str()))
+                    .collect();
+                self.prompts
+                    .pick(&question.prompt, &options, chosen)
+                    .map(Reply::Several)
+            }
             Kind::Confirm { default } => self
                 .prompts
                 .confirm(&question.prompt, *default)
@@ -111,6 +122,7 @@ impl Prompter for Terminal {
         self.retry = self.last.take();
         let shown = match question.kind {
             Kind::Hidden => Some("(hidden)"),
+            Kind::Several { .. } => Some("none"),
             _ => self.retry.as_deref(),
         };
         if let Some(shown) = shown {

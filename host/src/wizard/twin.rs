@@ -84,6 +84,9 @@ impl Prompter for Twin {
     fn ask(&mut self, question: &Question) -> Result<Reply, Stop> {
         let reply = match &question.kind {
             Kind::Choice { default, .. } => default.map(Reply::Chosen),
+            Kind::Several {
+                chosen, required, ..
+            } => (!required || !chosen.is_empty()).then(|| Reply::Several(chosen.clone())),
             Kind::Confirm { default } => default.map(Reply::Confirmed),
             Kind::Text {
                 default: None,

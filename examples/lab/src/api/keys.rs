@@ -58,6 +58,7 @@ pub(super) async fn one(State(world): State<Arc<Inner>>, Path(id): Path<String>)
 pub(super) async fn create(State(world): State<Arc<Inner>>, body: String) -> Response {
     let new: NewKey = match serde_json::from_str(&body) {
         Ok(new) => new,
+        Err(problem) if problem.is_data() => return invalid("name", "is too short"),
         Err(problem) => return error(StatusCode::BAD_REQUEST, "json_error", &problem.to_string()),
     };
     if PublicKey::from_openssh(&new.public_key).is_err() {

@@ -20,6 +20,8 @@ fn show(state: &World, server: &Server, locked: bool) -> Value {
         .nodes
         .first()
         .is_some_and(|node| node.server == server.id);
+    let moved = moved(state, server);
+    let server = moved.as_ref().unwrap_or(server);
     // Servers that are not ours are protected: nobody but their owner should change them.
     let protected = server.node.is_none() || (first && state.faults.has(Fault::Protected));
     server.to_json(
@@ -27,6 +29,27 @@ fn show(state: &World, server: &Server, locked: bool) -> Value {
         locked,
         protected,
     )
+}
+
+/// The server with the address that it has now, where addresses were moved: the first of ours gave its own to the first that is not ours.
+fn moved(state: &World, server: &Server) -> Option<Server> {
+    const NEW: &str = "198.51.100.253";
+    let first = state
+        .nodes
+        .first()
+        .filter(|_| state.faults.has(Fault::IpMoved))?;
+    let stranger = state.servers.iter().find(|server| server.node.is_none());
+    let ip = if server.id == first.server {
+        NEW
+    } else if stranger.is_some_and(|stranger| stranger.id == server.id) {
+        &first.ip
+    } else {
+        return None;
+    };
+    Some(Server {
+        ip: Some(ip.to_owned()),
+        ..server.clone()
+    })
 }
 
 /// `GET /servers`.

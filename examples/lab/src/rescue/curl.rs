@@ -12,6 +12,7 @@ struct Plan {
     url: String,
     fail: bool,
     retries: u32,
+    range: Option<String>,
 }
 
 /// Runs `curl`.
@@ -37,7 +38,11 @@ enum Retry {
 }
 
 fn fetch(plan: &Plan) -> Result<(), (Failure, Retry)> {
-    let dialed = client::agent().get(&plan.url).call();
+    let mut request = client::agent().get(&plan.url);
+    if let Some(range) = &plan.range {
+        request = request.header("Range", format!("bytes={range}"));
+    }
+    let dialed = request.call();
     let mut response =
         dialed.map_err(|problem| (Failure(format!("curl: (7) {problem}"), 7), Retry::Yes))?;
     let status = response.status().as_u16();
@@ -97,6 +102,7 @@ fn plan(arguments: &[String]) -> Result<Plan, Failure> {
                     .and_then(|count| count.parse().ok())
                     .unwrap_or_default();
             }
+            "-r" | "--range" => plan.range = words.next().map(str::to_owned),
             "--connect-timeout" | "--retry-delay" | "--retry-max-time" | "--max-time" | "-m"
             | "--speed-limit" | "--speed-time" | "--proto" => {
                 words.next();
@@ -138,6 +144,7 @@ mod tests {
             url: "http://127.0.0.1/x".into(),
             fail: true,
             retries: 3,
+            range: None,
         };
         assert_eq!(
             planned("-fsSL --retry 3 --connect-timeout 5 http://127.0.0.1/x"),

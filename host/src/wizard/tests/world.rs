@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ztc_protocol::Manifest;
 use ztc_protocol::manifest::{EnvironmentVariable, Provision, Requirement, SecretInput};
 use ztc_protocol::message::{
-    Diagnostic, GetInputsParams, InputPrompt, InputType, Severity, ValidateParams,
+    Diagnostic, GetInputsParams, GetInputsResult, InputPrompt, InputType, Severity, ValidateParams,
 };
 
 use super::super::*;
@@ -36,9 +36,9 @@ impl Adapters for InMemory {
         &self,
         adapter: &str,
         params: GetInputsParams,
-    ) -> Result<Vec<InputPrompt>, Stop> {
+    ) -> Result<GetInputsResult, Stop> {
         let has = |key: &str| params.answers.get(key) == Some(&json!(true));
-        Ok(match adapter {
+        let inputs = match adapter {
             "cloud" | "metal" => vec![
                 input("api_token", InputType::Password, true, Value::Null),
                 InputPrompt {
@@ -76,6 +76,10 @@ impl Adapters for InMemory {
                     input("note", InputType::String, false, Value::Null),
                 ]
             }
+        };
+        Ok(GetInputsResult {
+            inputs,
+            ..GetInputsResult::default()
         })
     }
 
@@ -255,6 +259,7 @@ impl Prompter for Knowing {
             .push(format!("{}: {}", question.answer, question.prompt));
         Ok(match &question.kind {
             Kind::Choice { options, .. } => Reply::Chosen(self.choose(&question.answer, options)),
+            Kind::Several { .. } => unreachable!("no adapter here asks for several"),
             Kind::Confirm { .. } if question.answer == "os.nodes" => {
                 Reply::Confirmed(self.nodes < self.value("os.nodes").as_array().unwrap().len())
             }
@@ -336,6 +341,7 @@ pub(super) fn converse<P: Prompter>(
         strangers: &BTreeSet::from(["net".to_owned()]),
         groups: &groups,
         draft,
+        capabilities: BTreeMap::new(),
         unanswered: BTreeSet::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -56,6 +56,7 @@ impl Adapter for MyAdapter {
         };
         Ok(GetInputsResult {
             inputs: vec![message],
+            ..GetInputsResult::default()
         })
     }
 
