@@ -337,7 +337,10 @@ Stages of lab, in the order of the bootstrap
         );
         assert_eq!(
             edges(stages(&pipeline())),
-            [edge("install", "ready", false), edge("ready", "check", false)]
+            [
+                edge("install", "ready", false),
+                edge("ready", "check", false)
+            ]
         );
     }
 }

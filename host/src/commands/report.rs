@@ -16,8 +16,8 @@ use crate::ui::run::{NextCommands, duration};
 use crate::ui::table::table;
 
 const AFTER_HELP: &str = "\
-Without RUN it tells of the last run of the environment. The HTML page is written to a file, its path to stdout;
-it is one file that needs no network. Every other form goes to stdout. Secrets are masked in all of them.
+Without RUN it tells of the last run of the environment. The HTML page is one file that needs no network; its path
+goes to stdout. Every other form goes to stdout. Secrets are masked in all of them.
 docs/report.schema.json describes the JSON.";
 
 /// Options of `ztc report`.
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Where to write it [default for html: ztc-report-<run>.html; for others: stdout]
+    /// Where to write it [default for html: beside the run's journal; for others: stdout]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// List the runs, of all environments unless --env names one
@@ -84,10 +84,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Format::Junit => junit::junit(&report),
         Format::Markdown => markdown::markdown(&report),
     };
-    let name = format!("ztc-report-{run}.html");
+    let beside = journal::directory(&context.repository, &run).join("report.html");
     match (&arguments.output, format) {
         (Some(file), _) => write(context, file, &text),
-        (None, Format::Html) => write(context, Path::new(&name), &text),
+        (None, Format::Html) => write(context, &beside, &text),
         (None, Format::Json | Format::Junit | Format::Markdown) => {
             context.ui.data(&text);
             Ok(Exit::Done)
@@ -96,7 +96,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 }
 
 fn write(context: &Context, file: &Path, text: &str) -> Result<Exit, Failure> {
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     if parent.is_some_and(|parent| !parent.is_dir()) {
         return Err(Failure::invalid(format!(
             "`{}` cannot be written: its directory does not exist",
@@ -118,13 +120,17 @@ fn chosen(context: &Context, arguments: &Arguments) -> Result<String, Failure> {
     let Some(asked) = &arguments.run else {
         let environment = status::environment(context, arguments.env.as_deref())?;
         let last = history::list(&context.repository, Some(&environment))?;
-        return last.into_iter().next().map(|listed| listed.run).ok_or_else(|| {
-            Failure::new(
-                Exit::Differences,
-                format!("nothing has been run for `{environment}` yet"),
-            )
-            .help("see what would run with `ztc plan`, and run it with `ztc bootstrap`")
-        });
+        return last
+            .into_iter()
+            .next()
+            .map(|listed| listed.run)
+            .ok_or_else(|| {
+                Failure::new(
+                    Exit::Differences,
+                    format!("nothing has been run for `{environment}` yet"),
+                )
+                .help("see what would run with `ztc plan`, and run it with `ztc bootstrap`")
+            });
     };
     let runs = journal::runs(&context.repository)?;
     let wanted = asked.to_uppercase();
@@ -150,12 +156,7 @@ fn mask_known_secrets(context: &Context, environment: &str) {
     };
     for name in lock.secrets.keys() {
         // A bundle that is gone has nothing to hide any more than it had when the log was written.
-        let _ = Bundle::load(
-            &context.repository,
-            environment,
-            context.ui.mask(),
-            name,
-        );
+        let _ = Bundle::load(&context.repository, environment, context.ui.mask(), name);
     }
 }
 
@@ -196,7 +197,15 @@ fn list(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
         context.ui.data(&table(
-            &["RUN", "ENVIRONMENT", "WHAT", "BEGAN", "STATE", "TOOK", "TASKS"],
+            &[
+                "RUN",
+                "ENVIRONMENT",
+                "WHAT",
+                "BEGAN",
+                "STATE",
+                "TOOK",
+                "TASKS",
+            ],
             &rows,
         ));
     }

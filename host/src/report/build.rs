@@ -253,7 +253,11 @@ fn worst(tasks: &[TaskReport]) -> Status {
     let waits = tasks.iter().any(|task| task.status == Status::Pending);
     match worst.unwrap_or_default() {
         Status::Succeeded if waits => Status::Running,
-        Status::Failed if tasks.iter().all(|task| !(task.status == Status::Failed && task.required)) => {
+        Status::Failed
+            if tasks
+                .iter()
+                .all(|task| !(task.status == Status::Failed && task.required)) =>
+        {
             Status::Degraded
         }
         worst => worst,

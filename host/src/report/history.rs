@@ -99,9 +99,7 @@ impl History {
             .filter(|run| before.is_none_or(|before| run.as_str() < before));
         earlier
             .filter_map(|run| build(&journal::read(repository, &run).ok()?, &Liveness::Over))
-            .filter(|report| {
-                report.environment == environment && report.kind == RunKind::Bootstrap
-            })
+            .filter(|report| report.environment == environment && report.kind == RunKind::Bootstrap)
             .take(LOOK_BACK)
             .for_each(|report| history.add(&report));
         history

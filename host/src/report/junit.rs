@@ -88,7 +88,11 @@ fn case(text: &mut String, stage: &StageReport, task: &TaskReport) {
             let _ = write!(text, "<skipped message=\"{}\"></skipped>", attribute(why));
         }
         Status::Pending | Status::Running => {
-            let _ = write!(text, "<skipped message=\"{}\"></skipped>", task.status.word());
+            let _ = write!(
+                text,
+                "<skipped message=\"{}\"></skipped>",
+                task.status.word()
+            );
         }
         Status::Succeeded | Status::Degraded => {}
     }

@@ -75,7 +75,9 @@ fn read(log: &mut Log, path: &Path, ceiling: u64, mask: &Mask) {
 fn readable(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let (line, end) = line
+            .strip_suffix('\n')
+            .map_or((line, ""), |line| (line, "\n"));
         let line = line.trim_end_matches('\r');
         let line = line.rsplit('\r').next().unwrap_or(line);
         let line = console::strip_ansi_codes(line);
@@ -102,20 +104,21 @@ mod tests {
 
     #[test]
     fn a_short_log_is_whole_readable_and_masked() {
-        let log = log(b"one\n 10%\r 20%\r\n\x1b[31mred\x1b[0m hunter2-hunter2\n", 1000);
+        let log = log(
+            b"one\n 10%\r 20%\r\n\x1b[31mred\x1b[0m hunter2-hunter2\n",
+            1000,
+        );
         assert_eq!(
             (log.bytes, log.left_out, log.parts),
-            (
-                Some(46),
-                0,
-                vec!["one\n 20%\nred ********\n".to_owned()]
-            )
+            (Some(44), 0, vec!["one\n 20%\nred ********\n".to_owned()])
         );
     }
 
     #[test]
     fn of_a_long_log_beginning_and_end_are_kept() {
-        let lines: String = (0..100).map(|number| format!("line {number:03}\n")).collect();
+        let lines: String = (0..100)
+            .map(|number| format!("line {number:03}\n"))
+            .collect();
         let log = log(lines.as_bytes(), 100);
         assert_eq!(
             (log.bytes, log.left_out, log.parts),
@@ -124,7 +127,9 @@ mod tests {
                 900 - 18 - 72,
                 vec![
                     "line 000\nline 001\n".to_owned(),
-                    (92..100).map(|number| format!("line {number:03}\n")).collect()
+                    (92..100)
+                        .map(|number| format!("line {number:03}\n"))
+                        .collect()
                 ]
             )
         );

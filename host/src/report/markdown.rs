@@ -19,19 +19,24 @@ pub fn markdown(report: &RunReport) -> String {
         code(&report.run),
         inline(&report.began),
         duration(report.seconds),
-        report
-            .usual
-            .map_or(String::new(), |usual| format!(
-                " (usually {})",
-                duration(usual.median)
-            )),
+        report.usual.map_or(String::new(), |usual| format!(
+            " (usually {})",
+            duration(usual.median)
+        )),
         report.counts()
     );
     if let Some(resume) = &report.resume {
         let _ = writeln!(text, "\nGo on with {}.", code(resume));
     }
-    for task in report.tasks().filter(|task| task.status == Status::Failed) {
-        failure(&mut text, task);
+    for stage in &report.stages {
+        let failed = |task: &&TaskReport| task.status == Status::Failed;
+        let mut failures = stage.tasks.iter().filter(failed);
+        if let Some(first) = failures.next() {
+            failure(&mut text, first);
+        }
+        for task in failures {
+            let _ = writeln!(text, "\n{} failed too.", code(&task.task));
+        }
     }
     text.push_str("\n| | Stage | Adapter | Tasks | Time | Usually | Why |\n|---|---|---|---:|---:|---:|---|\n");
     for stage in &report.stages {
@@ -64,7 +69,14 @@ fn failure(text: &mut String, task: &TaskReport) {
 
 fn row(text: &mut String, stage: &StageReport) {
     let why = match stage.tasks.first().and_then(|first| first.why.clone()) {
-        Some(why) if stage.tasks.iter().all(|task| task.why.as_ref() == Some(&why)) => why,
+        Some(why)
+            if stage
+                .tasks
+                .iter()
+                .all(|task| task.why.as_ref() == Some(&why)) =>
+        {
+            why
+        }
         Some(_) => "differs by item".to_owned(),
         None => String::new(),
     };

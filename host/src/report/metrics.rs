@@ -28,7 +28,12 @@ pub fn metrics(report: &RunReport) -> String {
 
 fn run(text: &mut String, report: &RunReport) {
     let environment = label("environment", &report.environment);
-    family(text, "ztc_run_info", "gauge", "The run that these metrics are about; always 1.");
+    family(
+        text,
+        "ztc_run_info",
+        "gauge",
+        "The run that these metrics are about; always 1.",
+    );
     sample(
         text,
         "ztc_run_info",
@@ -39,7 +44,12 @@ fn run(text: &mut String, report: &RunReport) {
         ],
         1.0,
     );
-    family(text, "ztc_run_state", "gauge", "1 for the state of the run, 0 for every other.");
+    family(
+        text,
+        "ztc_run_state",
+        "gauge",
+        "1 for the state of the run, 0 for every other.",
+    );
     for (status, name) in STATES {
         if matches!(status, Status::Pending | Status::Skipped | Status::Lost) {
             continue;
@@ -74,11 +84,21 @@ fn run(text: &mut String, report: &RunReport) {
         "gauge",
         "How long the run took, or has taken so far.",
     );
-    sample(text, "ztc_run_duration_seconds", &[environment], report.seconds);
+    sample(
+        text,
+        "ztc_run_duration_seconds",
+        &[environment],
+        report.seconds,
+    );
 }
 
 fn stages(text: &mut String, report: &RunReport) {
-    family(text, "ztc_stage_tasks", "gauge", "How many tasks of a stage are in a state.");
+    family(
+        text,
+        "ztc_stage_tasks",
+        "gauge",
+        "How many tasks of a stage are in a state.",
+    );
     for stage in &report.stages {
         for (status, name) in STATES {
             let count = stage.tasks.iter().filter(|task| task.status == status);

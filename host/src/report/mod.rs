@@ -10,6 +10,7 @@ pub mod html;
 pub mod junit;
 mod logs;
 pub mod markdown;
+pub mod meter;
 pub mod metrics;
 pub mod model;
 

@@ -10,7 +10,7 @@ use crate::graph::waves;
 
 /// Distances in pixels.
 const GAP_X: f64 = 36.0;
-const GAP_Y: f64 = 40.0;
+const GAP_Y: f64 = 32.0;
 /// Width of a letter of a name and of a note: generous, since every viewer has another font.
 const LETTER: f64 = 8.2;
 const NOTE_LETTER: f64 = 6.7;

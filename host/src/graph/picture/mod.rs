@@ -139,11 +139,7 @@ pub fn dot(pictures: &[Picture]) -> String {
             } else {
                 format!("\n{}", node.note)
             };
-            let color = if node.destructive {
-                ", color=red"
-            } else {
-                ""
-            };
+            let color = if node.destructive { ", color=red" } else { "" };
             let shape = match node.shape {
                 Shape::Box => "",
                 Shape::Pill => ", shape=oval, style=dotted",
@@ -155,9 +151,7 @@ pub fn dot(pictures: &[Picture]) -> String {
         }
         for Edge { from, to, weak } in &picture.edges {
             let style = if *weak { " [style=dashed]" } else { "" };
-            text.push_str(&format!(
-                "    n{number}_{from} -> n{number}_{to}{style};\n"
-            ));
+            text.push_str(&format!("    n{number}_{from} -> n{number}_{to}{style};\n"));
         }
         text.push_str("  }\n");
     }

@@ -55,13 +55,14 @@ fn draw(pictures: &[Picture], namespace: &str) -> String {
     let mut groups: Vec<&str> = pictures.iter().flat_map(Picture::groups).collect();
     let mut seen = BTreeSet::new();
     groups.retain(|group| seen.insert(*group));
-    let title_width =
-        |picture: &Picture| measure_text_width(&picture.title) as f64 * if titled { 10.0 } else { 0.0 };
+    let title_width = |picture: &Picture| {
+        measure_text_width(&picture.title) as f64 * if titled { 10.0 } else { 0.0 }
+    };
     let width = layouts
         .iter()
         .zip(pictures)
         .map(|(layout, picture)| layout.width.max(title_width(picture)))
-        .fold(400.0, f64::max)
+        .fold(600.0, f64::max)
         + 2.0 * MARGIN;
     let mut body = String::new();
     let mut top = MARGIN;
@@ -156,11 +157,19 @@ fn write_node(body: &mut String, node: &Node, groups: &[&str], place: Place) {
         (Shape::Box, false) => {
             write_text(body, "name", place.x, place.y - 3.5, &name);
             let note = entities(&shortened(&node.note));
-            let class = if node.destructive { "note warn" } else { "note" };
+            let class = if node.destructive {
+                "note warn"
+            } else {
+                "note"
+            };
             write_text(body, class, place.x, place.y + 14.5, &note);
         }
     }
-    body.push_str(if node.link.is_some() { "</a>\n" } else { "</g>\n" });
+    body.push_str(if node.link.is_some() {
+        "</a>\n"
+    } else {
+        "</g>\n"
+    });
 }
 
 fn write_text(body: &mut String, class: &str, x: f64, y: f64, escaped: &str) {

@@ -46,11 +46,7 @@ pub fn html(report: &RunReport) -> String {
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()))
     );
-    let title = escaped(&format!(
-        "{}: {}",
-        report.title(),
-        report.status.word()
-    ));
+    let title = escaped(&format!("{}: {}", report.title(), report.status.word()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
@@ -58,9 +54,10 @@ pub fn html(report: &RunReport) -> String {
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
     );
     page.push_str(&summary(report));
-    for task in report.tasks().filter(|task| is_trouble(task)) {
-        page.push_str(&trouble(report, task));
+    for stage in &report.stages {
+        page.push_str(&troubles(report, stage));
     }
+    page.push_str(&timeline::timeline(report));
     if report.stages.iter().any(|stage| !stage.needs.is_empty()) {
         let _ = writeln!(
             page,
@@ -68,7 +65,6 @@ pub fn html(report: &RunReport) -> String {
             picture::inside(&stages(report))
         );
     }
-    page.push_str(&timeline::timeline(report));
     let _ = write!(
         page,
         "<footer>Written by ztc {} from the journal of run {}.</footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
@@ -115,13 +111,17 @@ fn summary(report: &RunReport) -> String {
 
 fn time(report: &RunReport) -> String {
     let usual = report.usual.map_or(String::new(), |usual| {
+        let range = match usual.runs {
+            1 => "in 1 run before".to_owned(),
+            runs => format!(
+                "({} to {} in {runs} runs)",
+                duration(usual.shortest),
+                duration(usual.longest)
+            ),
+        };
         format!(
-            " <span class=\"soft\">usually {} ({} to {} in {} {})</span>",
-            duration(usual.median),
-            duration(usual.shortest),
-            duration(usual.longest),
-            usual.runs,
-            if usual.runs == 1 { "run" } else { "runs" }
+            " <span class=\"soft\">usually {} {range}</span>",
+            duration(usual.median)
         )
     });
     format!("{}{usual}", duration(report.seconds))
@@ -136,7 +136,37 @@ fn badge(status: Status) -> String {
     )
 }
 
-/// What went wrong, at the top.
+/// What went wrong in a stage, at the top: its first failure, and where the others are.
+fn troubles(report: &RunReport, stage: &StageReport) -> String {
+    let mut troubles = stage.tasks.iter().filter(|task| is_trouble(task));
+    let Some(first) = troubles.next() else {
+        return String::new();
+    };
+    let more: Vec<String> = troubles
+        .map(|task| {
+            format!(
+                "<a href=\"#{}\">{}</a>",
+                anchor("task", &task.task),
+                escaped(&task.task)
+            )
+        })
+        .collect();
+    let more = match more.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p>{} of {} tasks of this stage are in trouble; also {}.</p>\n",
+            more.len() + 1,
+            stage.tasks.len(),
+            more.join(", ")
+        ),
+    };
+    format!(
+        "<section class=\"trouble\">\n{}{more}</section>\n",
+        trouble(report, first)
+    )
+}
+
+/// What went wrong with a task.
 fn trouble(report: &RunReport, task: &TaskReport) -> String {
     let failure = task.failure.clone().unwrap_or_default();
     let how = match task.status {
@@ -144,7 +174,7 @@ fn trouble(report: &RunReport, task: &TaskReport) -> String {
         _ => "was running when ztc ended".to_owned(),
     };
     let mut text = format!(
-        "<section class=\"trouble\">\n<h3><a href=\"#{}\">{}</a> {}</h3>\n",
+        "<h3><a href=\"#{}\">{}</a> {}</h3>\n",
         anchor("task", &task.task),
         escaped(&task.task),
         escaped(&how)
@@ -167,10 +197,12 @@ fn trouble(report: &RunReport, task: &TaskReport) -> String {
             text,
             "<pre class=\"commands\">go on:      {}\nonly this:  {}</pre>",
             escaped(resume),
-            escaped(&format!("{resume} --only {}", crate::pipeline::context::word(&task.task)))
+            escaped(&format!(
+                "{resume} --only {}",
+                crate::pipeline::context::word(&task.task)
+            ))
         );
     }
-    text.push_str("</section>\n");
     text
 }
 

@@ -61,12 +61,18 @@ fn hostile() -> RunReport {
 #[test]
 fn nothing_that_a_run_printed_is_markup() {
     let page = html(&hostile());
-    assert!(!page.contains("<img") && !page.contains("onerror=alert(1)>"), "{page}");
+    assert!(
+        !page.contains("<img") && !page.contains("onerror=alert(1)>"),
+        "{page}"
+    );
     assert_eq!(page.matches("</script>").count(), 1);
     assert_eq!(page.matches("<script>").count(), 1);
     assert!(page.contains("&lt;/script&gt;&lt;/pre&gt;&lt;img src=x onerror=alert(1)&gt; &amp; &quot;quoted&quot; &#39;single&#39;"));
-    for tag in ["details", "summary", "div", "section", "pre", "p", "span", "svg", "a"] {
-        let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+    for tag in [
+        "details", "summary", "div", "section", "pre", "p", "span", "svg", "a",
+    ] {
+        let opened =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
     }
 }
@@ -78,7 +84,9 @@ fn the_page_needs_no_network() {
         let found: Vec<&str> = page
             .match_indices(outside)
             .map(|(at, _)| &page[at..(at + 40).min(page.len())])
-            .filter(|found| !found.starts_with("url(#ztc-tip)") && !found.starts_with("src=x onerror"))
+            .filter(|found| {
+                !found.starts_with("url(#ztc-tip)") && !found.starts_with("src=x onerror")
+            })
             .collect();
         assert_eq!(found, Vec::<&str>::new());
     }

@@ -76,7 +76,10 @@ fn stage_row(stage: &StageReport, total: f64) -> String {
     };
     let attempts: Vec<&Attempt> = stage.tasks.iter().flat_map(|task| &task.attempts).collect();
     let mut bars = String::new();
-    let start = attempts.iter().map(|attempt| attempt.start).reduce(f64::min);
+    let start = attempts
+        .iter()
+        .map(|attempt| attempt.start)
+        .reduce(f64::min);
     let end = attempts.iter().map(|attempt| attempt.end).reduce(f64::max);
     if let (Some(start), Some(end), true) = (start, end, attempts.len() > 1) {
         bars.push_str(&bar(start, end, total, "whole", &stage.stage));
@@ -114,12 +117,15 @@ fn stage_row(stage: &StageReport, total: f64) -> String {
 fn about(stage: &StageReport) -> String {
     let mut parts = Vec::new();
     if !stage.description.is_empty() {
-        parts.push(format!("{}.", escaped(stage.description.trim_end_matches('.'))));
+        parts.push(format!(
+            "{}.",
+            escaped(stage.description.trim_end_matches('.'))
+        ));
     }
     if stage.destructive {
         parts.push("<b class=\"failed\">Destroys data.</b>".to_owned());
     }
-    parts.push(format!("Of {}.", escaped(&stage.adapter)));
+    parts.push(format!("Adapter {}.", escaped(&stage.adapter)));
     let list = |names: &[String]| {
         names
             .iter()
@@ -146,10 +152,7 @@ fn task_row(task: &TaskReport, total: f64) -> String {
     format!(
         "<details class=\"task\" id=\"{}\">\n<summary class=\"row\">{}<div class=\"track\">{bars}</div>{}</summary>\n<div class=\"log\">\n{}</div>\n</details>\n",
         anchor("task", &task.task),
-        name(
-            task.status,
-            &format!("<span class=\"label\">{}</span>", escaped(label))
-        ),
+        name(task.status, &escaped(label)),
         times(task.seconds, task.usual),
         details(task)
     )
@@ -191,7 +194,7 @@ fn details(task: &TaskReport) -> String {
 
 fn name(status: Status, label: &str) -> String {
     format!(
-        "<div class=\"name\"><span class=\"sign {}\" role=\"img\" aria-label=\"{}\" title=\"{}\">{}</span>{label}</div>",
+        "<div class=\"name\"><span class=\"sign {}\" role=\"img\" aria-label=\"{}\" title=\"{}\">{}</span><span class=\"label\">{label}</span></div>",
         status.class(),
         status.word(),
         status.word(),
