@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor, attach};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::error::{Failure, Finding};
 use crate::paths::{Machine, Repository};
 use crate::platform::input_files::{self, InputFiles};
@@ -100,12 +100,14 @@ async fn checked(
         .iter()
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
+    let mut warnings = grants(platform, supervisor.discovery(), &running);
     let manifests = adapters
         .iter()
         .map(|(section, adapter)| (section.as_str(), &adapter.manifest))
         .collect();
     let context = engine::context(platform, &manifests);
-    let (warnings, files) = sections(repository, platform, &adapters, &context).await?;
+    let (found, files) = sections(repository, platform, &adapters, &context).await?;
+    warnings.extend(found);
     let participants: Vec<Participant<'_>> = adapters
         .iter()
         .map(|(section, adapter)| Participant {
@@ -130,6 +132,19 @@ async fn checked(
             ))
         }
     }
+}
+
+/// Says of each adapter where what it declares and what it is granted differ.
+fn grants(
+    platform: &Platform,
+    discovery: &Discovery,
+    running: &BTreeMap<String, Arc<Adapter>>,
+) -> Vec<Finding> {
+    let found = running.iter().map(|(name, adapter)| {
+        let granted = discovery.granted(&adapter.candidate);
+        grant::findings(platform, name, &adapter.manifest, granted)
+    });
+    found.flatten().collect()
 }
 
 /// Checks every section: its schema, the files that it names, and where both are right, what the adapter itself says.

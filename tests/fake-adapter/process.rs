@@ -34,8 +34,23 @@ pub(crate) fn again_without_term(program: &str) -> Option<ExitCode> {
 
 /// Leaves a process behind that holds stderr open.
 pub(crate) fn leave_grandchild() {
-    let started = command("sleep")
-        .arg("1000")
+    leave("sleep", &["1000"]);
+}
+
+/// Leaves a process behind that is in no group and no session of the adapter's.
+pub(crate) fn leave_session() {
+    leave("setsid", &["sleep", "1000"]);
+}
+
+/// Leaves a process behind as a daemon does it: a new session, no parent, no stream.
+pub(crate) fn leave_daemon() {
+    let script = "setsid sh -c 'setsid sleep 1000 <&- >&- 2>&- &' &";
+    leave("sh", &["-c", script]);
+}
+
+fn leave(program: &str, arguments: &[&str]) {
+    let started = command(program)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();

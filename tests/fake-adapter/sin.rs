@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::process::{
-    again_without_term, close_stdout, complain, kill_self, leave_grandchild, stay,
+    again_without_term, close_stdout, complain, kill_self, leave_daemon, leave_grandchild,
+    leave_session, stay,
 };
 
 /// A sin and when it is committed.
@@ -82,8 +83,10 @@ impl Sin {
     ) -> io::Result<Outcome> {
         match self.name.as_str() {
             "grandchild" => leave_grandchild(),
+            "escapes" => leave_session(),
+            "daemon" => leave_daemon(),
             "silent" => return Ok(Outcome::Say(String::new())),
-            "late" => return Ok(late(0, answer)),
+            "late" => return Ok(late(200, answer)),
             "too-late" => return Ok(late(1200, answer)),
             "gives-up" => {
                 let error = refusal(request, 1020, "stopped at peer 3", &Value::Null);
@@ -166,6 +169,37 @@ impl Sin {
             "refuses-for-nothing" => return unsupported(request, &[]),
             "wrong-form" => *result = json!(["not", "this"]),
             "wrong-name" => result["manifest"]["name"] = json!("somebody-else"),
+            _ => return self.words(changed, request),
+        }
+        Outcome::Say(format!("{changed}\n"))
+    }
+
+    /// Sins against the operator's terminal: what is shown would move the cursor, turn the writing round, or never end.
+    fn words(&self, mut changed: Value, request: &Value) -> Outcome {
+        const PAINT: &str = "\u{1b}[2J\u{9b}31m\u{202e}evil\u{7}\r\nerror: forged";
+        let result = &mut changed["result"];
+        match self.name.as_str() {
+            "paints-manifest" => {
+                for field in ["description", "version", "homepage"] {
+                    result["manifest"][field] = json!(PAINT);
+                }
+                result["manifest"]["environment"][0]["why"] = json!(PAINT);
+            }
+            "paints-error" => {
+                return Outcome::Say(refusal(request, 1030, PAINT, &json!({ "help": PAINT })));
+            }
+            "paints-finding" => {
+                result["diagnostics"] =
+                    json!([{ "pointer": "/greeting", "message": PAINT, "help": PAINT }]);
+            }
+            "paints-path" => result["artifacts"][0]["path"] = json!(format!("a{PAINT}")),
+            "paints-stage" => {
+                result["stages"] =
+                    json!([{ "name": PAINT, "description": PAINT, "script": PAINT }]);
+            }
+            "talks" => {
+                return Outcome::Say(refusal(request, 1030, &"bla ".repeat(5000), &Value::Null));
+            }
             _ => return Outcome::Answer,
         }
         Outcome::Say(format!("{changed}\n"))

@@ -9,6 +9,7 @@ mod harmless;
 mod limits;
 mod protocol;
 mod starting;
+mod words;
 
 use std::fs;
 use std::os::unix::fs::symlink;

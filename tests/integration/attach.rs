@@ -1,8 +1,8 @@
 //! Attaching to an adapter that already runs, recording what is said, and replaying it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -96,9 +96,8 @@ fn an_attached_adapter_that_nothing_uses_is_an_error() {
     let run = environment.ztc(&["render"]);
     assert_eq!(run.code, Some(2), "{run}");
     assert!(
-        run.stderr.contains(
-            "error: `ZTC_ATTACH` names adapter `talso`, which no section of platform.yaml uses"
-        ),
+        run.stderr
+            .contains("error: `ZTC_ATTACH` names adapter `talso`, which this command does not use"),
         "{run}"
     );
     assert!(run.stderr.contains("did you mean `talos`?"), "{run}");
@@ -138,61 +137,193 @@ fn what_is_said_is_recorded_for_this_user_only() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let said = |adapter: &str, direction: &str| {
+    let said = |adapter: &str, from: &str| {
         lines
             .iter()
-            .filter(|line| line["adapter"] == adapter && line["direction"] == direction)
-            .filter_map(|line| line["line"]["method"].as_str().or(Some("answer")))
+            .filter(|line| line["adapter"] == adapter && line["from"] == from)
+            .filter_map(|line| line["message"]["method"].as_str().or(Some("answer")))
             .collect::<Vec<_>>()
     };
-    assert_eq!(said("cilium", "to"), ["initialize", "validate", "shutdown"]);
-    assert_eq!(said("cilium", "from"), ["answer", "answer", "answer"]);
+    assert_eq!(
+        said("cilium", "host"),
+        ["initialize", "validate", "shutdown"]
+    );
+    assert_eq!(said("cilium", "adapter"), ["answer", "answer", "answer"]);
     assert!(lines.iter().all(|line| line["at_ms"].is_u64()));
 }
 
-#[test]
-fn a_replay_says_where_the_answers_differ() {
-    let environment = offline();
-    let file = recorded(&environment);
-    let path = file.display().to_string();
-    environment.ztc_ok(&["plugins", "replay", &path]);
-
-    let text = std::fs::read_to_string(&file).unwrap();
-    let changed = text.replacen(
-        r#""result":{"diagnostics":[]}"#,
-        r#""result":{"diagnostics":[{"message":"odd"}]}"#,
-        1,
-    );
-    assert_ne!(text, changed);
-    std::fs::write(&file, changed).unwrap();
-    let run = environment.ztc(&["plugins", "replay", &path]);
-    assert_eq!(run.code, Some(1), "{run}");
-    assert!(run.stdout.contains("odd"), "{run}");
-    assert!(run.stderr.contains("answers 1 differently now"), "{run}");
+/// Replays as the host.
+fn as_host(environment: &TestEnv, path: &str, adapter: &str) -> crate::environment::Run {
+    environment.ztc(&["plugins", "replay", path, "--as-host", "--adapter", adapter])
 }
 
 #[test]
-fn the_host_reads_a_recording_without_an_adapter() {
+fn the_host_again_says_where_the_answers_differ() {
     let environment = offline();
     let file = recorded(&environment);
     let path = file.display().to_string();
-    environment.ztc_ok(&["plugins", "replay", &path, "--as-host"]);
+    let run = environment.ztc_ok(&["plugins", "replay", &path, "--as-host"]);
+    insta::assert_snapshot!(run.to_string(), @"
+    exit: 0
+    --- stderr
+    warning: not compared: `cilium shutdown` (it ends the adapter), `hetzner shutdown` (it ends the adapter), `talos shutdown` (it ends the adapter)
+    ✓ 5 answers are the same
+    ");
 
     let text = std::fs::read_to_string(&file).unwrap();
-    let wrong = r#""result":{"diagnostics":"many"}"#;
-    std::fs::write(&file, text.replace(r#""result":{"diagnostics":[]}"#, wrong)).unwrap();
-    let arguments = [
-        "plugins",
-        "replay",
-        &path,
-        "--as-host",
-        "--adapter",
-        "cilium",
-    ];
-    insta::assert_snapshot!(environment.ztc(&arguments), @r#"
-    exit: 1
+    let good = r#""result":{"diagnostics":[]}"#;
+    let odd = r#""result":{"diagnostics":[{"message":"odd"}]}"#;
+    assert!(text.contains(good));
+    std::fs::write(&file, text.replace(good, odd)).unwrap();
+    insta::assert_snapshot!(as_host(&environment, &path, "cilium").to_string(), @r#"
+    exit: 3
+    --- stdout
+    --- cilium validate (recorded)
+    +++ cilium validate (now)
+    @@ -1,9 +1,5 @@
+     {
+       "result": {
+    -    "diagnostics": [
+    -      {
+    -        "message": "odd"
+    -      }
+    -    ]
+    +    "diagnostics": []
+       }
+     }
     --- stderr
-    error: of 3 recorded answers, 1 cannot be read
-      error: the answer of `cilium` to `validate`: invalid type: string "many", expected a sequence
+    warning: not compared: `cilium shutdown` (it ends the adapter)
+    error: of 2 answers, 1 differ now
     "#);
+
+    let wrong = r#""result":{"diagnostics":"many"}"#;
+    std::fs::write(&file, text.replace(good, wrong)).unwrap();
+    insta::assert_snapshot!(as_host(&environment, &path, "cilium").to_string(), @r#"
+    exit: 3
+    --- stdout
+    cilium validate: the recorded answer cannot be read: invalid type: string "many", expected a sequence
+    --- stderr
+    warning: not compared: `cilium shutdown` (it ends the adapter)
+    error: of 2 answers, 1 differ now
+    "#);
+}
+
+#[test]
+fn the_transcripts_of_the_protocol_can_be_replayed() {
+    let environment = offline();
+    let transcripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/1.0/transcripts");
+    for name in ["cilium", "talos"] {
+        let path = transcripts.join(format!("{name}.ndjson"));
+        let path = path.display().to_string();
+        let run = environment.ztc(&["plugins", "replay", &path, "--as-host", "--json"]);
+        // A release may declare more about itself than it did then; what it answers is what it answered.
+        let introduction = format!("--- {name} initialize (recorded)");
+        let text = run.stdout.split("\n{\n  \"error\"").next().unwrap();
+        let outcome: Value = serde_json::from_str(text).unwrap();
+        let different = outcome["different"].as_array().unwrap();
+        let other = different
+            .iter()
+            .find(|text| !text.as_str().unwrap().starts_with(&introduction));
+        assert_eq!(other, None, "{run}");
+        assert!(outcome["same"].as_u64().unwrap() >= 4, "{run}");
+    }
+}
+
+/// Asks a replayed adapter what a recording's host asked, each request changed by a function.
+fn asked_again(environment: &TestEnv, file: &Path, change: impl Fn(&str) -> String) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let requests = lines
+        .filter(|line| line["adapter"] == "cilium" && line["from"] == "host")
+        .map(|line| change(&line["message"].to_string()) + "\n");
+    let requests: String = requests.collect();
+    let path = file.display().to_string();
+    let mut command = environment.command(&["plugins", "replay", &path, "--adapter", "cilium"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(requests.as_bytes())
+        .unwrap();
+    let run = crate::environment::Run::new(environment, &child.wait_with_output().unwrap());
+    let answers = run.stdout.lines().map(|line| {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        format!("{}: {}", answer["id"], answer["result"].is_object())
+    });
+    let answers: Vec<String> = answers.collect();
+    format!(
+        "exit: {:?}\nanswers: {}\n{}",
+        run.code,
+        answers.join(", "),
+        run.stderr
+    )
+}
+
+#[test]
+fn the_adapter_again_says_what_the_host_asks_differently() {
+    let environment = offline();
+    let file = recorded(&environment);
+    insta::assert_snapshot!(asked_again(&environment, &file, str::to_owned), @"
+    exit: Some(0)
+    answers: 0: true, 1: true, 2: true
+    ✓ 3 requests are the same
+    ");
+    let change = |line: &str| line.replace("\"bgp_enabled\":false", "\"bgp_enabled\":true");
+    insta::assert_snapshot!(asked_again(&environment, &file, change), @r#"
+    exit: Some(3)
+    answers: 0: true, 1: true, 2: true
+    --- validate (recorded)
+    +++ validate (now)
+    @@ -1,7 +1,7 @@
+     {
+       "config": {
+         "version": "v1.18.5",
+    -    "bgp_enabled": false
+    +    "bgp_enabled": true
+       },
+       "capabilities": {},
+       "platform": {
+    error: what the host asks now differs in 1 places
+    "#);
+    let change = |line: &str| line.replace("\"validate\"", "\"render\"");
+    insta::assert_snapshot!(asked_again(&environment, &file, change), @"
+    exit: Some(3)
+    answers: 0: true, 1: false, 2: true
+    asked and not recorded: `render`
+    never asked: `validate`
+    error: what the host asks now differs in 2 places
+    ");
+}
+
+#[test]
+fn every_command_that_starts_adapters_refuses_a_name_that_it_does_not_use() {
+    let mut environment = offline();
+    let file = recorded(&environment);
+    let path = file.display().to_string();
+    environment.set("ZTC_ATTACH", "nobody=/tmp/none.sock");
+    for command in [
+        &["validate"][..],
+        &["render"],
+        &["plan"],
+        &["bootstrap"],
+        &["graph"],
+        &["doctor"],
+        &["secrets", "list"],
+        &["plugins", "info", "talos"],
+        &["plugins", "test", "talos"],
+        &["plugins", "replay", &path, "--as-host"],
+    ] {
+        let run = environment.ztc(command);
+        assert_eq!(run.code, Some(2), "{command:?}: {run}");
+        let expected = "`ZTC_ATTACH` names adapter `nobody`, which this command does not use";
+        assert!(run.stderr.contains(expected), "{command:?}: {run}");
+    }
 }

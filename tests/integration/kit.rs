@@ -144,7 +144,7 @@ fn a_new_adapter_passes_at_once() {
 }
 
 /// Changes to the template in Python, each against one rule, and the check that must notice.
-const SINS: [(&str, &str, &str); 14] = [
+const SINS: [(&str, &str, &str); 27] = [
     (
         "handshake",
         "return {\"protocol\": PROTOCOL, \"manifest\": MANIFEST}",
@@ -211,14 +211,81 @@ const SINS: [(&str, &str, &str); 14] = [
         "output.flush()",
         "output.write(b\"by the way\\n\")\n        output.flush()",
     ),
+    (
+        "unknown-fields",
+        "return {\"inputs\": [message]}",
+        "return {\"inputs\": [message] if len(params) < 5 else []}",
+    ),
+    (
+        "unknown-fields-in-render",
+        "{\"message\": params[\"config\"][\"message\"]}, indent=2)",
+        "{\"message\": len(params)}, indent=2)",
+    ),
+    (
+        "cancel",
+        "        if not isinstance(request, dict) or",
+        "        if request.get(\"method\") == \"$/cancel\":\n            sys.exit(1)\n        if not isinstance(request, dict) or",
+    ),
+    (
+        "time-limits",
+        "    diagnostics = []\n",
+        "    diagnostics = []\n    __import__(\"time\").sleep(6)\n",
+    ),
+    (
+        "together",
+        "    for line in lines:\n",
+        "    for line in iter(lambda: __import__(\"os\").read(0, 65536).split(b\"\\n\")[0], b\"\"):\n",
+    ),
+    (
+        "shutdown",
+        "if method == \"shutdown\":\n            return {}",
+        "if method == \"shutdown\":\n            raise Refused(1030, \"no\")",
+    ),
+    (
+        "inputs",
+        "\"prompt\": \"What does it say?\"",
+        "\"prompt\": \"\"",
+    ),
+    (
+        "validate",
+        "    diagnostics = []\n",
+        "    diagnostics = [{\"pointer\": \"message\", \"message\": \"odd\", \"severity\": \"warning\"}]\n",
+    ),
+    (
+        "render",
+        "    return {\"artifacts\": [{",
+        "    raise ValueError(\"x\")\n    return {\"artifacts\": [{",
+    ),
+    (
+        "capabilities",
+        "\"stages\": [stage]}",
+        "\"stages\": [stage], \"capabilities\": {\"cni\": {}}}",
+    ),
+    ("descendants", INITIALIZED, GRANDCHILD),
+    ("descendants", INITIALIZED, ESCAPED),
+    ("descendants", INITIALIZED, DAEMON),
 ];
+
+/// Processes that the adapter leaves behind: in its group, in a session of its own, and without parent and streams as well.
+const INITIALIZED: &str = "        self.initialized = True\n";
+const GRANDCHILD: &str = "        self.initialized = True
+        __import__(\"subprocess\").Popen([\"sleep\", \"1000\"], stdin=-3, stdout=-3, stderr=-3)
+";
+const ESCAPED: &str = "        self.initialized = True
+        __import__(\"subprocess\").Popen([\"setsid\", \"sleep\", \"1000\"], stdin=-3, stdout=-3)
+";
+const DAEMON: &str = "        self.initialized = True
+        __import__(\"os\").system(\"setsid sh -c 'setsid sleep 1000 <&- >&- 2>&- &' &\")
+";
 
 #[test]
 fn every_sin_is_noticed_by_its_check() {
     if !has("python3") {
         return;
     }
-    let environment = TestEnv::new();
+    let mut environment = TestEnv::new();
+    // Long for a call of this adapter, and short for a test that waits for no answer.
+    environment.set("ZTC_ADAPTER_TIMEOUT", "5");
     environment.ztc_ok(&["plugins", "new", "my-bad", "--lang", "python"]);
     let program = "ztc-adapter-my-bad/ztc-adapter-my-bad";
     let good = environment.read(program);
@@ -232,6 +299,9 @@ fn every_sin_is_noticed_by_its_check() {
             (Some("failed"), Some(1)),
             "{check}: {report:#}"
         );
+        if *check == *"descendants" {
+            assert!(report.to_string().contains("`sleep 1000`"), "{report:#}");
+        }
     }
 }
 
@@ -281,16 +351,17 @@ fn what_is_no_adapter_is_said() {
     assert_eq!(run.code, Some(1), "{run}");
     insta::with_settings!({filters => [(r"with \d+ ms", "with [TIME]")]}, {
         insta::assert_snapshot!(run.to_string(), @"
-    exit: 1
-    --- stdout
-    CHECK        RESULT  WHAT
-    handshake    FAILED  `initialize`: ended with exit status: 0 and did not answer; its last line on stderr: not today
-    messages     ok      0 have the form of the schema
-    stdout       ok      nothing but messages
-    time-limits  ok      slowest: `initialize` with [TIME]
-    --- stderr
-    adapter `silent` does not conform to protocol 1.0: 3 ok, 1 failed, 0 skipped
-    ");
+        exit: 1
+        --- stdout
+        CHECK        RESULT  WHAT
+        handshake    FAILED  `initialize`: ended with exit status: 0 and did not answer; its last line on stderr: not today
+        messages     ok      0 have the form of the schema
+        stdout       ok      nothing but messages
+        descendants  ok      none outlives the adapter
+        time-limits  ok      slowest: `initialize` with [TIME]
+        --- stderr
+        adapter `silent` does not conform to protocol 1.0: 4 ok, 1 failed, 0 skipped
+        ");
     });
     let run = environment.ztc(&["plugins", "test", "./nowhere"]);
     insta::assert_snapshot!(run.to_string(), @"

@@ -166,6 +166,10 @@ fn an_undeclared_port_is_refused_and_a_declared_one_open() {
     let moved = r#""network":[],"environment":[{"name":"CURIOUS_URL","why":"another API"}]"#;
     let mut environment = curious("discover", &connect, moved);
     environment.set("CURIOUS_URL", format!("http://127.0.0.1:{port}/v1"));
+    assert_eq!(environment.ztc(&["render"]).code, Some(1));
+    let platform = environment.read("platform.yaml");
+    let grant = "plugins: {curious: {environment: [CURIOUS_URL]}}\n";
+    environment.write("platform.yaml", platform + grant);
     environment.ztc_ok(&["render"]);
 }
 

@@ -56,16 +56,18 @@ pub(crate) fn check_used(attached: &Attached, used: &[String]) -> Result<(), Fai
     let Some(name) = attached.keys().find(|name| !used.contains(name)) else {
         return Ok(());
     };
-    let message = format!(
-        "`{ATTACH_VARIABLE}` names adapter `{name}`, which no section of platform.yaml uses"
-    );
+    let message =
+        format!("`{ATTACH_VARIABLE}` names adapter `{name}`, which this command does not use");
     let help = did_you_mean(name, used.iter().map(String::as_str));
-    Err(Failure::invalid(message).help(help.unwrap_or_else(|| {
-        format!(
-            "used are {}; correct or unset the variable",
-            used.join(", ")
-        )
-    })))
+    Err(
+        Failure::invalid(message).help(help.unwrap_or_else(|| match used {
+            [] => "unset the variable: this command attaches to none".to_owned(),
+            used => format!(
+                "used are {}; correct or unset the variable",
+                used.join(", ")
+            ),
+        })),
+    )
 }
 
 /// Connects to a running adapter, after making sure that it is this user's.

@@ -28,9 +28,9 @@ use ztc_protocol::lines::{Line, LineBuffer};
 use ztc_protocol::message::{Call, LOG, LogParams, PROGRESS, Parameters, ProgressParams};
 use ztc_protocol::{ErrorCode, MAX_LINE_BYTES, Method};
 
-use crate::adapter::ear::printable;
 use crate::adapter::limits::Limits;
 use crate::adapter::record::Direction;
+use crate::adapter::text::{Spoken, printable};
 use call::{CallGuard, Progress};
 
 pub(crate) use call::LastWord;
@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer within the limits. A call that is given up, also by dropping this future, is cancelled.
-    pub(crate) async fn request<M: Method>(
+    pub(crate) async fn request<M: Method<Result: Spoken>>(
         &self,
         mut params: M::Params,
         limits: Limits,
@@ -169,7 +169,10 @@ impl Connection {
         self.shared
             .listener
             .over(M::NAME, start.elapsed(), progress);
-        result
+        result.map(|mut result| {
+            result.clean();
+            result
+        })
     }
 
     /// Sends a recorded request and returns the answer, whatever its form.

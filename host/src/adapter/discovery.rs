@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
+use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Sandbox;
 use crate::adapter::{Candidate, Source, builtin};
 use crate::error::{Exit, Failure, did_you_mean, listed};
@@ -22,6 +23,8 @@ pub const PREFIX: &str = "ztc-adapter-";
 pub struct Discovery {
     /// Names with paths, from `platform.yaml`.
     explicit: BTreeMap<String, PathBuf>,
+    /// The variables that adapters may see, by their names, from `platform.yaml`.
+    granted: BTreeMap<String, Vec<String>>,
     /// The user's plugin directory.
     plugins: PathBuf,
     /// The directories of PATH.
@@ -48,13 +51,32 @@ impl Discovery {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::split_paths(&path)
             .filter_map(|directory| std::path::absolute(directory).ok());
+        let granted = plugins
+            .iter()
+            .map(|(name, plugin)| (name.clone(), plugin.environment.clone()))
+            .collect();
         Self {
             explicit,
+            granted,
             plugins: machine.plugins.clone(),
             path: path.collect(),
             repository: repository.root().to_owned(),
             running: machine.running.clone(),
         }
+    }
+
+    /// Returns the variables that an adapter may see of those that it declares: all where it is part of ztc, else what `platform.yaml` grants.
+    pub(crate) fn granted(&self, candidate: &Candidate) -> Granted<'_> {
+        match candidate.source {
+            Source::BuiltIn => Granted::Everything,
+            _ => Granted::These(self.granted.get(&candidate.name).map_or(&[], Vec::as_slice)),
+        }
+    }
+
+    /// Grants nothing beyond what every program may see: enough for an adapter to say who it is.
+    pub(crate) fn granting_nothing(mut self) -> Self {
+        self.granted.clear();
+        self
     }
 
     /// Returns the adapters that run already, with their sockets.

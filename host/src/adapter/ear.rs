@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::adapter::connection::Listener;
 use crate::adapter::record::{Direction, Recorder};
+use crate::adapter::text::printable;
 use crate::error::Finding;
 use crate::ui::Ui;
 
@@ -67,18 +68,6 @@ impl Ear {
             .cloned()
             .collect()
     }
-}
-
-/// Takes out what could move the cursor or change the colors of the operator's terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() && c != '\t' {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(shown).collect()
 }
 
 impl Listener for Ear {

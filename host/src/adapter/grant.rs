@@ -1,11 +1,14 @@
-//! What an adapter gets of the operator's machine because its manifest declares it: variables, the TCP ports that it may
-//! connect to, and the programs that `discover` may start.
+//! What an adapter gets of the operator's machine: the variables that its manifest declares and the operator grants, the TCP ports that it may
+//! connect to, and the programs that `discover` may start. Also says what is declared and not granted, and the other way round.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use ztc_protocol::Manifest;
+use ztc_protocol::manifest::EnvironmentVariable;
 
+use crate::error::{Finding, did_you_mean};
+use crate::platform::Platform;
 use crate::process::ALLOWED_VARIABLES;
 
 /// Variables that name a proxy; where one is set, connections go to its port instead.
@@ -29,19 +32,45 @@ pub(crate) struct Grant {
     pub(crate) programs: Vec<PathBuf>,
 }
 
+/// Which of the variables that it declares an adapter may see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Granted<'a> {
+    /// All of them.
+    Everything,
+    /// These.
+    These(&'a [String]),
+}
+
+impl Granted<'_> {
+    pub(crate) fn includes(self, name: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::These(names) => names.iter().any(|granted| granted == name),
+        }
+    }
+}
+
+/// Whether every program may see a variable anyway.
+pub(crate) fn is_everybodys(name: &str) -> bool {
+    ALLOWED_VARIABLES.contains(&name) || name.starts_with("LC_")
+}
+
 impl Grant {
-    /// Returns the declared variables that the operator has set and that are not everybody's anyway, and the ports.
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        Self::from(manifest, |name| std::env::var(name).ok())
+    /// Returns the declared and granted variables that the operator has set and that are not everybody's anyway, and the ports.
+    pub(crate) fn of(manifest: &Manifest, granted: Granted<'_>) -> Self {
+        Self::from(manifest, granted, |name| std::env::var(name).ok())
     }
 
-    fn from(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn from(
+        manifest: &Manifest,
+        granted: Granted<'_>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         let names = manifest
             .environment
             .iter()
             .map(|variable| variable.name.as_str());
-        let own =
-            names.filter(|name| !ALLOWED_VARIABLES.contains(name) && !name.starts_with("LC_"));
+        let own = names.filter(|name| granted.includes(name) && !is_everybodys(name));
         let variables: Vec<(String, String)> = own
             .filter_map(|name| Some((name.to_owned(), variable(name)?)))
             .collect();
@@ -65,6 +94,73 @@ impl Grant {
             ..self
         }
     }
+}
+
+/// Says what an adapter declares, the operator has set and platform.yaml does not grant; and what platform.yaml grants and the adapter does not
+/// declare.
+pub(crate) fn findings(
+    platform: &Platform,
+    name: &str,
+    manifest: &Manifest,
+    granted: Granted<'_>,
+) -> Vec<Finding> {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let declared: Vec<&str> = manifest
+        .environment
+        .iter()
+        .map(|variable| variable.name.as_str())
+        .collect();
+    let plugin = platform.plugins.get(name);
+    let listed = plugin.map_or(&[][..], |plugin| &plugin.environment);
+    let denied = manifest.environment.iter().filter(|variable| {
+        let name = variable.name.as_str();
+        !granted.includes(name) && !is_everybodys(name) && is_set(name)
+    });
+    let mut wanted = listed.to_vec();
+    let mut said = Vec::new();
+    let mut reasons = Vec::new();
+    for EnvironmentVariable { name, why } in denied {
+        wanted.push(name.clone());
+        said.push(format!("`{name}`"));
+        reasons.push(format!("`{name}`: {why}"));
+    }
+    let mut findings = Vec::new();
+    if !said.is_empty() {
+        let line = format!("environment: [{}]", wanted.join(", "));
+        let add = match (plugin, platform.plugins.is_empty()) {
+            (Some(_), _) => format!("write `{line}` under `plugins.{name}`"),
+            (None, false) => format!("write `{name}: {{{line}}}` under `plugins`"),
+            (None, true) => format!("add `plugins: {{{name}: {{{line}}}}}`"),
+        };
+        let message = format!(
+            "adapter `{name}` does not get {}, which you have set: platform.yaml does not grant it",
+            said.join(" and ")
+        );
+        let help = format!(
+            "{}; to grant it, {add} in platform.yaml",
+            reasons.join(", ")
+        );
+        findings.push(
+            Finding::warning(message)
+                .at(platform.locate_plugin(name, "/environment"))
+                .help(help),
+        );
+    }
+    for (number, unknown) in listed.iter().enumerate() {
+        if !declared.contains(&unknown.as_str()) {
+            let help = did_you_mean(unknown, declared.iter().copied())
+                .unwrap_or_else(|| "take it out: the adapter gets nothing by it".to_owned());
+            let message = format!(
+                "`plugins.{name}.environment` grants `{unknown}`, which adapter `{name}` does not declare"
+            );
+            findings.push(
+                Finding::warning(message)
+                    .at(platform.locate_plugin(name, &format!("/environment/{number}")))
+                    .help(help),
+            );
+        }
+    }
+    findings
 }
 
 /// Only `discover` uses the network. A declared variable whose value is a URL moves an endpoint, so it grants that URL's port.
@@ -106,7 +202,7 @@ fn port(url: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use ztc_protocol::manifest::{EnvironmentVariable, NetworkEndpoint};
+    use ztc_protocol::manifest::NetworkEndpoint;
 
     use super::*;
 
@@ -127,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_declared_is_granted() {
+    fn only_what_is_declared_and_granted_is_given() {
         let declared = |name: &str| EnvironmentVariable {
             name: name.into(),
             why: String::new(),
@@ -152,7 +248,7 @@ mod tests {
             "OTHER_URL" => Some("http://127.0.0.1:7002".to_owned()),
             _ => None,
         };
-        let granted = Grant::from(&manifest, variable);
+        let granted = Grant::from(&manifest, Granted::Everything, variable);
         let variables: Vec<(&str, &str)> = granted
             .variables
             .iter()
@@ -163,13 +259,19 @@ mod tests {
             [("API_URL", "http://127.0.0.1:7001"), ("API_ZONE", "east")]
         );
         assert_eq!(granted.ports, [443, 3128, 7001]);
+        let names = ["API_ZONE", "OTHER_URL"].map(str::to_owned);
+        let granted = Grant::from(&manifest, Granted::These(&names), variable);
+        assert_eq!(granted.variables, [("API_ZONE".into(), "east".into())]);
+        assert_eq!(granted.ports, [443, 3128]);
 
         manifest.discovers = false;
-        assert_eq!(Grant::from(&manifest, variable).ports, [] as [u16; 0]);
+        let granted = Grant::from(&manifest, Granted::Everything, variable);
+        assert_eq!(granted.ports, [] as [u16; 0]);
         manifest = Manifest {
             discovers: true,
             ..Manifest::default()
         };
-        assert_eq!(Grant::from(&manifest, variable), Grant::default());
+        let granted = Grant::from(&manifest, Granted::Everything, variable);
+        assert_eq!(granted, Grant::default());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! discovery ─► Candidate ─► process ─► connection ─► supervisor ─► Adapter::call
-//!                             guard        ear
+//!                             keeper       ear
 //! ```
 //!
 //! `process` alone starts adapters; `connection` alone speaks JSON-RPC; `report` has the words for everything that goes wrong.
@@ -61,18 +61,19 @@ mod connection;
 pub mod discovery;
 mod ear;
 pub(crate) mod grant;
-mod guard;
+pub(crate) mod keeper;
 pub(crate) mod limits;
 pub(crate) mod process;
 pub(crate) mod record;
 mod report;
 pub(crate) mod sandbox;
 pub mod supervisor;
+pub mod text;
 
 pub use discovery::Discovery;
 pub use supervisor::{Adapter, Supervisor};
 
-/// Runs this program as an adapter or as their guard where it was started as one. `arguments` are those after the program's name.
+/// Runs this program as an adapter or as the keeper of one where it was started as one. `arguments` are those after the program's name.
 pub(crate) fn run_as_part(
     mut arguments: impl Iterator<Item = std::ffi::OsString>,
 ) -> Option<std::process::ExitCode> {
@@ -81,8 +82,8 @@ pub(crate) fn run_as_part(
         builtin::run(arguments)
     } else if part == sandbox::ARGUMENT {
         Some(sandbox::run(arguments))
-    } else if part == guard::ARGUMENT {
-        Some(guard::run(std::io::stdin().lock()))
+    } else if part == keeper::ARGUMENT {
+        Some(keeper::run(arguments))
     } else {
         None
     }

@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::watch;
@@ -18,11 +18,11 @@ use tokio::time::timeout;
 use ztc_protocol::GROUP_VARIABLE;
 use ztc_protocol::lines::LineBuffer;
 
-use crate::adapter::ear::printable;
 use crate::adapter::grant::Grant;
-use crate::adapter::guard::Guard;
-use crate::adapter::sandbox::Sandbox;
-use crate::adapter::{Candidate, builtin, report};
+use crate::adapter::keeper::{self, Leftovers};
+use crate::adapter::sandbox::{self, Sandbox};
+use crate::adapter::text::printable;
+use crate::adapter::{Candidate, Source, builtin, report};
 use crate::error::Failure;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
@@ -44,11 +44,20 @@ pub(crate) struct Ended {
 
 /// A running adapter and its end.
 pub(crate) struct Process {
-    group: Option<Pid>,
+    leader: Option<Leader>,
     ended: watch::Receiver<Option<Ended>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     scratch: PathBuf,
     scratch_directory: Mutex<Option<SecureDir>>,
+}
+
+/// The process that this program has started, the first of its group.
+#[derive(Clone, Copy)]
+enum Leader {
+    /// The adapter itself, which starts no others.
+    BuiltIn(Pid),
+    /// The keeper of the adapter, which ends it and all that it has started.
+    Keeper(Pid),
 }
 
 /// A process that was just started.
@@ -62,7 +71,7 @@ pub(crate) struct Started {
 #[derive(Clone)]
 pub(crate) struct Manner<'a> {
     pub(crate) sandbox: Option<&'a Sandbox>,
-    pub(crate) guard: Option<Arc<Guard>>,
+    pub(crate) leftovers: Leftovers,
 }
 
 /// Starts an adapter with what it is granted. Needs a runtime.
@@ -90,31 +99,46 @@ pub(crate) fn start(
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     Ok(Started {
-        process: Process::watch(child, scratch, manner.guard.clone()),
+        process: Process::watch(child, is_kept(candidate, grant), scratch),
         stdin,
         stdout,
     })
 }
 
-/// Prepares the adapter's program, or this program, which then confines itself and becomes it.
+/// Prepares this program: it is the adapter, or the adapter's keeper, which starts it.
 fn program(
     candidate: &Candidate,
     grant: &Grant,
     manner: &Manner<'_>,
     scratch: &Path,
 ) -> tokio::process::Command {
-    match manner.sandbox {
-        Some(sandbox) => {
-            let mut command = process::program(builtin::program());
-            command.args(sandbox.arguments(candidate, scratch, grant));
-            command
-        }
-        None => {
-            let mut command = process::program(&candidate.program);
-            command.args(&candidate.arguments);
-            command
+    let mut command = process::program(builtin::program());
+    if is_kept(candidate, grant) {
+        // A keeper that is killed ends nothing.
+        command
+            .kill_on_drop(false)
+            .args(keeper::arguments(manner.leftovers))
+            .arg(match manner.sandbox {
+                Some(_) => builtin::program(),
+                None => candidate.program.clone(),
+            });
+    }
+    if let Some(sandbox) = manner.sandbox {
+        command
+            .arg(sandbox::ARGUMENT)
+            .args(sandbox.arguments(scratch, grant));
+        // A built-in is this program: it need not start once more.
+        if candidate.source != Source::BuiltIn {
+            command.arg(&candidate.program);
         }
     }
+    command.args(&candidate.arguments);
+    command
+}
+
+/// Whether an adapter has a keeper: one of ztc's own needs none where it can start nothing.
+fn is_kept(candidate: &Candidate, grant: &Grant) -> bool {
+    candidate.source != Source::BuiltIn || !grant.programs.is_empty()
 }
 
 /// Makes this process become another program; returns only where that fails.
@@ -128,6 +152,17 @@ pub(crate) fn become_program(
     )]
     let mut command = std::process::Command::new(program);
     command.args(arguments).exec()
+}
+
+/// Starts an adapter from its keeper, as the first of a process group, with the keeper's own streams. The keeper waits for it.
+pub(crate) fn start_kept(program: &[OsString]) -> io::Result<Pid> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the keeper waits for all its children itself"
+    )]
+    let mut command = std::process::Command::new(&program[0]);
+    let child = command.args(&program[1..]).process_group(0).spawn()?;
+    Ok(Pid::from_child(&child))
 }
 
 /// Runs an adapter's own command in the terminal, as if the operator had started it, and waits for its end.
@@ -150,12 +185,14 @@ pub(crate) fn run_in_terminal(
 }
 
 impl Process {
-    fn watch(mut child: Child, scratch: SecureDir, guard: Option<Arc<Guard>>) -> Self {
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let guarded = guard.zip(group);
-        if let Some((guard, group)) = &guarded {
-            guard.watch(*group, scratch.path());
-        }
+    fn watch(mut child: Child, is_kept: bool, scratch: SecureDir) -> Self {
+        let leader = child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()))
+            .map(|id| match is_kept {
+                true => Leader::Keeper(id),
+                false => Leader::BuiltIn(id),
+            });
         let stderr = Arc::new(Mutex::default());
         let reader = child
             .stderr
@@ -163,25 +200,28 @@ impl Process {
             .map(|pipe| tokio::spawn(keep(pipe, Arc::clone(&stderr))));
         let (sender, ended) = watch::channel(None);
         let started = Instant::now();
+        let said = Arc::clone(&stderr);
         tokio::spawn(async move {
             let Ok(status) = child.wait().await else {
                 return;
             };
             let after = started.elapsed();
-            // At once: the group's number can serve somebody else when all its members are gone.
-            signal(group, Signal::KILL);
-            if let Some((guard, group)) = guarded {
-                guard.forget(group);
-            }
             if let Some(mut reader) = reader
                 && timeout(DRAIN, &mut reader).await.is_err()
             {
                 reader.abort();
             }
+            let status = match leader {
+                Some(Leader::Keeper(_)) => {
+                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                    keeper::status_of_adapter(status, &mut said)
+                }
+                _ => status,
+            };
             sender.send_replace(Some(Ended { status, after }));
         });
         Self {
-            group,
+            leader,
             ended,
             stderr,
             scratch: scratch.path().to_owned(),
@@ -194,7 +234,7 @@ impl Process {
         let scratch = SecureDir::new()?;
         let (_, ended) = watch::channel(None);
         Ok(Self {
-            group: None,
+            leader: None,
             ended,
             stderr: Arc::default(),
             scratch: scratch.path().to_owned(),
@@ -204,7 +244,7 @@ impl Process {
 
     /// Whether this program has started it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.group.is_some()
+        self.leader.is_some()
     }
 
     /// How it ended, where it has.
@@ -224,17 +264,30 @@ impl Process {
 
     /// Asks the adapter and all that it has started to end.
     pub(crate) fn terminate(&self) {
-        self.signal(Signal::TERM);
+        self.tell(|leader| match leader {
+            Leader::BuiltIn(id) | Leader::Keeper(id) => kill_process_group(id, Signal::TERM),
+        });
     }
 
     /// Ends the adapter and all that it has started.
     pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.tell(|leader| match leader {
+            Leader::BuiltIn(id) => kill_process_group(id, Signal::KILL),
+            Leader::Keeper(id) => kill_process(id, keeper::END),
+        });
     }
 
-    fn signal(&self, number: Signal) {
-        if self.ended().is_none() {
-            signal(self.group, number);
+    /// Ends a process that could not even end others.
+    pub(crate) fn destroy(&self) {
+        self.tell(|leader| match leader {
+            Leader::BuiltIn(id) | Leader::Keeper(id) => kill_process_group(id, Signal::KILL),
+        });
+    }
+
+    fn tell(&self, say: impl Fn(Leader) -> rustix::io::Result<()>) {
+        if let Some(leader) = self.leader.filter(|_| self.ended().is_none()) {
+            // It fails where nobody is left, which is what is wanted.
+            let _ = say(leader);
         }
     }
 
@@ -268,13 +321,6 @@ impl Drop for Process {
     /// No adapter outlives the program, however the program comes to its end.
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-fn signal(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        // It fails where nobody is left, which is what is wanted.
-        let _ = kill_process_group(group, signal);
     }
 }
 

@@ -19,23 +19,27 @@ use crate::mask::{MASK, Mask};
 
 /// Who spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
     /// The host, to the adapter.
+    #[serde(rename = "host")]
     To,
     /// The adapter.
+    #[serde(rename = "adapter")]
     From,
 }
 
-/// One line that was said.
+/// One line that was said: what the protocol's own transcripts have, and beside it when and with whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// Milliseconds since the recording began.
-    pub(crate) at_ms: u64,
-    pub(crate) adapter: String,
-    pub(crate) direction: Direction,
+    pub(crate) from: Direction,
     /// The message; a text where the line was none.
-    pub(crate) line: Value,
+    pub(crate) message: Value,
+    /// The adapter; the protocol's transcripts hold one conversation and do not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adapter: Option<String>,
+    /// Milliseconds since the recording began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_ms: Option<u64>,
 }
 
 /// Writes a recording. What cannot be written is left out: a recording is no reason for a command to fail half-way.
@@ -104,10 +108,10 @@ impl Recorder {
         }
         self.mask_texts(&mut line);
         let entry = Entry {
-            at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            adapter: adapter.to_owned(),
-            direction,
-            line,
+            from: direction,
+            message: line,
+            adapter: Some(adapter.to_owned()),
+            at_ms: u64::try_from(self.start.elapsed().as_millis()).ok(),
         };
         if let Ok(mut text) = serde_json::to_string(&entry) {
             text.push('\n');
@@ -178,23 +182,36 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Exchange>, Failure> {
         })?;
         entries.push(entry);
     }
-    Ok(exchanges(entries))
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = introduced(&entries).unwrap_or_else(|| stem.into_owned());
+    Ok(exchanges(entries, &name))
+}
+
+/// Returns the name with which an adapter has introduced itself.
+fn introduced(entries: &[Entry]) -> Option<String> {
+    let mut names = entries.iter().filter_map(|entry| {
+        let name = entry.message.pointer("/result/manifest/name")?;
+        name.as_str().map(str::to_owned)
+    });
+    names.next()
 }
 
 /// Brings requests and answers together. An adapter that was started anew begins to count anew, with `initialize`.
-fn exchanges(entries: Vec<Entry>) -> Vec<Exchange> {
+/// `nameless` is the adapter where a line names none.
+fn exchanges(entries: Vec<Entry>, nameless: &str) -> Vec<Exchange> {
     let mut found: Vec<Exchange> = Vec::new();
     let mut waiting: HashMap<(String, String), usize> = HashMap::new();
     for Entry {
+        from: direction,
+        message: line,
         adapter,
-        direction,
-        line,
         ..
     } in entries
     {
+        let adapter = adapter.unwrap_or_else(|| nameless.to_owned());
         let key = (adapter.clone(), line["id"].to_string());
         match direction {
-            Direction::To if line["id"].is_u64() => {
+            Direction::To if line["id"].is_u64() || line["id"].is_string() => {
                 let Some(method) = line["method"].as_str() else {
                     continue;
                 };
@@ -273,6 +290,9 @@ mod tests {
             ]
         );
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(r#""line":"Compiling foo""#), "{text}");
+        assert!(
+            text.contains(r#"{"from":"adapter","message":"Compiling foo","adapter":"a""#),
+            "{text}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use ztc_protocol::message::{Diagnostic, Initialize};
 use ztc_protocol::{DESCRIBE_ARGUMENT, ErrorCode, ErrorData, Method, PROTOCOL, ProtocolVersion};
 
 use crate::adapter::connection::{CallError, LastWord};
+use crate::adapter::text::{Spoken, printable};
 use crate::adapter::{Candidate, Source, limits};
 use crate::error::{Exit, Failure, Finding};
 
@@ -47,7 +48,8 @@ impl Scene {
             CallError::Refused(error) => self.refused(&error),
             CallError::Gone => self.crash(),
             CallError::Form(error) => self.bug(format!(
-                "adapter `{name}` answered `{method}` with a result of the wrong form: {error}"
+                "adapter `{name}` answered `{method}` with a result of the wrong form: {}",
+                printable(&error.to_string())
             )),
             CallError::TooLong(bytes) => {
                 let message = format!(
@@ -117,10 +119,11 @@ impl Scene {
     }
 
     fn refused(&self, error: &ErrorObjectOwned) -> Failure {
-        let data: ErrorData = error
+        let mut data: ErrorData = error
             .data()
             .and_then(|data| serde_json::from_str(data.get()).ok())
             .unwrap_or_default();
+        data.diagnostics.iter_mut().for_each(Spoken::clean);
         let name = &self.candidate.name;
         let message = format!("adapter `{name}`: {}", error.message());
         let failure = match ErrorCode::from(error.code()) {

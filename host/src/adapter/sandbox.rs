@@ -9,24 +9,17 @@ mod kernel;
 mod reach;
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
 use crate::adapter::grant::Grant;
-use crate::adapter::{Candidate, Source, builtin};
+use crate::adapter::{builtin, keeper, process};
 use crate::error::Failure;
 
 /// The hidden first argument with which `ztc` confines itself and becomes an adapter.
 pub(crate) const ARGUMENT: &str = "__sandboxed";
-
-/// The exit code of a `ztc __sandboxed` that could not become the adapter.
-const CANNOT_BECOME: u8 = 125;
-
-/// What precedes the system's error number in what it then says on stderr.
-const ERROR_NUMBER: &str = "ztc __sandboxed: os error ";
 
 /// What this kernel can enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,15 +83,9 @@ impl Sandbox {
         self.support == Support::Full
     }
 
-    /// Returns the arguments with which this program becomes the adapter, confined.
-    pub(crate) fn arguments(
-        &self,
-        candidate: &Candidate,
-        scratch: &Path,
-        grant: &Grant,
-    ) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> =
-            vec![ARGUMENT.into(), "--scratch".into(), scratch.into()];
+    /// Returns the rules as arguments, up to the `--` before a program.
+    pub(crate) fn arguments(&self, scratch: &Path, grant: &Grant) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--scratch".into(), scratch.into()];
         for directory in &self.closed {
             arguments.extend(["--closed".into(), directory.into()]);
         }
@@ -109,29 +96,25 @@ impl Sandbox {
             arguments.extend(["--program".into(), program.into()]);
         }
         arguments.push("--".into());
-        // A built-in is this program: it need not start once more.
-        if candidate.source != Source::BuiltIn {
-            arguments.push(candidate.program.clone().into());
-        }
-        arguments.extend(candidate.arguments.iter().map(OsString::from));
         arguments
     }
 }
 
 /// What one adapter may do.
 #[derive(Debug, Default, PartialEq)]
-struct Rules {
+pub(crate) struct Rules {
     scratch: PathBuf,
     closed: Vec<PathBuf>,
     ports: Vec<u16>,
     /// Programs that it may start beside those of the system.
     programs: Vec<PathBuf>,
-    /// The program and its arguments.
-    program: Vec<OsString>,
 }
 
 impl Rules {
-    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+    /// Reads them from arguments; what follows them is a program and its arguments.
+    pub(crate) fn parse(
+        mut arguments: impl Iterator<Item = OsString>,
+    ) -> Option<(Self, Vec<OsString>)> {
         let mut rules = Self::default();
         loop {
             let option = arguments.next()?;
@@ -144,22 +127,28 @@ impl Rules {
                 _ => return None,
             }
         }
-        rules.program = arguments.collect();
-        (!rules.program.is_empty()).then_some(rules)
+        let program: Vec<OsString> = arguments.collect();
+        (!program.is_empty()).then_some((rules, program))
     }
 }
 
 /// Confines this process and becomes the adapter. Returns only where that fails, or where the adapter was a built-in and has ended.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let Some(rules) = Rules::parse(arguments) else {
+    let Some((rules, program)) = Rules::parse(arguments) else {
         return complain("its arguments have another form");
     };
     let own = std::env::current_exe().unwrap_or_default();
-    let built_in = rules.program[0] == builtin::ARGUMENT;
+    let built_in = program[0] == builtin::ARGUMENT;
     let mut readable = if built_in {
         reach::of_this_program(own)
     } else {
-        reach::of_program(Path::new(&rules.program[0]), &rules.closed)
+        reach::of_program(Path::new(&program[0]), &rules.closed)
+    };
+    // Asked before: afterwards not even this program can be read.
+    let runnable = if built_in {
+        Ok(())
+    } else {
+        keeper::runnable(Path::new(&program[0]))
     };
     for program in &rules.programs {
         readable.extend(reach::of_program(program, &rules.closed));
@@ -167,66 +156,21 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
         return complain(&format!("the sandbox cannot be made: {why}"));
     }
-    let mut program = rules.program.into_iter();
+    let mut program = program.into_iter();
     let first = program.next().unwrap_or_default();
     if built_in {
         return builtin::run(program)
             .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
-    let error = match runnable(Path::new(&first)) {
-        Ok(()) => crate::adapter::process::become_program(&first, program),
+    let error = match runnable {
+        Ok(()) => process::become_program(&first, program),
         Err(error) => error,
     };
-    match error.raw_os_error() {
-        Some(number) => complain_line(&format!("{ERROR_NUMBER}{number}")),
-        None => complain(&error.to_string()),
-    }
-}
-
-/// Refuses what the kernel would not run. The C library's `exec` gives such a file to a shell instead, which then says something that
-/// nobody understands.
-fn runnable(program: &Path) -> io::Result<()> {
-    const NOT_EXECUTABLE: i32 = 8;
-    let head = |path: &Path| -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        std::fs::File::open(path)?.take(20).read_to_end(&mut head)?;
-        Ok(head)
-    };
-    // What cannot be read is left to the kernel, which says why.
-    let Ok(theirs) = head(program) else {
-        return Ok(());
-    };
-    let ours = head(Path::new("/proc/self/exe")).unwrap_or_default();
-    // Format and machine of an ELF file; the same as this program's own, or a script.
-    let same = theirs.starts_with(b"\x7fELF") && theirs.get(18..20) == ours.get(18..20);
-    match theirs.starts_with(b"#!") || same || foreign_formats() {
-        true => Ok(()),
-        false => Err(io::Error::from_raw_os_error(NOT_EXECUTABLE)),
-    }
-}
-
-/// Whether the system runs further formats, such as programs of other machines through an emulator.
-fn foreign_formats() -> bool {
-    std::fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|formats| formats.count() > 2)
+    keeper::tell_error(&error)
 }
 
 fn complain(why: &str) -> ExitCode {
-    complain_line(&format!("ztc {ARGUMENT}: {why}"))
-}
-
-fn complain_line(line: &str) -> ExitCode {
-    // The host keeps what stands on stderr; without it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
-    ExitCode::from(CANNOT_BECOME)
-}
-
-/// Returns why the adapter's program could not be started, where that is how its process ended.
-pub(crate) fn start_error(status: Option<ExitStatus>, stderr: &[String]) -> Option<io::Error> {
-    if status?.code() != Some(i32::from(CANNOT_BECOME)) {
-        return None;
-    }
-    let number = stderr.last()?.strip_prefix(ERROR_NUMBER)?;
-    number.parse().ok().map(io::Error::from_raw_os_error)
+    keeper::tell_error(&std::io::Error::other(why.to_owned()))
 }
 
 /// What a refusal by the sandbox reads like in what adapters say.
@@ -280,33 +224,24 @@ mod tests {
             support: Support::Full,
             closed: vec!["/repo".into(), "/tmp".into()],
         };
-        let mut candidate = Candidate {
-            name: "bgp".into(),
-            source: Source::Path,
-            program: "/opt/bgp".into(),
-            arguments: vec!["--ztc-adapter".into()],
+        let grant = Grant {
+            ports: vec![443, 8443],
+            programs: vec!["/opt/bin/helm".into()],
+            ..Grant::default()
         };
-        let read = |candidate: &Candidate| {
-            let grant = Grant {
-                ports: vec![443, 8443],
-                programs: vec!["/opt/bin/helm".into()],
-                ..Grant::default()
-            };
-            let arguments = sandbox.arguments(candidate, Path::new("/tmp/s"), &grant);
-            assert_eq!(arguments[0], ARGUMENT);
-            Rules::parse(arguments.into_iter().skip(1)).unwrap()
-        };
-        let mut expected = Rules {
+        let mut written = sandbox.arguments(Path::new("/tmp/s"), &grant);
+        written.extend(["/opt/bgp".into(), "--ztc-adapter".into()]);
+        let expected = Rules {
             scratch: "/tmp/s".into(),
             closed: vec!["/repo".into(), "/tmp".into()],
             ports: vec![443, 8443],
             programs: vec!["/opt/bin/helm".into()],
-            program: vec!["/opt/bgp".into(), "--ztc-adapter".into()],
         };
-        assert_eq!(read(&candidate), expected);
-        candidate.source = Source::BuiltIn;
-        expected.program.remove(0);
-        assert_eq!(read(&candidate), expected);
+        let program = ["/opt/bgp", "--ztc-adapter"].map(OsString::from);
+        assert_eq!(
+            Rules::parse(written.into_iter()),
+            Some((expected, program.into()))
+        );
         let nonsense = ["--port", "x", "--", "a"].map(OsString::from);
         assert_eq!(Rules::parse(nonsense.into_iter()), None);
         assert_eq!(Rules::parse(["--".into()].into_iter()), None);

@@ -17,12 +17,13 @@ use ztc_protocol::{Manifest, Method, PROTOCOL, ProtocolVersion};
 use crate::adapter::connection::{CallError, Connection, LastWord, Listener};
 use crate::adapter::ear::Ear;
 use crate::adapter::grant::Grant;
-use crate::adapter::guard::Guard;
+use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::limits::{self, Limits};
 use crate::adapter::process::{self, Manner, Process};
 use crate::adapter::record::Recorder;
 use crate::adapter::report::{self, Scene};
 use crate::adapter::sandbox::{self, Sandbox};
+use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::ui::Ui;
@@ -45,7 +46,6 @@ pub struct Supervisor {
     discovery: Arc<Discovery>,
     ui: Ui,
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
-    guard: Arc<OnceLock<Option<Arc<Guard>>>>,
     sandbox: Arc<OnceLock<Option<Sandbox>>>,
     recorder: Arc<OnceLock<Option<Arc<Recorder>>>>,
 }
@@ -59,7 +59,6 @@ impl Supervisor {
             discovery: Arc::new(discovery),
             ui,
             running: Arc::default(),
-            guard: Arc::default(),
             sandbox: Arc::default(),
             recorder: Arc::default(),
         }
@@ -129,26 +128,21 @@ impl Supervisor {
             let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
             return Ok(Arc::new(adapter));
         }
-        // A built-in ends with its host; others are watched.
-        let guard = match candidate.source {
-            Source::BuiltIn => None,
-            _ => self.guard.get_or_init(Guard::start).clone(),
-        };
         // What a built-in wants to see is known before it runs.
         let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
         let grant = known
-            .map(|adapter| self.grant(&(adapter.manifest)()))
+            .map(|adapter| self.grant(&candidate, &(adapter.manifest)()))
             .unwrap_or_default();
         let manner = Manner {
             sandbox: self.sandbox(),
-            guard,
+            leftovers: Leftovers::End,
         };
         let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
-        let wanted = self.grant(&adapter.manifest);
+        let wanted = self.grant(&candidate, &adapter.manifest);
         if wanted == grant {
             return Ok(Arc::new(adapter));
         }
-        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with them.
+        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with what it is granted.
         adapter.end().await;
         Ok(Arc::new(
             Adapter::start(&candidate, &wanted, self.ear(name)?, &manner).await?,
@@ -175,8 +169,8 @@ impl Supervisor {
             .as_ref()
     }
 
-    fn grant(&self, manifest: &Manifest) -> Grant {
-        let grant = Grant::of(manifest);
+    fn grant(&self, candidate: &Candidate, manifest: &Manifest) -> Grant {
+        let grant = Grant::of(manifest, self.discovery.granted(candidate));
         match self.sandbox().is_some_and(Sandbox::has_network) {
             true => grant,
             false => grant.without_ports(),
@@ -197,7 +191,10 @@ pub struct Adapter {
 
 impl Adapter {
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
-    pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, Failure> {
+    pub async fn call<M: Method<Result: Spoken>>(
+        &self,
+        params: M::Params,
+    ) -> Result<M::Result, Failure> {
         if self
             .link
             .reported
@@ -310,6 +307,8 @@ async fn shake_hands(link: &Link, params: InitializeParams) -> Result<Initialize
             return Err(scene.failure(CallError::Form(error)));
         }
     };
+    let mut result = result;
+    result.clean();
     match result.manifest.name == link.candidate.name {
         true => Ok(result),
         false => Err(report::wrong_name(&link.candidate, &result.manifest.name)),
@@ -383,7 +382,7 @@ impl Link {
         }
     }
 
-    async fn call<M: Method>(
+    async fn call<M: Method<Result: Spoken>>(
         &self,
         params: M::Params,
         manifest: Option<&Manifest>,
@@ -442,7 +441,7 @@ impl Link {
         self.process.kill();
         *reported = true;
         let status = ended.map(|ended| ended.status);
-        if let Some(error) = sandbox::start_error(status, &self.process.stderr()) {
+        if let Some(error) = keeper::start_error(status, &self.process.stderr()) {
             return report::cannot_start(&self.candidate, &error);
         }
         let scene = Scene {
@@ -500,7 +499,9 @@ impl Link {
             if self.process.end_within(TERMINATED).await.is_none() {
                 self.ear.stubborn();
                 self.process.kill();
-                self.process.end_within(KILLED).await;
+                if self.process.end_within(KILLED).await.is_none() {
+                    self.process.destroy();
+                }
             }
         }
         self.process.clean();

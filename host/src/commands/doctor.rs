@@ -6,7 +6,7 @@ use serde::Serialize;
 use ztc_protocol::manifest::Tool;
 
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach};
 use crate::commands::secrets::checks::{self, Checked};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Severity};
@@ -62,7 +62,7 @@ impl State {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let checks = wait_for(async { Ok(all(context, arguments).await) })?;
+    let checks = wait_for(all(context, arguments))?;
     let worst = checks
         .iter()
         .map(|check| check.state)
@@ -91,7 +91,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(worst.exit())
 }
 
-async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
+async fn all(context: &Context, arguments: &Arguments) -> Result<Vec<Check>, Failure> {
     let mut checks = directories(context);
     let platform = Platform::load(&context.repository, arguments.env.as_deref());
     let plugins = platform
@@ -117,7 +117,8 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
         .map(|platform| platform.environment.clone());
     checks.push(repository(platform));
     checks.push(sandbox());
-    let supervisor = Supervisor::new(discovery, context.ui.clone());
+    attach::check_used(discovery.attached(), &wanted)?;
+    let supervisor = Supervisor::new(discovery.granting_nothing(), context.ui.clone());
     let mut needed: BTreeMap<String, Tool> = BTreeMap::from([("bash".to_owned(), tools::bash())]);
     let mut running = Vec::new();
     for name in &wanted {
@@ -143,7 +144,7 @@ async fn all(context: &Context, arguments: &Arguments) -> Vec<Check> {
     for tool in needed.values() {
         checks.push(tool_check(tool).await);
     }
-    checks
+    Ok(checks)
 }
 
 /// One row for each bundle that exists.

@@ -171,11 +171,17 @@ async fn converse(
             .is_ok_and(|candidate| candidate.source == Source::BuiltIn)
     };
     let groups = groups(&manifests, is_built_in);
+    let strangers = manifests
+        .keys()
+        .filter(|name| !is_built_in(name))
+        .cloned()
+        .collect();
     let before = start.base.clone();
     let wizard = Wizard {
         context,
         manifests: &manifests,
         groups: &groups,
+        strangers: &strangers,
         running: Running::new(supervisor, end),
     };
     let draft = match is_twin {
@@ -217,6 +223,7 @@ struct Wizard<'a> {
     context: &'a Context,
     manifests: &'a BTreeMap<String, Manifest>,
     groups: &'a [Group],
+    strangers: &'a BTreeSet<String>,
     running: Running<'a>,
 }
 
@@ -329,6 +336,7 @@ impl<'a> Wizard<'a> {
             adapters: &self.running,
             manifests: self.manifests,
             groups: self.groups,
+            strangers: self.strangers,
             draft,
             unanswered: BTreeSet::new(),
         }

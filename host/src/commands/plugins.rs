@@ -26,7 +26,7 @@ pub(crate) enum Arguments {
         /// The adapter
         name: String,
     },
-    /// Send the calls of a recording (`--record`) again and compare the answers
+    /// Replay a recording (`--record`) as the adapter or as the host, and show what the other side does differently
     Replay(replay::Arguments),
     /// Check that an adapter keeps the protocol
     Test(test::Arguments),
@@ -108,7 +108,7 @@ fn introduce(
         .collect();
     if !others.is_empty() {
         found.extend(wait_for(ask(
-            Supervisor::new(discovery, context.ui.clone()),
+            Supervisor::new(discovery.granting_nothing(), context.ui.clone()),
             others,
         ))?);
     }

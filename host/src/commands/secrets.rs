@@ -12,7 +12,7 @@ use serde::Serialize;
 use ztc_protocol::manifest::SecretBundle;
 use ztc_protocol::message::{CheckSecretsResult, GenerateSecrets, GenerateSecretsParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach};
 use crate::atomic::{self, Existing};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding, Location, Severity, did_you_mean, listed};
@@ -160,9 +160,9 @@ impl<'a> Keeper<'a> {
             .iter()
             .map(|section| section.adapter.clone())
             .collect();
-        let adapters = supervisor
-            .start_all(&names.into_iter().collect::<Vec<_>>())
-            .await?;
+        let names: Vec<String> = names.into_iter().collect();
+        attach::check_used(supervisor.discovery().attached(), &names)?;
+        let adapters = supervisor.start_all(&names).await?;
         let declared = platform
             .sections
             .iter()

@@ -27,6 +27,8 @@ pub(super) struct Book {
     pub(super) noise: Vec<(String, String)>,
     /// Calls without an answer in time: where and why.
     pub(super) late: Vec<(String, String)>,
+    /// Processes that outlived the adapter: after what, and which.
+    pub(super) left: Vec<(String, String)>,
     /// The longest time that each method took.
     pub(super) times: BTreeMap<String, Duration>,
 }
@@ -67,6 +69,18 @@ impl Ledger {
         let mut book = self.book();
         let longest = book.times.entry(method.to_owned()).or_default();
         *longest = time.max(*longest);
+    }
+
+    /// Notes processes that the adapter left behind.
+    pub(super) fn left(&self, place: &str, processes: Vec<String>) {
+        let mut book = self.book();
+        for process in processes {
+            note(
+                &mut book.left,
+                place,
+                format!("left the process `{process}` behind"),
+            );
+        }
     }
 
     /// Notes a call that was not answered in time.

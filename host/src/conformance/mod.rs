@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 
-use crate::adapter::Candidate;
-use crate::error::Failure;
+use crate::adapter::grant::{Grant, Granted};
+use crate::adapter::{Candidate, Source};
+use crate::error::{Failure, did_you_mean};
 use ledger::Ledger;
 
 pub(crate) use report::Report;
@@ -36,6 +37,8 @@ pub(crate) struct Given {
     pub(crate) facts: Option<BTreeMap<String, Value>>,
     /// Data of capabilities that the adapter requires, instead of the kit's samples.
     pub(crate) capabilities: BTreeMap<String, Value>,
+    /// The variables that the adapter may see where it declares them.
+    pub(crate) environment: Vec<String>,
 }
 
 /// What all checks work with.
@@ -46,7 +49,7 @@ struct Kit {
     given: Given,
     ledger: Ledger,
     report: Report,
-    /// The operator's variables that the adapter declares.
+    /// The operator's variables that the adapter declares and is granted.
     variables: Vec<(String, String)>,
 }
 
@@ -66,7 +69,7 @@ pub(crate) async fn run(
     };
     if let Some(manifest) = checks::handshake::run(&mut kit).await? {
         kit.report.introduced(&manifest);
-        kit.variables = granted(&manifest);
+        kit.variables = granted(&kit, &manifest)?;
         checks::behavior::run(&mut kit).await?;
         checks::rendering::run(&mut kit, &manifest).await?;
     }
@@ -74,10 +77,23 @@ pub(crate) async fn run(
     Ok(kit.report)
 }
 
-/// The operator's variables that an adapter declares, as a real start would hand them over.
-fn granted(manifest: &Manifest) -> Vec<(String, String)> {
-    let declared = manifest.environment.iter();
-    declared
-        .filter_map(|variable| Some((variable.name.clone(), std::env::var(&variable.name).ok()?)))
-        .collect()
+/// The operator's variables that an adapter declares and is granted, as a real start would hand them over.
+fn granted(kit: &Kit, manifest: &Manifest) -> Result<Vec<(String, String)>, Failure> {
+    let declared = || manifest.environment.iter().map(|item| item.name.as_str());
+    let names = &kit.given.environment;
+    if let Some(name) = names.iter().find(|name| !declared().any(|it| it == *name)) {
+        let message = format!(
+            "`--env {name}`: adapter `{}` does not declare this variable",
+            manifest.name
+        );
+        let help = did_you_mean(name, declared());
+        return Err(Failure::invalid(message).help(help.unwrap_or_else(|| {
+            "an adapter declares it in `environment` of its manifest".to_owned()
+        })));
+    }
+    let granted = match kit.candidate.source {
+        Source::BuiltIn => Granted::Everything,
+        _ => Granted::These(names),
+    };
+    Ok(Grant::of(manifest, granted).variables)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use ztc_protocol::Manifest;
 
 use crate::adapter::Candidate;
+use crate::adapter::text::printable;
 use crate::ui::table::table;
 
 /// One thing that is against the rules.
@@ -87,11 +88,19 @@ impl Report {
     }
 
     pub(super) fn introduced(&mut self, manifest: &Manifest) {
-        self.adapter.clone_from(&manifest.name);
-        self.version = Some(manifest.version.clone());
+        self.adapter = printable(&manifest.name);
+        self.version = Some(printable(&manifest.version));
     }
 
-    pub(super) fn add(&mut self, name: &'static str, outcome: Outcome) {
+    pub(super) fn add(&mut self, name: &'static str, mut outcome: Outcome) {
+        match &mut outcome {
+            Outcome::Ok { note: text } | Outcome::Skipped { why: text } => *text = printable(text),
+            Outcome::Failed { faults } => {
+                for Fault { place, why } in faults {
+                    (*place, *why) = (printable(place), printable(why));
+                }
+            }
+        }
         self.checks.push(Check { name, outcome });
     }
 
@@ -239,7 +248,7 @@ mod tests {
             "CHECK      RESULT   WHAT
 handshake  ok       protocol 1.0
 artifacts  FAILED   `/etc/x`: it is absolute
-                    `a`: <b> & \"c\"\u{7}
+                    `a`: <b> & \"c\"\u{fffd}
 discover   skipped  it does not discover"
         );
     }

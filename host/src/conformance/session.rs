@@ -1,5 +1,6 @@
 //! One process of the adapter under test, spoken with in raw lines: everything that it writes is seen and judged, nothing is forgiven.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,8 +14,10 @@ use ztc_protocol::{MAX_LINE_BYTES, PROTOCOL};
 
 use crate::adapter::Candidate;
 use crate::adapter::grant::Grant;
+use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Ended, Manner, Process, Started};
+use crate::adapter::text::printable;
 use crate::conformance::ledger::Ledger;
 use crate::conformance::wire;
 use crate::error::Failure;
@@ -66,6 +69,10 @@ pub(super) struct Session {
     next: u64,
     /// What is being asked, for the ledger.
     place: String,
+    /// The calls that wait for an answer.
+    open: BTreeSet<u64>,
+    /// Answers to calls that were made together, before their turn.
+    early: BTreeMap<u64, Reply>,
 }
 
 impl Session {
@@ -81,7 +88,7 @@ impl Session {
         };
         let manner = Manner {
             sandbox: None,
-            guard: None,
+            leftovers: Leftovers::Tell,
         };
         let Started {
             process,
@@ -98,6 +105,8 @@ impl Session {
             ledger: ledger.clone(),
             next: 1,
             place: "start".to_owned(),
+            open: BTreeSet::new(),
+            early: BTreeMap::new(),
         })
     }
 
@@ -120,6 +129,28 @@ impl Session {
     pub(super) async fn call(&mut self, method: &str, params: Value) -> Answer {
         let (id, line) = self.request(method, params);
         self.converse(method, id, &[line]).await
+    }
+
+    /// Makes several calls in the same breath, and returns their answers in the order of the calls, in whatever order they come.
+    pub(super) async fn call_together(&mut self, calls: Vec<(&str, Value)>) -> Vec<Answer> {
+        let asked: Vec<(String, u64, String)> = calls
+            .into_iter()
+            .map(|(method, params)| {
+                let (id, line) = self.request(method, params);
+                (method.to_owned(), id, line)
+            })
+            .collect();
+        let lines: Vec<String> = asked.iter().map(|(_, _, line)| line.clone()).collect();
+        let written = self.send(&lines.join("\n")).await;
+        let mut answers = Vec::new();
+        for (method, id, _) in asked {
+            let answer = match &written {
+                Ok(()) => self.converse(&method, id, &[]).await,
+                Err(broken) => Err(broken.clone()),
+            };
+            answers.push(answer);
+        }
+        answers
     }
 
     /// Makes a call and cancels it in the same breath.
@@ -171,12 +202,15 @@ impl Session {
         };
         let took = begun.elapsed();
         self.process.kill();
+        self.ledger
+            .left(&self.place, keeper::left_behind(&self.process.stderr()));
         ended.map(|ended| (ended, took))
     }
 
     fn request(&mut self, method: &str, mut params: Value) -> (u64, String) {
         let id = self.next;
         self.next += 1;
+        self.open.insert(id);
         let total = Limits::of(method).total.as_millis();
         let call = json!({ "id": format!("call-{id}"), "deadline_ms": u64::try_from(total).ok() });
         if let Some(params) = params.as_object_mut() {
@@ -215,8 +249,12 @@ impl Session {
             self.send(line).await?;
         }
         loop {
+            if let Some(reply) = self.early.remove(&id) {
+                return Ok(reply);
+            }
             while let Some(line) = self.lines.next_line() {
-                if let Some(reply) = self.judge(&line.bytes, line.whole, Some(id)) {
+                self.judge(&line.bytes, line.whole);
+                if let Some(reply) = self.early.remove(&id) {
                     return Ok(reply);
                 }
             }
@@ -237,7 +275,7 @@ impl Session {
     async fn drain(&mut self) {
         loop {
             while let Some(line) = self.lines.next_line() {
-                self.judge(&line.bytes, line.whole, None);
+                self.judge(&line.bytes, line.whole);
             }
             match self.stdout.read(&mut self.chunk).await {
                 Ok(count @ 1..) => self.take(count),
@@ -250,12 +288,12 @@ impl Session {
         }
     }
 
-    /// Judges a line; returns the answer where it is the one that is waited for.
-    fn judge(&self, line: &[u8], whole: bool, waiting: Option<u64>) -> Option<Reply> {
+    /// Judges a line; keeps the answer where one is waited for.
+    fn judge(&mut self, line: &[u8], whole: bool) {
         let place = self.place.as_str();
         if !whole {
             self.ledger.noise(place, "longer than 32 MiB", line);
-            return None;
+            return;
         }
         match frame::classify(line) {
             Frame::Blank => {}
@@ -272,17 +310,16 @@ impl Session {
                 }
                 self.ledger.message(&format!("{place}, `{method}`"), wrong);
             }
-            Frame::Response { id } => {
-                let ours = waiting.is_some() && id.as_u64() == waiting;
-                if !ours {
-                    self.ledger
-                        .message(place, [format!("answered `{id}`, which nobody waits for")]);
-                    return None;
+            Frame::Response { id } => match id.as_u64().filter(|id| self.open.remove(id)) {
+                Some(id) => {
+                    let reply = self.reply(line);
+                    self.early.insert(id, reply);
                 }
-                return Some(self.reply(line));
-            }
+                None => self
+                    .ledger
+                    .message(place, [format!("answered `{id}`, which nobody waits for")]),
+            },
         }
-        None
     }
 
     fn reply(&self, line: &[u8]) -> Reply {
@@ -294,7 +331,7 @@ impl Session {
                 .message(&format!("{}, error", self.place), wrong);
             return Reply::Error {
                 code: error["code"].as_i64().unwrap_or_default(),
-                message: error["message"].as_str().unwrap_or_default().to_owned(),
+                message: printable(error["message"].as_str().unwrap_or_default()),
                 data: error["data"].clone(),
             };
         }
@@ -310,8 +347,9 @@ impl Session {
             || otherwise.to_owned(),
             |ended| format!("ended with {} and did not answer", ended.status),
         );
-        let stderr = self.stderr();
-        let said = stderr.last();
+        let stderr = self.process.stderr();
+        let left = keeper::left_behind(&stderr).len();
+        let said = stderr.iter().rev().nth(left);
         Broken::Ended(said.map_or(how.clone(), |line| {
             format!("{how}; its last line on stderr: {line}")
         }))

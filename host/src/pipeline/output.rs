@@ -273,7 +273,7 @@ mod tests {
         tail.feed(text.as_bytes(), |line| seen.push(line.to_owned()));
         assert_eq!(seen.first().unwrap(), "the first half line 0");
         assert_eq!(seen.last().unwrap(), " line 999");
-        assert_eq!(seen.len(), 43);
+        assert_eq!(seen.len(), 42);
         assert_eq!(
             (tail.lines().len(), tail.cause()),
             (20, Some("the disk is full"))

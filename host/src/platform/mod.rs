@@ -23,7 +23,7 @@ pub(crate) use crate::platform::secret_places::{secrets, texts};
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
 use crate::platform::structure::Whole;
-pub(crate) use crate::platform::structure::environment_problem;
+pub(crate) use crate::platform::structure::{environment_problem, is_variable};
 use crate::yaml;
 
 /// The `apiVersion` that this program reads.
@@ -79,6 +79,8 @@ pub struct Plugin {
     pub source: Option<String>,
     /// The range of versions that will do, such as `^1.2`.
     pub version: Option<String>,
+    /// The variables of the operator's environment that it may see, of those that it declares.
+    pub environment: Vec<String>,
 }
 
 impl Platform {
@@ -206,6 +208,14 @@ impl Platform {
     pub fn locate_key(&self, section: &str, pointer: &str) -> Option<Location> {
         let key = self.document.keys.get(&section_pointer(section, pointer));
         key.cloned().or_else(|| self.locate(section, pointer))
+    }
+
+    /// Returns where something about a plugin stands; where it is absent, the plugin's key.
+    pub(crate) fn locate_plugin(&self, plugin: &str, pointer: &str) -> Option<Location> {
+        let mut place = "/plugins".to_owned();
+        push(&mut place, plugin);
+        let value = self.document.values.get(&(place.clone() + pointer));
+        value.or_else(|| self.document.keys.get(&place)).cloned()
     }
 
     /// Returns what the operator calls the cluster: the `cluster_name` of the first section that has one.
@@ -375,7 +385,7 @@ mod tests {
     help: it stands at platform.yaml:7:13 already: keep one of them
   platform.yaml:8:23: error: `plugins.x.source`: expected text, found the number `1`
   platform.yaml:8:26: error: unknown key `rev`
-    help: the keys here are `path`, `source`, or `version`
+    help: the keys here are `path`, `source`, `version`, or `environment`
   platform.yaml:8:43: error: `plugins.x.version` is not a range of versions: unexpected character 'o' while parsing major version number
     help: write a range such as `^1.2` or `>=1.2, <1.5`",
         );

@@ -10,7 +10,7 @@ use crate::platform::words::{found, kind};
 use crate::platform::{API_VERSION, Plugin, Section};
 
 const KEYS: [&str; 4] = ["apiVersion", "environment", "adapters", "plugins"];
-const PLUGIN_KEYS: [&str; 3] = ["path", "source", "version"];
+const PLUGIN_KEYS: [&str; 4] = ["path", "source", "version", "environment"];
 /// Longest name of an environment, an adapter or a section: they become names of files.
 const LONGEST_NAME: usize = 63;
 
@@ -87,6 +87,12 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+/// Whether a text can be the name of a variable of the environment.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(inner) && name.chars().next().is_some_and(|c| !c.is_ascii_digit())
 }
 
 struct Reader<'a> {
@@ -241,6 +247,44 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads the names of the variables that a plugin may see.
+    fn variables(&mut self, plugin: &str, value: Option<&Value>) -> Vec<String> {
+        let pointer = |rest: &str| {
+            let mut pointer = "/plugins".to_owned();
+            push(&mut pointer, plugin);
+            format!("{pointer}/environment{rest}")
+        };
+        let help = "write names of variables, such as `environment: [ACME_REGION]`".to_owned();
+        let names = match value {
+            None => return Vec::new(),
+            Some(Value::Array(names)) => names,
+            Some(other) => {
+                let place = self.value(&pointer(""));
+                let message = format!(
+                    "`plugins.{plugin}.environment`: expected a list, found {}",
+                    found(other)
+                );
+                self.add(message, place).help = Some(help);
+                return Vec::new();
+            }
+        };
+        let mut variables = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            match name {
+                Value::String(name) if is_variable(name) => variables.push(name.clone()),
+                other => {
+                    let place = self.value(&pointer(&format!("/{number}")));
+                    let message = format!(
+                        "`plugins.{plugin}.environment`: expected the name of a variable, found {}",
+                        found(other)
+                    );
+                    self.add(message, place).help = Some(help.clone());
+                }
+            }
+        }
+        variables
+    }
+
     fn plugin(&mut self, name: &str, value: &Value) -> Plugin {
         let mut pointer = "/plugins".to_owned();
         push(&mut pointer, name);
@@ -281,6 +325,7 @@ impl Reader<'_> {
             path: text("path"),
             source: text("source"),
             version: text("version"),
+            environment: self.variables(name, object.get("environment")),
         };
         if let Some(Err(error)) = plugin.version.as_deref().map(semver::VersionReq::parse) {
             let place = self.value(&format!("{pointer}/version"));

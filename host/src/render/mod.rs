@@ -138,8 +138,18 @@ impl Request<'_> {
 
     fn origins(&self) -> Result<BTreeMap<String, Origin>, Failure> {
         let origin = |(section, adapter): (&String, &Arc<Adapter>)| {
+            // Stages see what the adapter sees.
+            let mut manifest = adapter.manifest.clone();
+            let granted = self
+                .session
+                .supervisor
+                .discovery()
+                .granted(&adapter.candidate);
+            manifest
+                .environment
+                .retain(|variable| granted.includes(&variable.name));
             let origin = Origin {
-                manifest: adapter.manifest.clone(),
+                manifest,
                 scratch: adapter.scratch().to_owned(),
                 source: adapter.candidate.source.word().to_owned(),
                 digest: adapter.digest()?,

@@ -22,8 +22,9 @@ pub fn refuse(path: &str) -> Option<String> {
     if path.contains('\\') {
         return Some("it has a backslash; write `/`".to_owned());
     }
-    if path.chars().any(char::is_control) {
-        return Some("it has a control character".to_owned());
+    // What an adapter says is cleaned of them before: then a replacement stands there.
+    if path.chars().any(|c| c.is_control() || c == '\u{fffd}') {
+        return Some("it has a character that cannot be shown".to_owned());
     }
     path.split('/').find_map(refuse_name)
 }
@@ -112,7 +113,7 @@ mod tests {
         refused("a//b", "it has an empty name between two slashes");
         refused("a/", "it has an empty name between two slashes");
         refused("a\\b", "it has a backslash; write `/`");
-        refused("a\0b", "it has a control character");
+        refused("a\0b", "it has a character that cannot be shown");
         refused("x/.GIT/config", "git would take `.git` for a repository");
         refused(&"x".repeat(256), "a name in it is longer than 255 bytes");
         refused(&"x/".repeat(600), "it is longer than 1024 bytes");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 
 use crate::error::{Finding, Location, did_you_mean, listed};
-use crate::platform::{Partial, Section, environment_problem, secrets};
+use crate::platform::{Partial, Section, environment_problem, is_variable, secrets};
 use crate::secrets::Reference;
 use crate::wizard::groups::Group;
 use crate::yaml;
@@ -97,6 +97,9 @@ impl Draft {
             self.environment = Some(text.to_owned());
             return Ok(());
         }
+        if let ["plugins", adapter, "environment"] = keys.as_slice() {
+            return self.set_grants(path, adapter, text, base, manifests);
+        }
         let (name, keys) = match keys.as_slice() {
             [name, keys @ ..] if !keys.is_empty() && keys.iter().all(|key| !key.is_empty()) => {
                 (*name, keys)
@@ -130,6 +133,56 @@ impl Draft {
             config.insert((*first).to_owned(), known.clone());
         }
         put(config, keys, value).map_err(|why| Finding::error(format!("`--set {path}`: {why}")))
+    }
+
+    /// Takes the variables that an adapter may see, as `--set plugins.acme.environment=[ACME_REGION]` writes them.
+    fn set_grants(
+        &mut self,
+        path: &str,
+        adapter: &str,
+        text: &str,
+        base: &Self,
+        manifests: &BTreeMap<String, Manifest>,
+    ) -> Result<(), Finding> {
+        if !manifests.contains_key(adapter) {
+            return Err(
+                unknown_adapter(adapter, manifests).at(Location::file(format!("--set {path}")))
+            );
+        }
+        let names = yaml::parse::<Vec<String>>(text).ok();
+        let names = names.filter(|names| names.iter().all(|name| is_variable(name)));
+        let names = names.ok_or_else(|| {
+            Finding::error(format!("`--set {path}` needs a list of names of variables"))
+                .help(format!("write `--set {path}=[ACME_REGION]`"))
+        })?;
+        if self.plugins.is_null() {
+            self.plugins = base.plugins.clone();
+        }
+        if let Some(plugin) = self.plugins.get_mut(adapter).and_then(Value::as_object_mut) {
+            plugin.shift_remove("environment");
+        }
+        self.grant(adapter, &names);
+        Ok(())
+    }
+
+    /// Whether an adapter may see a variable.
+    pub fn grants(&self, adapter: &str, variable: &str) -> bool {
+        let granted = self.plugins[adapter]["environment"].as_array();
+        granted.is_some_and(|names| names.iter().any(|name| name == variable))
+    }
+
+    /// Lets an adapter see more variables.
+    pub fn grant(&mut self, adapter: &str, variables: &[String]) {
+        if variables.is_empty() {
+            return;
+        }
+        let names = &mut self.plugins[adapter]["environment"];
+        if !names.is_array() {
+            *names = Value::Array(Vec::new());
+        }
+        if let Value::Array(names) = names {
+            names.extend(variables.iter().map(|name| Value::from(name.as_str())));
+        }
     }
 
     /// Returns the section with this name, made where there is none.

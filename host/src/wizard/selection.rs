@@ -3,9 +3,10 @@
 use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 
+use crate::adapter::grant::is_everybodys;
 use crate::platform::{DEFAULT_ENVIRONMENT, Section, environment_problem};
 use crate::wizard::groups::Group;
-use crate::wizard::prompter::{Adapters, Choice, Kind, Prompter, Stop, World};
+use crate::wizard::prompter::{Adapters, Choice, Kind, Prompter, Reply, Stop, World};
 use crate::wizard::session::{Session, skip};
 
 impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
@@ -36,6 +37,35 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         if let Some(name) = skip(name)?.flatten() {
             self.draft.environment = Some(name);
             self.keep()?;
+        }
+        Ok(())
+    }
+
+    /// Asks which of the operator's variables an adapter of somebody else may see, of those that it declares. Who cannot be asked grants with the other
+    /// answers, and nothing by silence.
+    pub(super) fn grants(&mut self, name: &str, manifest: &Manifest) -> Result<(), Stop> {
+        let is_asked = self.strangers.contains(&manifest.name)
+            && self.prompter.corrects()
+            && !self.draft.finished.contains(name);
+        if !is_asked {
+            return Ok(());
+        }
+        let adapter = &manifest.name;
+        for variable in &manifest.environment {
+            if is_everybodys(&variable.name) || self.draft.grants(adapter, &variable.name) {
+                continue;
+            }
+            let kind = Kind::Confirm {
+                default: Some(false),
+            };
+            let prompt = format!("Let `{adapter}` see your variable `{}`?", variable.name);
+            let asking = self.asking(format!("plugins.{adapter}.environment"), None);
+            let question = asking.question(&prompt, Some(&variable.why), kind);
+            if self.prompter.ask(&question)? == Reply::Confirmed(true) {
+                self.draft
+                    .grant(adapter, std::slice::from_ref(&variable.name));
+                self.keep()?;
+            }
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub struct Session<'a, P, A, W> {
     pub adapters: &'a A,
     /// What they say about themselves.
     pub manifests: &'a BTreeMap<String, Manifest>,
+    /// Those that are not part of ztc: what they see of the operator's environment is the operator's choice.
+    pub strangers: &'a BTreeSet<String>,
     /// The groups they make.
     pub groups: &'a [Group],
     /// The answers.
@@ -70,6 +72,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         };
         self.prompter.heading(name, &manifest.description);
         self.version(name, manifest, false)?;
+        self.grants(name, manifest)?;
         let mut asked = BTreeSet::new();
         let mut seen = BTreeSet::new();
         loop {

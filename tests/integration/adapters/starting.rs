@@ -1,6 +1,7 @@
 //! Programs that cannot be started, or that are no adapters.
 
 use super::{Fake, without_times};
+use crate::environment::programs;
 
 /// An ELF file of another machine's.
 fn elf(machine: u8) -> Vec<u8> {
@@ -48,6 +49,17 @@ fn of_another_architecture() {
       path: `[REPO]/../bin/fake`
       help: get the build for [ARCH]
     ");
+}
+
+#[test]
+fn of_this_architecture_in_a_directory_without_ztc() {
+    let fake = Fake::without_program();
+    // Not by this process: a test that starts a program at that moment would keep the file open for writing.
+    let copied = std::process::Command::new("cp")
+        .args([&programs().join("fake-adapter"), &fake.program()])
+        .status();
+    assert!(copied.unwrap().success());
+    assert_eq!(fake.harmless(), "");
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn roles(config: &Config, findings: &mut Findings) {
             "{control_planes} control planes survive the loss of no more nodes than {} would, and one node more can fail: etcd needs more than half of them",
             control_planes - 1
         );
-        findings.error(
+        findings.warn(
             "/nodes",
             message,
             format!(
@@ -282,7 +282,7 @@ mod tests {
                 {"name": "b", "ip": "203.0.113.11", "role": "controlplane"},
             ])),
             [
-                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
+                "warning /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
                 "warning /allow_scheduling_on_control_planes: there is no worker and control planes take no ordinary pods, so none will run",
             ]
         );

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use jsonrpsee::core::client::Error;
-use serde_json::json;
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use ztc_protocol::message::{CANCEL, CancelParams};
 
 use super::{CallError, Connection};
 use crate::adapter::limits::Limits;
+use crate::adapter::text::{clean_value, printable};
 
 /// How long a cancelled call may take to answer: long enough to say what it was doing on a busy machine.
 const LAST_WORD: Duration = Duration::from_millis(1000);
@@ -118,14 +120,23 @@ fn after(start: Instant, limit: Duration) -> Instant {
 fn last_word<T>(answer: Option<Result<T, Error>>) -> LastWord {
     match answer {
         Some(Ok(_)) => LastWord::Result,
-        Some(Err(Error::Call(object))) => LastWord::GaveUp(object.message().to_owned()),
+        Some(Err(Error::Call(object))) => LastWord::GaveUp(printable(object.message())),
         _ => LastWord::Nothing,
     }
 }
 
+/// Makes an error fit to be shown, its data too.
+fn shown(object: &ErrorObjectOwned) -> ErrorObjectOwned {
+    let mut data: Option<Value> = object
+        .data()
+        .and_then(|data| serde_json::from_str(data.get()).ok());
+    data.iter_mut().for_each(clean_value);
+    ErrorObjectOwned::owned(object.code(), printable(object.message()), data)
+}
+
 fn error(error: Error) -> CallError {
     match error {
-        Error::Call(object) => CallError::Refused(object),
+        Error::Call(object) => CallError::Refused(shown(&object)),
         Error::ParseError(error) => CallError::Form(error),
         _ => CallError::Gone,
     }

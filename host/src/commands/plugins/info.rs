@@ -3,8 +3,9 @@
 use serde_json::json;
 use ztc_protocol::Manifest;
 
+use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Candidate, Source};
+use crate::adapter::{Candidate, Discovery, Source, attach};
 use crate::commands::Context;
 use crate::commands::plugins::{Introduction, discovery, introduce};
 use crate::digest;
@@ -13,7 +14,9 @@ use crate::error::{Exit, Failure};
 /// Runs the command.
 pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     let discovery = discovery(context);
+    attach::check_used(discovery.attached(), &[name.to_owned()])?;
     let candidate = discovery.find(name)?;
+    let granted = Grants::of(&discovery, &candidate);
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
     let introduction = introductions.remove(name).ok_or_else(missing)??;
@@ -31,12 +34,14 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             "sha256": sha256,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
+            "granted_environment": granted.names(&introduction.manifest),
             "sandbox": Support::of_this_kernel(),
         }));
     } else {
         context.ui.data(&text(
             &candidate,
             &introduction,
+            &granted,
             sha256.as_deref(),
             Support::of_this_kernel(),
         ));
@@ -47,6 +52,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
 fn text(
     candidate: &Candidate,
     introduction: &Introduction,
+    granted: &Grants,
     sha256: Option<&str>,
     support: Support,
 ) -> String {
@@ -73,7 +79,7 @@ fn text(
         [format!("platform/generated/{}", output_directory(manifest))],
     );
     relations(&mut page, manifest);
-    touches(&mut page, manifest);
+    touches(&mut page, manifest, granted);
     page.section("sandbox", [support.text().to_owned()]);
     page.0.join("\n")
 }
@@ -135,12 +141,55 @@ fn relations(page: &mut Page, manifest: &Manifest) {
     page.always("requires", requires.collect());
 }
 
-fn touches(page: &mut Page, manifest: &Manifest) {
+/// Which of the variables that it declares an adapter may see here.
+enum Grants {
+    /// All: it is part of ztc.
+    BuiltIn,
+    /// It runs already, and sees what it was started with.
+    Attached,
+    /// These, by platform.yaml.
+    These(Vec<String>),
+}
+
+impl Grants {
+    fn of(discovery: &Discovery, candidate: &Candidate) -> Self {
+        match (candidate.source, discovery.granted(candidate)) {
+            (Source::Attached, _) => Self::Attached,
+            (_, Granted::Everything) => Self::BuiltIn,
+            (_, Granted::These(names)) => Self::These(names.to_vec()),
+        }
+    }
+
+    fn word(&self, name: &str) -> &'static str {
+        match self {
+            Self::BuiltIn | Self::Attached => "",
+            Self::These(names) if names.iter().any(|granted| granted == name) => {
+                " (granted by platform.yaml)"
+            }
+            Self::These(_) => " (not granted)",
+        }
+    }
+
+    fn names<'a>(&self, manifest: &'a Manifest) -> Option<Vec<&'a str>> {
+        let declared = manifest.environment.iter().map(|item| item.name.as_str());
+        match self {
+            Self::BuiltIn => Some(declared.collect()),
+            Self::Attached => None,
+            Self::These(names) => Some(
+                declared
+                    .filter(|name| names.iter().any(|granted| granted == name))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn touches(page: &mut Page, manifest: &Manifest, granted: &Grants) {
     let environment = manifest.environment.iter();
     page.always(
         "environment",
         environment
-            .map(|item| format!("{}: {}", item.name, item.why))
+            .map(|item| format!("{}{}: {}", item.name, granted.word(&item.name), item.why))
             .collect(),
     );
     let secrets = manifest.secrets.iter().map(|item| {
@@ -204,6 +253,12 @@ mod tests {
                 why: "peers ask for it".into(),
                 discover: true,
             }],
+            environment: ["BGP_ZONE", "BGP_URL"]
+                .map(|name| EnvironmentVariable {
+                    name: name.into(),
+                    why: "where peers are".into(),
+                })
+                .into(),
             network: vec![NetworkEndpoint {
                 host: "router".into(),
                 port: 179,
@@ -235,6 +290,7 @@ mod tests {
                     manifest,
                     protocol: PROTOCOL
                 },
+                &Grants::These(vec!["BGP_ZONE".into()]),
                 Some("abcd"),
                 Support::Full
             ),
@@ -247,7 +303,8 @@ mod tests {
   artifacts    platform/generated/networking/bgp
   provides     example.com/bgp 1.0
   requires     nothing
-  environment  nothing
+  environment  BGP_ZONE (granted by platform.yaml): where peers are
+               BGP_URL (not granted): where peers are
   secrets      password (BGP_PASSWORD): peers ask for it; also handed to the adapter itself
   network      router:179: asks for peers
   tools        curl

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
 use crate::adapter::discovery::{PREFIX, split_version};
-use crate::adapter::{Candidate, Source};
+use crate::adapter::{Candidate, Source, attach};
 use crate::atomic;
 use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Data of the capabilities that it requires, by name, instead of small samples
     #[arg(long, value_name = "FILE")]
     capabilities: Option<PathBuf>,
+    /// Let the adapter see this variable of yours, which it declares (may be given several times)
+    #[arg(long = "env", value_name = "NAME")]
+    environment: Vec<String>,
     /// Write the result as JUnit XML, too
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -41,6 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         config: read(arguments.config.as_deref())?,
         facts: read(arguments.facts.as_deref())?,
         capabilities: read(arguments.capabilities.as_deref())?.unwrap_or_default(),
+        environment: arguments.environment.clone(),
     };
     let report = wait_for(conformance::run(candidate, named, given))?;
     if let Some(path) = &arguments.junit {
@@ -68,8 +72,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Returns what is tested, and whether its name is more than that of a file.
 fn candidate(context: &Context, program: &str) -> Result<(Candidate, bool), Failure> {
+    let discovery = discovery(context);
+    attach::check_used(discovery.attached(), &[])?;
     if !program.contains('/') {
-        return Ok((discovery(context).find(program)?, true));
+        return Ok((discovery.find(program)?, true));
     }
     let path = std::path::absolute(context.repository.root().join(program))
         .map_err(|error| Failure::io("find", program, &error))?;

@@ -16,13 +16,14 @@ const TOLD: usize = 10;
 
 /// Adds what all sessions together have shown.
 pub(super) fn finish(kit: &mut Kit) {
-    let (messages, noise, form, late, slowest) = {
+    let (messages, noise, form, left, late, slowest) = {
         let book = kit.ledger.book();
         let slowest = book.times.iter().max_by_key(|(_, time)| **time);
         (
             book.messages,
             faults(&book.noise),
             faults(&book.form),
+            faults(&book.left),
             faults(&book.late),
             slowest.map_or_else(String::new, |(method, time)| {
                 format!("slowest: `{method}` with {} ms", time.as_millis())
@@ -35,6 +36,10 @@ pub(super) fn finish(kit: &mut Kit) {
     );
     kit.report
         .add("stdout", Outcome::of(noise, "nothing but messages"));
+    kit.report.add(
+        "descendants",
+        Outcome::of(left, "none outlives the adapter"),
+    );
     kit.report.add("time-limits", Outcome::of(late, slowest));
 }
 

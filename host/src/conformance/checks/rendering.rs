@@ -42,7 +42,11 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
         Err(outcome) => {
             kit.report.add("configuration", outcome);
             let why = "there is no configuration to render with";
-            skip(kit, ["validate", "cancel"].iter().chain(&RENDERED), why);
+            skip(
+                kit,
+                ["validate", "together", "cancel"].iter().chain(&RENDERED),
+                why,
+            );
         }
         Ok(mut material) => {
             let whose = if material.made_up {
@@ -53,6 +57,7 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
             kit.report.add("configuration", Outcome::ok(whose));
             discover(kit, manifest, &mut session, &mut material).await;
             validate(kit, manifest, &mut session, &material).await;
+            together(kit, manifest, &mut session, &material).await;
             cancel(kit, manifest, &mut session, &material).await;
             rendered(kit, manifest, &mut session, &material).await?;
         }
@@ -173,6 +178,41 @@ async fn validate(kit: &mut Kit, manifest: &Manifest, session: &mut Session, mat
         other => Outcome::failed("`validate`", instead(&other)),
     };
     kit.report.add("validate", outcome);
+}
+
+/// Calls that are made while another one runs are answered as if they came alone, in whatever order.
+async fn together(kit: &mut Kit, manifest: &Manifest, session: &mut Session, material: &Material) {
+    let calls = || {
+        vec![
+            ("render", material.render(manifest)),
+            ("get_inputs", json!({})),
+            ("validate", material.validate(manifest)),
+        ]
+    };
+    let mut alone = Vec::new();
+    for (method, params) in calls() {
+        alone.push(session.call(method, params).await);
+    }
+    let answers = session.call_together(calls()).await;
+    let methods = calls().into_iter().map(|(method, _)| method);
+    let wrong = methods
+        .zip(alone.iter().zip(&answers))
+        .filter_map(|(method, pair)| {
+            let why = match pair {
+                (_, Err(broken)) => broken.to_string(),
+                (Ok(Reply::Result(first)), Ok(Reply::Result(second)))
+                    if comparable(first) != comparable(second) =>
+                {
+                    "answered with another result than alone".to_owned()
+                }
+                (Ok(Reply::Result(_)), second @ Ok(Reply::Error { .. })) => instead(second),
+                _ => return None,
+            };
+            Some(fault(format!("`{method}` beside other calls"), why))
+        });
+    let note = format!("{} calls before the first answer", answers.len());
+    let outcome = Outcome::of(wrong.collect(), note);
+    kit.report.add("together", outcome);
 }
 
 /// A call that is cancelled is answered, with its result or with the error 1020, and so is the call after it.

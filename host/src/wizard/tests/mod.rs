@@ -28,6 +28,9 @@ adapters:
     nodes:
       - {name: cp01, zone: a}
       - {name: w1}
+plugins:
+  net:
+    environment: [NET_ZONE]
 ";
 
 #[test]
@@ -48,6 +51,7 @@ cloud.api_token: Program and arguments, such as `pass show hcloud`
 cloud.server_ips: server_ips
 # net
 net.version: Version of net
+plugins.net.environment: Let `net` see your variable `NET_ZONE`?
 net.bgp: bgp
 net.asn: asn
 net.mode: mode
@@ -62,6 +66,36 @@ os.nodes: nodes 2: zone
 os.nodes: nodes: 2 so far. Add another?
 os.note: note"
     );
+}
+
+#[test]
+fn what_an_adapter_may_see_is_granted_by_set_too_and_by_nothing_else() {
+    let manifests = adapters().manifests;
+    let base = read(WANTED, false);
+    let set = |text: &str| {
+        let mut draft = Draft::default();
+        draft.set(text, &base, &manifests).map(|()| draft.plugins)
+    };
+    assert_eq!(
+        set("plugins.net.environment=[NET_ZONE, B]").unwrap(),
+        json!({ "net": { "environment": ["NET_ZONE", "B"] } })
+    );
+    assert_eq!(
+        set("plugins.net.environment=[]").unwrap(),
+        json!({ "net": {} })
+    );
+    for (wrong, why) in [
+        ("plugins.nett.environment=[A]", "there is no adapter `nett`"),
+        (
+            "plugins.net.environment=A-B",
+            "`--set plugins.net.environment` needs a list of names of variables",
+        ),
+    ] {
+        assert_eq!(set(wrong).unwrap_err().message, why);
+    }
+    let without = WANTED.split("plugins:").next().unwrap();
+    let (_, _, _, draft) = converse(knowing(&read(without, false), usize::MAX), Draft::default());
+    assert!(draft.plugins.is_null());
 }
 
 #[test]
@@ -145,7 +179,7 @@ fn only_what_is_missing_or_wrong_is_asked_again() {
 
 #[test]
 fn of_two_adapters_of_one_group_the_chosen_one_stays() {
-    let both = WANTED.replace("  net:\n", "  metal: {server_ips: [10.0.0.9]}\n  net:\n");
+    let both = WANTED.replacen("  net:\n", "  metal: {server_ips: [10.0.0.9]}\n  net:\n", 1);
     let (ended, prompter, _, draft) =
         converse(knowing(&read(WANTED, false), usize::MAX), read(&both, true));
     assert!(ended.is_ok());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use ztc_protocol::Manifest;
-use ztc_protocol::manifest::{Provision, Requirement, SecretInput};
+use ztc_protocol::manifest::{EnvironmentVariable, Provision, Requirement, SecretInput};
 use ztc_protocol::message::{
     Diagnostic, GetInputsParams, InputPrompt, InputType, Severity, ValidateParams,
 };
@@ -154,6 +154,10 @@ pub(super) fn adapters() -> InMemory {
             ..manifest("metal", "provider", &[], &[])
         },
         Manifest {
+            environment: vec![EnvironmentVariable {
+                name: "NET_ZONE".into(),
+                why: "where the routers are".into(),
+            }],
             config_schema: json!({"properties": {"extra": {"properties": {"password": {"x-ztc-secret": true}}}}}),
             ..manifest("net", "network", &[], &["v1.9", "v1.10"])
         },
@@ -254,6 +258,9 @@ impl Prompter for Knowing {
             Kind::Confirm { .. } if question.answer == "os.nodes" => {
                 Reply::Confirmed(self.nodes < self.value("os.nodes").as_array().unwrap().len())
             }
+            Kind::Confirm { .. } if question.answer == "plugins.net.environment" => {
+                Reply::Confirmed(self.wanted.grants("net", "NET_ZONE"))
+            }
             Kind::Confirm { .. } => Reply::Confirmed(self.value(&question.answer) == json!(true)),
             Kind::Text { .. } | Kind::Hidden => Reply::Line(self.line(question)),
         })
@@ -326,6 +333,7 @@ pub(super) fn converse<P: Prompter>(
         world: Kept::default(),
         adapters: &adapters,
         manifests: &adapters.manifests,
+        strangers: &BTreeSet::from(["net".to_owned()]),
         groups: &groups,
         draft,
         unanswered: BTreeSet::new(),
