@@ -9,7 +9,7 @@ use crate::commands;
 const AFTER_HELP: &str = "\
 Start with `ztc init`; then `ztc render`, `ztc plan` and `ztc bootstrap`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or invalid input, 3 differences or degraded (`status`, `bootstrap`),
+Exit codes: 0 done, 1 failed, 2 wrong usage or invalid input, 3 differences, degraded (`status`, `bootstrap`) or incomplete (`plugins test`),
 4 a tool or adapter is missing, 5 refused for safety, 130 interrupted.";
 
 /// From platform.yaml to a running bare-metal Kubernetes cluster.

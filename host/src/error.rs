@@ -19,7 +19,7 @@ pub enum Exit {
     Failed,
     /// 2: wrong usage or invalid input.
     Invalid,
-    /// 3: differences (`render --check`, `validate`) or degraded (`status`).
+    /// 3: differences (`render --check`, `validate`) or degraded (`status`), or not tested as a whole (`plugins test`).
     Differences,
     /// 4: a tool or an adapter is missing.
     Missing,

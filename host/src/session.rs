@@ -198,7 +198,7 @@ async fn own(
 ) -> Result<Vec<Finding>, Failure> {
     let params = ValidateParams {
         config: section.config.clone(),
-        platform: context.clone(),
+        platform: engine::about(context, &section.name),
         files: files.clone(),
         ..ValidateParams::default()
     };

@@ -152,6 +152,9 @@ pub struct PlatformContext {
     pub environment: String,
     /// The selected adapters: name → type.
     pub adapters: BTreeMap<String, String>,
+    /// The section that the call is about: its key below `adapters`. Two sections can share an adapter.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub section: String,
     /// How many machines have which role (`controlplane` → 3), where an adapter's schema marks roles with `"x-ztc-role": true`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, usize>,

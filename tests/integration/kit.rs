@@ -67,6 +67,11 @@ fn kit(environment: &TestEnv, arguments: &[&str]) -> (Vec<(String, String)>, Opt
 #[track_caller]
 fn passes(environment: &TestEnv, arguments: &[&str], skipped: &[&str]) {
     let (outcomes, code, report) = kit(environment, arguments);
+    // Whether two sections can share an adapter is its own affair.
+    let outcomes = outcomes
+        .into_iter()
+        .filter(|(name, outcome)| name != "two-sections" || outcome == "failed")
+        .collect::<Vec<_>>();
     let with = |outcome: &str| -> Vec<&str> {
         let found = outcomes.iter().filter(|(_, it)| it == outcome);
         found.map(|(name, _)| name.as_str()).collect()
@@ -144,7 +149,7 @@ fn a_new_adapter_passes_at_once() {
 }
 
 /// Changes to the template in Python, each against one rule, and the check that must notice.
-const SINS: [(&str, &str, &str); 27] = [
+const SINS: [(&str, &str, &str); 35] = [
     (
         "handshake",
         "return {\"protocol\": PROTOCOL, \"manifest\": MANIFEST}",
@@ -195,6 +200,42 @@ const SINS: [(&str, &str, &str); 27] = [
         "artifacts",
         "{\"path\": \"message.json\"",
         "{\"path\": \"../message.json\"",
+    ),
+    (
+        "handshake",
+        "\"id\": request[\"id\"]",
+        "\"id\": request[\"id\"] or None",
+    ),
+    (
+        "request-ids",
+        "\"id\": request[\"id\"]",
+        "\"id\": request[\"id\"] if isinstance(request[\"id\"], int) else None",
+    ),
+    (
+        "left-out-params",
+        "def get_inputs(params):\n",
+        "def get_inputs(params):\n    params[\"answers\"][\"x\"] = 1\n",
+    ),
+    ("strange-lines", "not isinstance(request, dict) or ", ""),
+    (
+        "pipeline",
+        "\"kind\": \"validation\",\n        # A stage",
+        "\"retry\": {\"max_attempts\": 0},\n        # A stage",
+    ),
+    (
+        "pipeline",
+        "\"kind\": \"validation\",\n        # A stage",
+        "\"needs\": [\"check_my_bed\"],\n        # A stage",
+    ),
+    (
+        "manifest",
+        "\"phase\": \"services\"",
+        "\"phase\": \"services\", \"secrets\": [{\"input\": \"message\", \"variable\": \"X\", \"why\": \"x\"}]",
+    ),
+    (
+        "scripts",
+        "\"sha256\": hashlib",
+        "\"secrets\": [{\"variable\": \"X\", \"input\": \"key\"}], \"sha256\": hashlib",
     ),
     (
         "script-syntax",
@@ -303,6 +344,96 @@ fn every_sin_is_noticed_by_its_check() {
             assert!(report.to_string().contains("`sleep 1000`"), "{report:#}");
         }
     }
+}
+
+#[test]
+fn an_adapter_that_cannot_render_is_neither_right_nor_wrong() {
+    if !has("python3") {
+        return;
+    }
+    let environment = TestEnv::new();
+    environment.ztc_ok(&["plugins", "new", "my-new", "--lang", "python"]);
+    let program = "ztc-adapter-my-new/ztc-adapter-my-new";
+    let good = environment.read(program);
+    let (from, to) = ("\"message\": {", "\"message\": {\"pattern\": \"^x\", ");
+    assert!(good.contains(from), "{good}");
+    let (ask, quiet) = ("\"default\": ", "\"was_default\": ");
+    environment.write(program, good.replace(from, to).replace(ask, quiet));
+    let (outcomes, code, report) = kit(&environment, &[&format!("./{program}")]);
+    assert_eq!(
+        (code, &report["verdict"]),
+        (Some(3), &json!("incomplete")),
+        "{report:#}"
+    );
+    assert!(
+        outcomes.iter().all(|(_, outcome)| outcome != "failed"),
+        "{report:#}"
+    );
+    let checks = report["checks"].as_array().unwrap();
+    let configuration = checks.iter().find(|check| check["name"] == "configuration");
+    assert_eq!(
+        configuration.unwrap()["why"],
+        "no configuration could be made up (no value is known for `/properties/message` of `config_schema`: give it `examples`); give one with `--config FILE`"
+    );
+}
+
+#[test]
+fn what_the_kit_says_can_be_recorded() {
+    if !has("python3") {
+        return;
+    }
+    let environment = TestEnv::new();
+    environment.ztc_ok(&["plugins", "new", "my-new", "--lang", "python"]);
+    let program = "./ztc-adapter-my-new/ztc-adapter-my-new";
+    environment.ztc_ok(&["--record", "talk.ndjson", "plugins", "test", program]);
+    let talk = environment.read("talk.ndjson");
+    let first: Value = serde_json::from_str(talk.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (
+            &first["direction"],
+            &first["line"]["id"],
+            &first["line"]["method"]
+        ),
+        (&json!("to"), &json!(0), &json!("initialize"))
+    );
+}
+
+#[test]
+fn two_sections_can_share_an_adapter() {
+    if !has("jq") {
+        return;
+    }
+    let environment = TestEnv::new();
+    let program = examples().join("adapter-sh/ztc-adapter-endpoint-check");
+    let adapters = json!({
+        "endpoint-check": { "endpoints": ["203.0.113.1:179"] },
+        "name-servers": { "type": "endpoint-check", "endpoints": ["203.0.113.2:53"] },
+    });
+    let platform = json!({
+        "apiVersion": "ztc/v1", "environment": "production", "adapters": adapters,
+        "plugins": { "endpoint-check": { "path": program } },
+    });
+    environment.write("platform.yaml", format!("{platform:#}\n"));
+    environment.ztc_ok(&["render"]);
+    let pipeline = environment.read("bootstrap/pipeline/production.yaml");
+    let names: Vec<&str> = pipeline
+        .lines()
+        .filter_map(|line| line.trim_start_matches(['-', ' ']).strip_prefix("name: "))
+        .filter(|name| name.ends_with("check_endpoints"))
+        .collect();
+    assert_eq!(
+        names,
+        ["check_endpoints", "name_servers_check_endpoints"],
+        "{pipeline}"
+    );
+    environment.ztc_ok(&["render", "--refresh", "name-servers"]);
+    let run = environment.ztc(&["render", "--refresh", "name-server"]);
+    insta::assert_snapshot!(run.to_string(), @"
+    exit: 2
+    --- stderr
+    error: platform.yaml has no adapter `name-server`
+      help: did you mean `name-servers`?
+    ");
 }
 
 #[test]

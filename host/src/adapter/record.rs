@@ -101,7 +101,8 @@ impl Recorder {
                 {
                     state.secret.insert(key, ());
                 }
-                hide_parameters(&mut line["params"]);
+                // What is no request has none.
+                line.get_mut("params").into_iter().for_each(hide_parameters);
             }
             Direction::From if state.secret.remove(&key).is_some() => hide(&mut line["result"]),
             Direction::From => {}

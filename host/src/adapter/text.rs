@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use ztc_protocol::Manifest;
+use ztc_protocol::health::{Health, HttpProbe, Manual};
 use ztc_protocol::manifest::{
     EnvironmentVariable, NetworkEndpoint, Provision, Requirement, SecretBundle, SecretInput, Tool,
 };
@@ -189,6 +190,7 @@ impl Spoken for Manifest {
             tools,
             discover_tools,
             discovers: _,
+            max_parallel: _,
         } = self;
         each_line([name, version, description, phase, selection_group]);
         each_line([group_prompt, default_version, output_dir]);
@@ -351,9 +353,14 @@ impl Spoken for Stage {
             name,
             description,
             script,
+            health,
+            manual,
             kind: _,
             cache_key,
             required: _,
+            after_failure: _,
+            timeout_seconds: _,
+            rollback,
             args: _,
             skip_if_empty,
             barrier,
@@ -364,6 +371,11 @@ impl Spoken for Stage {
         } = self;
         each_line([name, description, script]);
         each_line(cache_key.iter_mut().chain(skip_if_empty).chain(barrier));
+        each_line(rollback);
+        health.iter_mut().for_each(Spoken::clean);
+        if let Some(Manual { instructions }) = manual {
+            lines(instructions);
+        }
         each_line(needs.iter_mut().chain(reaches));
         if let Some(ForEach { item, items }) = for_each {
             line(item);
@@ -381,9 +393,37 @@ impl Spoken for Stage {
         if let Some(Retry {
             max_attempts: _,
             backoff_seconds: _,
+            backoff_factor: _,
+            max_backoff_seconds: _,
             exit_codes: _,
         }) = retry
         {}
+    }
+}
+
+impl Spoken for Health {
+    fn clean(&mut self) {
+        let Self {
+            http,
+            tcp,
+            command: _,
+            initial_delay_seconds: _,
+            interval_seconds: _,
+            backoff_factor: _,
+            max_interval_seconds: _,
+            probe_timeout_seconds: _,
+            successes: _,
+        } = self;
+        each_line(tcp);
+        if let Some(HttpProbe {
+            url,
+            status: _,
+            ca_file,
+        }) = http
+        {
+            line(url);
+            ca_file.iter_mut().for_each(path);
+        }
     }
 }
 

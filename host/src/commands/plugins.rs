@@ -32,6 +32,8 @@ pub(crate) enum Arguments {
     Test(test::Arguments),
     /// Write a small working adapter to begin with
     New(new::Arguments),
+    /// Print the JSON Schemas of protocol 1.0: every message, and the standard capabilities
+    Schema,
     /// Run an adapter's own command, as in `ztc plugins run talos validate-config FILE`
     ///
     /// The adapter gets the arguments, the terminal and the working directory, and its exit code becomes that of ztc. Without arguments it
@@ -53,6 +55,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Arguments::Replay(arguments) => replay::run(context, arguments),
         Arguments::Test(arguments) => test::run(context, arguments),
         Arguments::New(arguments) => new::run(context, arguments),
+        Arguments::Schema => {
+            context.ui.data(ztc_protocol::schema::FROZEN_1_0.trim_end());
+            Ok(Exit::Done)
+        }
         Arguments::Run { name, arguments } => own_command(context, name, arguments),
     }
 }

@@ -37,9 +37,9 @@ pub(crate) struct Arguments {
     /// Write nothing: print the differences and exit with 3 where there are any
     #[arg(long)]
     pub(crate) check: bool,
-    /// Look facts up again (server ids, architectures) instead of using those of the lock
-    #[arg(long)]
-    pub(crate) refresh: bool,
+    /// Look facts up again (server ids, architectures) instead of using those of the lock: of these adapters, or of all
+    #[arg(long, value_name = "ADAPTER", num_args = 0..)]
+    pub(crate) refresh: Option<Vec<String>>,
 }
 
 /// The result, as `--json` shows it.
@@ -133,10 +133,10 @@ async fn work(
         mask: context.ui.mask(),
         session,
         old: old.as_ref(),
-        refresh: if arguments.refresh {
-            chosen.clone()
-        } else {
-            BTreeSet::new()
+        refresh: match arguments.refresh.as_deref() {
+            None => BTreeSet::new(),
+            Some([]) => chosen.clone(),
+            Some(names) => partial::named(names, &session.resolution)?,
         },
         missing: if arguments.check {
             Missing::Warning

@@ -26,9 +26,12 @@ pub(super) fn proposed(manifest: &Manifest, prompts: &[InputPrompt]) -> Map<Stri
             Some(default) => Some(default.clone()),
             None if !prompt.required => None,
             None if prompt.kind == InputType::Password => Some(reference(VARIABLE)),
-            None => property(&manifest.config_schema, &prompt.name)
-                .and_then(|schema| minimal(&manifest.config_schema, schema, 0))
-                .or_else(|| of_kind(prompt)),
+            None if prompt.kind == InputType::Choice => of_kind(prompt),
+            // What cannot be made up is left out, so that the place in the schema is told.
+            None => match property(&manifest.config_schema, &prompt.name) {
+                Some(schema) => minimal(&manifest.config_schema, schema, "", 0).ok(),
+                None => of_kind(prompt),
+            },
         };
         if let Some(answer) = answer {
             config.insert(prompt.name.clone(), answer);
@@ -44,13 +47,25 @@ pub(super) fn completed(
 ) -> Result<Map<String, Value>, String> {
     let schema = &manifest.config_schema;
     let required = schema["required"].as_array().into_iter().flatten();
+    let mut missing = Vec::new();
     for name in required.filter_map(Value::as_str) {
-        if !config.contains_key(name)
-            && let Some(value) =
-                property(schema, name).and_then(|property| minimal(schema, property, 0))
-        {
-            config.insert(name.to_owned(), value);
+        if config.contains_key(name) {
+            continue;
         }
+        let place = format!("/properties/{name}");
+        let made = property(schema, name)
+            .ok_or_else(|| place.clone())
+            .and_then(|property| minimal(schema, property, &place, 0));
+        match made {
+            Ok(value) => drop(config.insert(name.to_owned(), value)),
+            Err(place) => missing.push(format!("`{place}`")),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(format!(
+            "no value is known for {} of `config_schema`: give it `examples`",
+            missing.join(" and ")
+        ));
     }
     // The host's own question: an adapter that does not know the key does not get it.
     let closed = schema["additionalProperties"] == false;
@@ -98,65 +113,68 @@ fn of_kind(prompt: &InputPrompt) -> Option<Value> {
     }
 }
 
-/// Makes a small value that a schema is likely to take; what an author gives as default or example comes first.
-fn minimal(root: &Value, schema: &Value, depth: usize) -> Option<Value> {
+/// Makes a small value that a schema is likely to take; what an author gives as default or example comes first. The error is the place in
+/// the schema for which nothing can be made up.
+fn minimal(root: &Value, schema: &Value, place: &str, depth: usize) -> Result<Value, String> {
     if depth > DEEPEST {
-        return None;
+        return Err(place.to_owned());
     }
     if schema["x-ztc-secret"] == true {
-        return Some(reference(VARIABLE));
+        return Ok(reference(VARIABLE));
     }
     let given = ["default", "const"].iter().find_map(|key| schema.get(*key));
     let listed = ["examples", "enum"]
         .iter()
         .find_map(|key| schema[*key].get(0));
     if let Some(value) = given.or(listed) {
-        return Some(value.clone());
+        return Ok(value.clone());
     }
     if let Some(target) = schema["$ref"]
         .as_str()
         .and_then(|text| text.strip_prefix('#'))
     {
-        return minimal(root, root.pointer(target)?, depth + 1);
+        let schema = root.pointer(target).ok_or(place)?;
+        return minimal(root, schema, place, depth + 1);
     }
     if let Some(first) = ["anyOf", "oneOf", "allOf"]
         .iter()
         .find_map(|key| schema[*key].get(0))
     {
-        return minimal(root, first, depth + 1);
+        return minimal(root, first, place, depth + 1);
     }
     let kind = schema["type"]
         .as_str()
         .or_else(|| schema["type"][0].as_str());
-    match kind? {
-        "object" => object(root, schema, depth),
+    match kind.unwrap_or_default() {
+        "object" => object(root, schema, place, depth),
         "array" => {
             let count = schema["minItems"].as_u64().unwrap_or(0);
-            let item = || minimal(root, &schema["items"], depth + 1);
+            let place = format!("{place}/items");
             (0..count)
-                .map(|_| item())
-                .collect::<Option<_>>()
-                .map(Value::Array)
+                .map(|_| minimal(root, &schema["items"], &place, depth + 1))
+                .collect()
         }
         "string" if schema.get("pattern").is_none() && schema.get("format").is_none() => {
-            Some("example".into())
+            Ok("example".into())
         }
-        "integer" | "number" => Some(schema.get("minimum").cloned().unwrap_or_else(|| 1.into())),
-        "boolean" => Some(false.into()),
-        "null" => Some(Value::Null),
-        _ => None,
+        "integer" | "number" => Ok(schema.get("minimum").cloned().unwrap_or_else(|| 1.into())),
+        "boolean" => Ok(false.into()),
+        "null" => Ok(Value::Null),
+        _ => Err(place.to_owned()),
     }
 }
 
-fn object(root: &Value, schema: &Value, depth: usize) -> Option<Value> {
+fn object(root: &Value, schema: &Value, place: &str, depth: usize) -> Result<Value, String> {
     let required = schema["required"].as_array().into_iter().flatten();
     required
         .filter_map(Value::as_str)
         .map(|name| {
-            let value = minimal(root, property(schema, name)?, depth + 1)?;
-            Some((name.to_owned(), value))
+            let place = format!("{place}/properties/{name}");
+            let property = property(schema, name).ok_or_else(|| place.clone())?;
+            let value = minimal(root, property, &place, depth + 1)?;
+            Ok((name.to_owned(), value))
         })
-        .collect::<Option<Map<_, _>>>()
+        .collect::<Result<Map<_, _>, String>>()
         .map(Value::Object)
 }
 
@@ -216,7 +234,7 @@ mod tests {
         }));
         assert_eq!(
             completed(&manifest, proposed(&manifest, &[])).unwrap_err(),
-            "\"ip\" is a required property"
+            "no value is known for `/properties/ip` of `config_schema`: give it `examples`"
         );
     }
 }

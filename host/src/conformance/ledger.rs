@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::adapter::record::{Direction, Recorder};
 use crate::conformance::wire::Schemas;
 
 /// How much of a line is quoted, in characters.
@@ -14,6 +15,8 @@ const QUOTED: usize = 80;
 pub(super) struct Ledger {
     pub(super) schemas: Arc<Schemas>,
     book: Arc<Mutex<Book>>,
+    /// Where everything that is said is written down, and of whom.
+    recorder: Option<(Arc<Recorder>, String)>,
 }
 
 /// The entries.
@@ -34,10 +37,18 @@ pub(super) struct Book {
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(recorder: Option<Recorder>, adapter: &str) -> Self {
         Self {
             schemas: Arc::new(Schemas::new()),
             book: Arc::default(),
+            recorder: recorder.map(|recorder| (Arc::new(recorder), adapter.to_owned())),
+        }
+    }
+
+    /// Writes down a line that was said.
+    pub(super) fn said(&self, direction: Direction, line: &[u8]) {
+        if let Some((recorder, adapter)) = &self.recorder {
+            recorder.write(adapter, direction, line);
         }
     }
 

@@ -22,11 +22,12 @@ use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 
 use crate::adapter::grant::{Grant, Granted};
+use crate::adapter::record::Recorder;
 use crate::adapter::{Candidate, Source};
 use crate::error::{Failure, did_you_mean};
 use ledger::Ledger;
 
-pub(crate) use report::Report;
+pub(crate) use report::{Counts, Report, Verdict};
 
 /// What the operator gives to the kit.
 #[derive(Debug, Default)]
@@ -58,19 +59,20 @@ pub(crate) async fn run(
     candidate: Candidate,
     named: bool,
     given: Given,
+    recorder: Option<Recorder>,
 ) -> Result<Report, Failure> {
     let mut kit = Kit {
         report: Report::new(&candidate),
+        ledger: Ledger::new(recorder, &candidate.name),
         candidate,
         named,
         given,
-        ledger: Ledger::new(),
         variables: Vec::new(),
     };
     if let Some(manifest) = checks::handshake::run(&mut kit).await? {
         kit.report.introduced(&manifest);
         kit.variables = granted(&kit, &manifest)?;
-        checks::behavior::run(&mut kit).await?;
+        checks::behavior::run(&mut kit, &manifest).await?;
         checks::rendering::run(&mut kit, &manifest).await?;
     }
     checks::finish(&mut kit);

@@ -9,6 +9,9 @@ use crate::adapter::Candidate;
 use crate::adapter::text::printable;
 use crate::ui::table::table;
 
+/// The check without which the others say little.
+pub(super) const RENDER: &str = "render";
+
 /// One thing that is against the rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Fault {
@@ -66,8 +69,40 @@ struct Check {
     outcome: Outcome,
 }
 
-/// All checks of one adapter, in the order in which they were made.
+/// What the checks together say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Nothing that was checked is wrong, and a configuration was rendered.
+    Conforms,
+    /// Nothing that was checked is wrong, but nothing was rendered.
+    Incomplete,
+    /// Something is wrong.
+    Fails,
+}
+
+/// How many checks came out in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) ok: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+/// The report as programs read it.
 #[derive(Debug, Serialize)]
+struct Document<'a> {
+    adapter: &'a str,
+    version: Option<&'a str>,
+    program: &'a str,
+    protocol: &'a str,
+    verdict: Verdict,
+    counts: Counts,
+    checks: &'a [Check],
+}
+
+/// All checks of one adapter, in the order in which they were made.
+#[derive(Debug)]
 pub(crate) struct Report {
     adapter: String,
     version: Option<String>,
@@ -104,16 +139,30 @@ impl Report {
         self.checks.push(Check { name, outcome });
     }
 
-    /// How many checks came out well, failed, and were skipped.
-    pub(crate) fn counts(&self) -> [usize; 3] {
-        self.checks.iter().fold([0; 3], |mut counts, check| {
-            counts[match check.outcome {
-                Outcome::Ok { .. } => 0,
-                Outcome::Failed { .. } => 1,
-                Outcome::Skipped { .. } => 2,
-            }] += 1;
-            counts
-        })
+    /// How many checks came out in which way.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for check in &self.checks {
+            *match check.outcome {
+                Outcome::Ok { .. } => &mut counts.ok,
+                Outcome::Failed { .. } => &mut counts.failed,
+                Outcome::Skipped { .. } => &mut counts.skipped,
+            } += 1;
+        }
+        counts
+    }
+
+    /// What the checks together say.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let is_rendered =
+            |check: &Check| check.name == RENDER && matches!(check.outcome, Outcome::Ok { .. });
+        if self.counts().failed > 0 {
+            Verdict::Fails
+        } else if self.checks.iter().any(is_rendered) {
+            Verdict::Conforms
+        } else {
+            Verdict::Incomplete
+        }
     }
 
     /// Who was tested, for people.
@@ -151,10 +200,19 @@ impl Report {
 
     /// The report as most machines that build read it.
     pub(crate) fn junit(&self) -> String {
-        let [ok, failed, skipped] = self.counts();
+        let Counts {
+            ok,
+            failed,
+            skipped,
+        } = self.counts();
+        let verdict = match self.verdict() {
+            Verdict::Conforms => "conforms",
+            Verdict::Incomplete => "incomplete",
+            Verdict::Fails => "fails",
+        };
         let name = xml(&format!("ztc plugins test {}", self.adapter));
         let mut text = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" skipped=\"{skipped}\">\n",
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" skipped=\"{skipped}\">\n  <properties><property name=\"verdict\" value=\"{verdict}\"/></properties>\n",
             ok + failed + skipped
         );
         for check in &self.checks {
@@ -188,6 +246,21 @@ impl Report {
         }
         text.push_str("</testsuite>\n");
         text
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let document = Document {
+            adapter: &self.adapter,
+            version: self.version.as_deref(),
+            program: &self.program,
+            protocol: self.protocol,
+            verdict: self.verdict(),
+            counts: self.counts(),
+            checks: &self.checks,
+        };
+        document.serialize(serializer)
     }
 }
 
@@ -259,6 +332,7 @@ discover   skipped  it does not discover"
             report().junit(),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <testsuite name=\"ztc plugins test bgp\" tests=\"3\" failures=\"1\" skipped=\"1\">
+  <properties><property name=\"verdict\" value=\"fails\"/></properties>
   <testcase classname=\"bgp\" name=\"handshake\"/>
   <testcase classname=\"bgp\" name=\"artifacts\"><failure message=\"`/etc/x`: it is absolute\">`/etc/x`: it is absolute
 `a`: &lt;b&gt; &amp; &quot;c&quot;\u{fffd}</failure></testcase>

@@ -17,6 +17,7 @@ use crate::adapter::grant::Grant;
 use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Ended, Manner, Process, Started};
+use crate::adapter::record::Direction;
 use crate::adapter::text::printable;
 use crate::conformance::ledger::Ledger;
 use crate::conformance::wire;
@@ -67,6 +68,8 @@ pub(super) struct Session {
     heard: Vec<u8>,
     ledger: Ledger,
     next: u64,
+    /// The requests whose ids are texts.
+    texts: BTreeSet<u64>,
     /// What is being asked, for the ledger.
     place: String,
     /// The calls that wait for an answer.
@@ -103,7 +106,9 @@ impl Session {
             lines: LineBuffer::new(MAX_LINE_BYTES),
             heard: Vec::new(),
             ledger: ledger.clone(),
-            next: 1,
+            // What many languages take for nothing.
+            next: 0,
+            texts: BTreeSet::new(),
             place: "start".to_owned(),
             open: BTreeSet::new(),
             early: BTreeMap::new(),
@@ -133,24 +138,26 @@ impl Session {
 
     /// Makes several calls in the same breath, and returns their answers in the order of the calls, in whatever order they come.
     pub(super) async fn call_together(&mut self, calls: Vec<(&str, Value)>) -> Vec<Answer> {
-        let asked: Vec<(String, u64, String)> = calls
-            .into_iter()
-            .map(|(method, params)| {
-                let (id, line) = self.request(method, params);
-                (method.to_owned(), id, line)
-            })
-            .collect();
-        let lines: Vec<String> = asked.iter().map(|(_, _, line)| line.clone()).collect();
-        let written = self.send(&lines.join("\n")).await;
+        let mut asked = Vec::new();
+        for (method, params) in calls {
+            let (id, line) = self.request(method, params);
+            asked.push((method.to_owned(), id, self.send(&line).await));
+        }
         let mut answers = Vec::new();
-        for (method, id, _) in asked {
-            let answer = match &written {
+        for (method, id, written) in asked {
+            let answer = match written {
                 Ok(()) => self.converse(&method, id, &[]).await,
-                Err(broken) => Err(broken.clone()),
+                Err(broken) => Err(broken),
             };
             answers.push(answer);
         }
         answers
+    }
+
+    /// Makes a call whose id is a text.
+    pub(super) async fn call_by_text(&mut self, method: &str, params: Value) -> Answer {
+        self.texts.insert(self.next);
+        self.call(method, params).await
     }
 
     /// Makes a call and cancels it in the same breath.
@@ -164,8 +171,14 @@ impl Session {
 
     /// Sends a line that asks nothing.
     pub(super) async fn send(&mut self, line: &str) -> Result<(), Broken> {
+        self.send_bytes(line.as_bytes()).await
+    }
+
+    /// Sends a line that need not be text.
+    pub(super) async fn send_bytes(&mut self, line: &[u8]) -> Result<(), Broken> {
+        self.ledger.said(Direction::To, line);
         let written = match &mut self.stdin {
-            Some(stdin) => stdin.write_all(format!("{line}\n").as_bytes()).await,
+            Some(stdin) => stdin.write_all(&[line, b"\n"].concat()).await,
             None => return Err(Broken::Ended("its stdin is closed".to_owned())),
         };
         match written {
@@ -219,8 +232,17 @@ impl Session {
                 given[key] = value.clone();
             }
         }
-        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let request =
+            json!({ "jsonrpc": "2.0", "id": self.wire(id), "method": method, "params": params });
         (id, request.to_string())
+    }
+
+    /// The id of a request as it stands in its line.
+    fn wire(&self, id: u64) -> Value {
+        match self.texts.contains(&id) {
+            true => format!("kit {id}").into(),
+            false => id.into(),
+        }
     }
 
     async fn converse(&mut self, method: &str, id: u64, lines: &[String]) -> Answer {
@@ -291,6 +313,7 @@ impl Session {
     /// Judges a line; keeps the answer where one is waited for.
     fn judge(&mut self, line: &[u8], whole: bool) {
         let place = self.place.as_str();
+        self.ledger.said(Direction::From, line);
         if !whole {
             self.ledger.noise(place, "longer than 32 MiB", line);
             return;
@@ -305,20 +328,28 @@ impl Session {
             }
             Frame::Notification { method, params } => {
                 let mut wrong = self.ledger.schemas.notification(&method, &params);
-                if method == PROGRESS && params["call_id"].as_str().unwrap_or_default().is_empty() {
-                    wrong.push("`/call_id`: progress belongs to a call".to_owned());
+                if method == PROGRESS {
+                    wrong.extend(wire::progress(&params).map(str::to_owned));
                 }
                 self.ledger.message(&format!("{place}, `{method}`"), wrong);
             }
-            Frame::Response { id } => match id.as_u64().filter(|id| self.open.remove(id)) {
-                Some(id) => {
+            Frame::Response { id } => {
+                let mut open = self.open.iter().copied();
+                if let Some(number) = open.find(|number| self.wire(*number) == id) {
                     let reply = self.reply(line);
-                    self.early.insert(id, reply);
+                    self.open.remove(&number);
+                    self.early.insert(number, reply);
+                    return;
                 }
-                None => self
-                    .ledger
-                    .message(place, [format!("answered `{id}`, which nobody waits for")]),
-            },
+                let mut wrong = format!("answered `{id}`, which nobody waits for");
+                if let Some(waiting) = self.open.first() {
+                    wrong = format!(
+                        "{wrong}: the id of the request is `{}`",
+                        self.wire(*waiting)
+                    );
+                }
+                self.ledger.message(place, [wrong]);
+            }
         }
     }
 

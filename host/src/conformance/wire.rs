@@ -84,6 +84,18 @@ pub(super) fn violations(schema: &Validator, value: &Value) -> Vec<String> {
     .collect()
 }
 
+/// Returns what is wrong with a progress beyond its form.
+pub(super) fn progress(params: &Value) -> Option<&'static str> {
+    let fraction = params["fraction"].as_f64();
+    if params["call_id"].as_str().unwrap_or_default().is_empty() {
+        Some("`/call_id`: progress belongs to a call")
+    } else if fraction.is_some_and(|fraction| !(0.0..=1.0).contains(&fraction)) {
+        Some("`/fraction`: is not between 0 and 1")
+    } else {
+        None
+    }
+}
+
 /// Returns what is wrong with the envelope of an answer.
 pub(super) fn envelope(message: &Value) -> Option<&'static str> {
     let has = |key| message.get(key).is_some();

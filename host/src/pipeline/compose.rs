@@ -1,7 +1,8 @@
 //! How the stages of all adapters become one pipeline. Pure.
 //!
-//! Four rules order them: stages of one adapter and one kind follow each other; all `pre_work` comes before all `post_work` and that
-//! before all `validation`; a stage with a barrier waits for every stage that reaches it; and a stage waits for what it `needs`.
+//! Five rules order them: stages of one adapter and one kind follow each other; all `pre_work` comes before all `post_work` and that
+//! before all `validation`; a stage with a barrier waits for every stage that reaches it; a stage waits for what it `needs`; and one that
+//! destroys waits for the `pre_work` of the adapters whose capabilities its own requires.
 //! The order that follows is written out in `needs`, without what other needs imply, so that a reader (and a run) need not know the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +124,7 @@ fn duplicates(stages: &[(&AdapterStages, &Stage)], findings: &mut Vec<Finding>) 
     }
 }
 
-/// Applies the four rules.
+/// Applies the five rules.
 fn order(stages: &[(&AdapterStages, &Stage)], findings: &mut Vec<Finding>) -> Order {
     let mut order = Order::new(stages.len());
     let mut last: BTreeMap<(&str, StageKind), usize> = BTreeMap::new();
@@ -141,7 +142,38 @@ fn order(stages: &[(&AdapterStages, &Stage)], findings: &mut Vec<Finding>) -> Or
         barrier(index, stages, &mut order, findings);
         needs(index, stages, &mut order, findings);
     }
+    providers(stages, &mut order);
     order
+}
+
+/// Nothing is destroyed beside what prepares for it: who provides machines may have a key to put in place, or to see that they are the
+/// right ones, and says so by no barrier. What comes after the destruction by the other rules stays there.
+fn providers(stages: &[(&AdapterStages, &Stage)], order: &mut Order) {
+    let destroys = |(adapter, stage): &(&AdapterStages, &Stage)| {
+        let named = stage.script.rsplit("://").next();
+        let mut scripts = adapter.scripts.iter();
+        scripts.any(|script| script.destructive && Some(script.name.as_str()) == named)
+    };
+    let provides = |provider: &AdapterStages, adapter: &AdapterStages| {
+        let provided = provider.manifest.provides.iter();
+        let required = &adapter.manifest.requires;
+        provider.section != adapter.section
+            && provided
+                .map(|provision| &provision.capability)
+                .any(|name| required.iter().any(|it| it.capability == *name))
+    };
+    let all = || stages.iter().enumerate();
+    for (index, (adapter, _)) in all().filter(|(_, stage)| destroys(stage)) {
+        let before = order.before();
+        let preparing = all().filter(|(other, (provider, stage))| {
+            stage.kind == StageKind::PreWork
+                && provides(provider, adapter)
+                && !before[*other].contains(&index)
+        });
+        for (other, _) in preparing {
+            order.wait(index, other, Reason::Provider);
+        }
+    }
 }
 
 fn barrier(

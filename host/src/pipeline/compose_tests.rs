@@ -136,6 +136,43 @@ fn the_built_in_stages_stand_in_one_order_with_their_needs() {
 }
 
 #[test]
+fn what_destroys_waits_for_the_providers_of_what_its_adapter_requires() {
+    use ztc_protocol::manifest::{Provision, Requirement};
+    let pre_work = |name: &str| stage(StageKind::PreWork, name, None, &[]);
+    let mut machines = adapter("machines", vec![pre_work("keys"), pre_work("leave_rescue")]);
+    machines.manifest.provides = vec![Provision {
+        capability: "cloud-infrastructure".into(),
+        version: "1.0".into(),
+        schema: None,
+    }];
+    // What has to come after the installation stays there.
+    machines.stages[1].needs = vec!["install".into()];
+    let stranger = adapter("stranger", vec![pre_work("something_else")]);
+    let mut system = adapter("system", vec![pre_work("look"), pre_work("install")]);
+    system.manifest.requires = vec![Requirement {
+        capability: "cloud-infrastructure".into(),
+        version: "^1.0".into(),
+        optional: true,
+    }];
+    system.scripts[1].destructive = true;
+    let pipeline = compose(&[machines, stranger, system]).unwrap();
+    let stages = pipeline.stages.iter();
+    let lines: Vec<String> = stages
+        .map(|stage| format!("{} <- {}", stage.name, stage.needs.join(" ")))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "keys <- ",
+            "something_else <- ",
+            "look <- ",
+            "install <- keys look",
+            "leave_rescue <- install",
+        ]
+    );
+}
+
+#[test]
 fn an_entry_holds_everything_that_a_run_needs() {
     let mut hetzner = adapter(
         "cloud",

@@ -13,6 +13,8 @@ pub enum Reason {
     Need,
     /// The other one reaches the barrier that this one waits for.
     Barrier(String),
+    /// This one destroys, and the other one's adapter provides what its adapter requires.
+    Provider,
     /// Both are of one adapter and one kind.
     Chain,
     /// The other one's kind comes first.
@@ -24,6 +26,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Need => f.write_str("it says so"),
             Self::Barrier(name) => write!(f, "barrier `{name}`"),
+            Self::Provider => f.write_str("it destroys, and the other's adapter prepares for it"),
             Self::Chain => f.write_str("stages of one adapter follow each other"),
             Self::Kind => f.write_str("its kind comes later"),
         }

@@ -19,7 +19,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Failure, Finding, Location};
 use crate::paths::Repository;
 use crate::platform::document::{Document, push};
-pub(crate) use crate::platform::secret_places::{secrets, texts};
+pub(crate) use crate::platform::secret_places::{is_secret, secrets, texts};
 pub use crate::platform::source::Source;
 pub(crate) use crate::platform::source::answers;
 use crate::platform::structure::Whole;

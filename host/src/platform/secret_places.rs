@@ -44,6 +44,13 @@ fn marked(config: &Map<String, Value>, manifest: &Manifest, word: &'static str) 
     pointers
 }
 
+/// Whether the schema marks the value of a key of the section as a secret.
+pub(crate) fn is_secret(manifest: &Manifest, key: &str) -> bool {
+    let mut section = Map::new();
+    section.insert(key.to_owned(), Value::Object(Map::new()));
+    !marked(&section, manifest, "x-ztc-secret").is_empty()
+}
+
 /// Returns the text at the places that the schema marks with a word, by JSON Pointer.
 pub(crate) fn texts(
     config: &Map<String, Value>,

@@ -163,10 +163,14 @@ pub(crate) fn scripts(
                     stage.name
                 ),
             );
-            let near = did_you_mean(
-                script.rsplit('/').next().unwrap_or_default(),
-                by_name.keys().copied(),
-            );
+            let bare = by_name.contains_key(script.as_str());
+            let near = match bare {
+                true => Some(format!("write `{}://{script}`", manifest.name)),
+                false => did_you_mean(
+                    script.rsplit('/').next().unwrap_or_default(),
+                    by_name.keys().copied(),
+                ),
+            };
             return Err(near.into_iter().fold(failure, Failure::detail));
         };
         *used = true;

@@ -19,7 +19,7 @@ use crate::error::{Failure, Finding};
 use crate::platform::input_files::InputFiles;
 use crate::platform::{Platform, Section, check, texts};
 use crate::render::trace::Trace;
-use crate::render::{contract, together};
+use crate::render::{contract, secret_inputs, together};
 use crate::resolve::Resolution;
 use crate::secrets::{Reference, Vault};
 
@@ -122,7 +122,7 @@ impl Engine<'_> {
         capabilities: BTreeMap<String, Value>,
     ) -> Result<(String, Answer), Failure> {
         let Section { name, config, .. } = member.section;
-        let platform = self.context.clone();
+        let platform = about(self.context, name);
         let params = ValidateParams {
             config: config.clone(),
             capabilities: capabilities.clone(),
@@ -153,6 +153,7 @@ impl Engine<'_> {
         let scripts = member.calls.scripts(params).await?.scripts;
         self.trace.record(name, "scripts.result.json", &scripts);
         contract::scripts(name, member.manifest, &result.stages, &scripts)?;
+        secret_inputs::check(name, member.manifest, &scripts)?;
         Ok((
             name.clone(),
             Answer {
@@ -180,7 +181,7 @@ impl Engine<'_> {
                     secrets,
                     files: member.files.clone(),
                     known: member.known.clone(),
-                    platform: self.context.clone(),
+                    platform: about(self.context, name),
                     ..DiscoverParams::default()
                 };
                 let found = member.calls.discover(params).await?;
@@ -239,6 +240,14 @@ impl Engine<'_> {
     }
 }
 
+/// The same for a call about one section.
+pub(crate) fn about(platform: &PlatformContext, section: &str) -> PlatformContext {
+    PlatformContext {
+        section: section.to_owned(),
+        ..platform.clone()
+    }
+}
+
 /// Returns what every adapter may know about the platform.
 pub(crate) fn context(
     platform: &Platform,
@@ -260,6 +269,7 @@ pub(crate) fn context(
             .map(|section| (section.name.clone(), section.adapter.clone()))
             .collect(),
         roles,
+        section: String::new(),
     }
 }
 

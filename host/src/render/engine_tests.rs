@@ -114,6 +114,9 @@ fn world() -> World {
             schema: Some(schema),
         }],
         secrets: vec![secret("token", true), secret("unused", false)],
+        config_schema: json!({
+            "properties": { "token": { "x-ztc-secret": true }, "unused": { "x-ztc-secret": true } },
+        }),
         discovers: true,
         ..manifest("cloud")
     };

@@ -16,6 +16,7 @@ pub(crate) mod engine;
 pub mod names;
 pub mod output;
 pub(crate) mod partial;
+pub(crate) mod secret_inputs;
 pub(crate) mod together;
 pub(crate) mod trace;
 pub mod workspace;

@@ -82,15 +82,19 @@ impl Names {
         } else {
             return Ok(());
         };
-        let who = if owner == other {
-            format!("adapter `{owner}`")
+        let (who, help) = if owner == other {
+            (
+                format!("adapter `{owner}`"),
+                "this is a bug of the adapter; tell its author",
+            )
         } else {
-            format!("adapters `{other}` and `{owner}`")
+            let help = "paths are unique among all adapters; where two sections use the same one, it is made for one section only: leave one out, or tell its author";
+            (format!("adapters `{other}` and `{owner}`"), help)
         };
         Err(Failure::failed(format!(
             "artifacts of {who} get into each other's way: {why}"
         ))
-        .help("this is a bug of the adapter; tell its author"))
+        .help(help))
     }
 }
 

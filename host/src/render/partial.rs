@@ -20,6 +20,14 @@ pub(crate) fn chosen(
     names: &[String],
     resolution: &Resolution,
 ) -> Result<BTreeSet<String>, Failure> {
+    Ok(resolution.with_dependents(&named(names, resolution)?))
+}
+
+/// Returns the sections that the operator names.
+pub(crate) fn named(
+    names: &[String],
+    resolution: &Resolution,
+) -> Result<BTreeSet<String>, Failure> {
     let known: BTreeSet<&str> = resolution
         .waves
         .iter()
@@ -33,7 +41,7 @@ pub(crate) fn chosen(
                 .help(hint.unwrap_or_else(|| format!("it has {}", listed(known)))),
         );
     }
-    Ok(resolution.with_dependents(&names.iter().cloned().collect()))
+    Ok(names.iter().cloned().collect())
 }
 
 /// Refuses where something changes that does not come from the chosen sections.

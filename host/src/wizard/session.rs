@@ -13,6 +13,7 @@ use crate::platform::{DEFAULT_ENVIRONMENT, Section};
 use crate::wizard::ask::Asking;
 use crate::wizard::draft::{Draft, given};
 use crate::wizard::groups::Group;
+use crate::wizard::pattern;
 use crate::wizard::prompter::{Adapters, Prompter, Stop, Trouble, World};
 use crate::wizard::value;
 
@@ -101,6 +102,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .adapters
                 .inputs(&manifest.name, self.inputs_of(name))
                 .await?;
+            pattern::refuse(&manifest.name, name, &inputs)?;
             let Some(input) = inputs
                 .iter()
                 .find(|input| !asked.contains(&input.name) && self.is_open(name, input))
@@ -251,7 +253,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
         }
         let params = ValidateParams {
             config,
-            platform: self.context(),
+            platform: self.context(name),
             ..ValidateParams::default()
         };
         let diagnostics = self.adapters.validate(&manifest.name, params).await?;
@@ -344,12 +346,12 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
             others: others
                 .map(|section| (section.name.clone(), Value::Object(given(&section.config))))
                 .collect(),
-            platform: self.context(),
+            platform: self.context(name),
             ..GetInputsParams::default()
         }
     }
 
-    fn context(&self) -> PlatformContext {
+    fn context(&self, section: &str) -> PlatformContext {
         PlatformContext {
             environment: self
                 .draft
@@ -362,6 +364,7 @@ impl<P: Prompter, A: Adapters, W: World> Session<'_, P, A, W> {
                 .iter()
                 .map(|section| (section.name.clone(), section.adapter.clone()))
                 .collect(),
+            section: section.to_owned(),
             ..PlatformContext::default()
         }
     }

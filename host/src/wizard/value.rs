@@ -6,6 +6,7 @@ use ztc_protocol::message::{InputPrompt, InputType};
 use crate::error::{did_you_mean, listed};
 use crate::platform::words;
 use crate::secrets::Reference;
+use crate::wizard::pattern;
 use crate::yaml;
 
 /// Longest pattern that helps to read, in bytes.
@@ -196,7 +197,7 @@ fn matches(prompt: &InputPrompt, text: &str) -> Result<(), String> {
     let Some(pattern) = &prompt.validation else {
         return Ok(());
     };
-    let whole = regex_lite::Regex::new(&format!("^(?:{pattern})$")).map_err(|_| {
+    let whole = pattern::read(pattern).map_err(|_| {
         format!("the adapter's pattern `{pattern}` cannot be read; report this to its author")
     })?;
     match whole.is_match(text) {

@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
 use crate::adapter::discovery::{PREFIX, split_version};
+use crate::adapter::record::Recorder;
 use crate::adapter::{Candidate, Source, attach};
 use crate::atomic;
 use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
-use crate::conformance::{self, Given};
+use crate::conformance::{self, Counts, Given, Report, Verdict};
 use crate::error::{Exit, Failure, Location};
 use crate::yaml;
 
@@ -46,7 +47,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         capabilities: read(arguments.capabilities.as_deref())?.unwrap_or_default(),
         environment: arguments.environment.clone(),
     };
-    let report = wait_for(conformance::run(candidate, named, given))?;
+    let recorder = recorder(context)?;
+    let report = wait_for(conformance::run(candidate, named, given, recorder))?;
     if let Some(path) = &arguments.junit {
         atomic::public(path, &report.junit())?;
     }
@@ -55,19 +57,49 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     } else {
         context.ui.data(&report.text());
     }
-    let [ok, failed, skipped] = report.counts();
+    Ok(conclude(context, &report))
+}
+
+/// Says the verdict.
+fn conclude(context: &Context, report: &Report) -> Exit {
+    let Counts {
+        ok,
+        failed,
+        skipped,
+    } = report.counts();
     let subject = report.subject();
     let counts = format!("{ok} ok, {failed} failed, {skipped} skipped");
-    if failed == 0 {
-        context
-            .ui
-            .done(format!("{subject} conforms to protocol 1.0: {counts}"));
-        return Ok(Exit::Done);
+    match report.verdict() {
+        Verdict::Conforms => {
+            let conforms = format!("{subject} conforms to protocol 1.0: {counts}");
+            context.ui.done(conforms);
+            Exit::Done
+        }
+        Verdict::Incomplete => {
+            context.ui.say(format!(
+                "{subject} was not tested as a whole, since nothing was rendered: {counts}"
+            ));
+            context.ui.next(
+                "ztc plugins test BIN --config FILE",
+                "renders with a configuration of yours: what would stand below the adapter's key in platform.yaml",
+            );
+            Exit::Differences
+        }
+        Verdict::Fails => {
+            context.ui.say(format!(
+                "{subject} does not conform to protocol 1.0: {counts}"
+            ));
+            Exit::Failed
+        }
     }
-    context.ui.say(format!(
-        "{subject} does not conform to protocol 1.0: {counts}"
-    ));
-    Ok(Exit::Failed)
+}
+
+/// Returns what writes the conversations down, where the operator wants that.
+fn recorder(context: &Context) -> Result<Option<Recorder>, Failure> {
+    let discovery = discovery(context);
+    let path = discovery.record();
+    path.map(|path| Recorder::open(path, context.ui.mask().clone()))
+        .transpose()
 }
 
 /// Returns what is tested, and whether its name is more than that of a file.

@@ -3,8 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 
 use serde_json::{Value, json};
+use ztc_protocol::Manifest;
 
 use crate::conformance::Kit;
+use crate::conformance::checks::material::questions;
 use crate::conformance::checks::{expect_error, instead};
 use crate::conformance::report::Outcome;
 use crate::conformance::session::{Answer, END, Reply, Session};
@@ -17,9 +19,9 @@ const KILL: i32 = crate::process::Signal::KILL.as_raw();
 const UNKNOWN: &str = "x_ztc_kit_unknown";
 
 /// Makes the checks.
-pub(crate) async fn run(kit: &mut Kit) -> Result<(), Failure> {
+pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failure> {
     let mut session = Session::start(&kit.candidate, &kit.variables, &kit.ledger)?;
-    let answer = session.call("get_inputs", json!({})).await;
+    let answer = session.call("get_inputs", questions(manifest)).await;
     let outcome = expect_error("get_inputs", 1002, &answer);
     kit.report.add("initialize-first", outcome);
     session.end().await;
@@ -28,11 +30,13 @@ pub(crate) async fn run(kit: &mut Kit) -> Result<(), Failure> {
     let mut hello = session.hello("1.0");
     unknown_fields(&mut hello);
     let greeted = session.call("initialize", hello).await;
-    fields(kit, &mut session, &greeted).await;
+    fields(kit, manifest, &mut session, &greeted).await;
+    request_ids(kit, manifest, &mut session).await;
+    left_out(kit, manifest, &mut session).await;
     let answer = session.call("x/ztc-kit-unknown", json!({})).await;
     let outcome = expect_error("x/ztc-kit-unknown", -32601, &answer);
     kit.report.add("unknown-method", outcome);
-    strange_lines(kit, &mut session).await;
+    strange_lines(kit, manifest, &mut session).await;
     end_of_stdin(kit, &mut session).await;
 
     let mut session = Session::start(&kit.candidate, &kit.variables, &kit.ledger)?;
@@ -51,10 +55,10 @@ pub(super) fn unknown_fields(params: &mut Value) {
     }
 }
 
-async fn fields(kit: &mut Kit, session: &mut Session, greeted: &Answer) {
+async fn fields(kit: &mut Kit, manifest: &Manifest, session: &mut Session, greeted: &Answer) {
     let place = "`initialize` with unknown fields";
     let outcome = if matches!(greeted, Ok(Reply::Result(_))) {
-        let mut params = json!({ "answers": {}, "others": {}, "platform": { "environment": "kit", "adapters": {} } });
+        let mut params = questions(manifest);
         let plain = session.call("get_inputs", params.clone()).await;
         unknown_fields(&mut params);
         let extended = session.call("get_inputs", params).await;
@@ -73,21 +77,57 @@ async fn fields(kit: &mut Kit, session: &mut Session, greeted: &Answer) {
     kit.report.add("unknown-fields", outcome);
 }
 
+/// An id comes back as it went, with its type. Every session begins with 0.
+async fn request_ids(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
+    let answer = session
+        .call_by_text("get_inputs", questions(manifest))
+        .await;
+    let outcome = match &answer {
+        Ok(_) => Outcome::ok("0, other numbers, and a text"),
+        Err(broken) => Outcome::failed("`get_inputs` with a text as `id`", broken.to_string()),
+    };
+    kit.report.add("request-ids", outcome);
+}
+
+/// Params whose value is empty may be left out.
+async fn left_out(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
+    let whole = session.call("get_inputs", questions(manifest)).await;
+    let params = json!({ "platform": questions(manifest)["platform"] });
+    let less = session.call("get_inputs", params).await;
+    let outcome = if whole == less {
+        Outcome::ok("the same answer without empty params")
+    } else {
+        let why = format!(
+            "the kit left `answers` and `others` out, which means the same as `{{}}`; the adapter {}",
+            instead(&less)
+        );
+        Outcome::failed("`get_inputs`", why)
+    };
+    kit.report.add("left-out-params", outcome);
+}
+
 /// Lines that ask nothing change nothing: the next call is answered.
-async fn strange_lines(kit: &mut Kit, session: &mut Session) {
-    let lines = [
-        "",
-        "this is not JSON",
-        r#"{"jsonrpc":"2.0","method":"$/x_ztc_kit_unknown","params":{}}"#,
-        r#"{"jsonrpc":"2.0","method":"$/cancel","params":{"call_id":"nobody","reason":"kit"}}"#,
+async fn strange_lines(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
+    let lines: [&[u8]; 9] = [
+        b"",
+        b"this is not JSON",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b"caf\xe9",
+        br#"{"jsonrpc":"2.0","method":"$/x_ztc_kit_unknown","params":{}}"#,
+        br#"{"jsonrpc":"2.0","method":"$/cancel","params":{"call_id":"nobody","reason":"kit"}}"#,
     ];
-    let mut outcome =
-        Outcome::ok("a line that is not JSON, an unknown notification, a cancel of nothing");
+    let mut outcome = Outcome::ok(
+        "lines that are not JSON, not UTF-8, no object or no request; an unknown notification; a cancel of nothing",
+    );
     for line in lines {
-        let sent = session.send(line).await;
-        let answer = session.call("get_inputs", json!({})).await;
+        let sent = session.send_bytes(line).await;
+        let answer = session.call("get_inputs", questions(manifest)).await;
         if sent.is_err() || answer.is_err() {
-            let why = format!("{} after the line {line:?}", instead(&answer));
+            let line = line.escape_ascii();
+            let why = format!("{} after the line `{line}`", instead(&answer));
             outcome = Outcome::failed("`get_inputs`", why);
             break;
         }

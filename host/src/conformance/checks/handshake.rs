@@ -11,7 +11,7 @@ use crate::conformance::report::{Fault, Outcome};
 use crate::conformance::session::{Reply, Session};
 use crate::error::Failure;
 use crate::process;
-use crate::render::names;
+use crate::render::{names, secret_inputs};
 
 /// A version that no adapter speaks.
 const FUTURE: &str = "4711.0";
@@ -167,6 +167,8 @@ fn manifest_faults(manifest: &Manifest) -> Vec<Fault> {
     let output = manifest.output_schema.is_null() || is_schema(&manifest.output_schema);
     check(output, "/output_schema", "is not a JSON Schema");
     faults.extend(capability_faults(manifest));
+    let secrets = secret_inputs::of_manifest(manifest).into_iter();
+    faults.extend(secrets.map(|(place, why)| fault(format!("`{place}`"), why)));
     faults
 }
 

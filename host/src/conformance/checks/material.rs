@@ -10,6 +10,9 @@ use crate::conformance::report::Outcome;
 use crate::conformance::session::{Reply, Session};
 use crate::conformance::{Given, config, sample};
 
+/// The name of a second section.
+pub(super) const SECOND: &str = "kit-second";
+
 /// How often the questions are asked anew, since they depend on the answers.
 const ROUNDS: usize = 8;
 
@@ -31,6 +34,14 @@ impl Material {
         })
     }
 
+    /// The same for a second section with the same configuration.
+    pub(super) fn second(&self, manifest: &Manifest) -> Value {
+        let mut params = self.render(manifest);
+        params["platform"]["adapters"][SECOND] = manifest.name.clone().into();
+        params["platform"]["section"] = SECOND.into();
+        params
+    }
+
     /// The parameters of `validate`.
     pub(super) fn validate(&self, manifest: &Manifest) -> Value {
         json!({
@@ -39,8 +50,14 @@ impl Material {
     }
 }
 
+/// The parameters of `get_inputs` before anything is answered.
+pub(super) fn questions(manifest: &Manifest) -> Value {
+    json!({ "answers": {}, "others": {}, "platform": platform(manifest) })
+}
+
 fn platform(manifest: &Manifest) -> Value {
-    json!({ "environment": "kit", "adapters": { &manifest.name: manifest.name } })
+    let name = &manifest.name;
+    json!({ "environment": "kit", "adapters": { name: name }, "section": name })
 }
 
 /// Collects it. The error is the outcome where there is nothing to render with.

@@ -1,11 +1,15 @@
 //! The checks, in the order in which they are made, and those that need all sessions to be over.
 
 pub(super) mod behavior;
+mod fit;
 pub(super) mod handshake;
+mod inputs;
 mod material;
 pub(super) mod rendering;
 mod scripts;
 mod secrets;
+
+use serde_json::Value;
 
 use crate::conformance::Kit;
 use crate::conformance::report::{Fault, Outcome};
@@ -63,11 +67,37 @@ fn fault(place: impl Into<String>, why: impl Into<String>) -> Fault {
 fn instead(answer: &Answer) -> String {
     match answer {
         Ok(Reply::Result(_)) => "answered with a result".to_owned(),
-        Ok(Reply::Error { code, message, .. }) => {
-            format!("answered with the error {code}: {message}")
-        }
+        Ok(Reply::Error {
+            code,
+            message,
+            data,
+        }) => match findings(&data["diagnostics"]).as_str() {
+            "" => format!("answered with the error {code}: {message}"),
+            more => format!("answered with the error {code}: {message} ({more})"),
+        },
         Err(broken) => broken.to_string(),
     }
+}
+
+/// Says what diagnostics say, with their places.
+fn findings(diagnostics: &Value) -> String {
+    let all = diagnostics.as_array().map_or(&[][..], Vec::as_slice);
+    let mut texts: Vec<String> = all
+        .iter()
+        .take(TOLD)
+        .map(|finding| {
+            let text = |key: &str| finding[key].as_str().unwrap_or_default();
+            let severity = match text("severity") {
+                "" => "error",
+                severity => severity,
+            };
+            format!("{severity} at `{}`: {}", text("pointer"), text("message"))
+        })
+        .collect();
+    if all.len() > TOLD {
+        texts.push(format!("and {} more", all.len() - TOLD));
+    }
+    texts.join("; ")
 }
 
 /// Expects an error with this code.

@@ -1,29 +1,32 @@
 //! What the adapter makes: questions, findings, artifacts, stages, scripts. The host's own checks of a render are applied as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use ztc_protocol::Manifest;
-use ztc_protocol::message::{GetInputsResult, InputType, RenderResult, ScriptsResult};
+use ztc_protocol::message::{GetInputsResult, RenderResult, ScriptsResult};
+use ztc_protocol::stage::Script;
 
 use crate::conformance::Kit;
 use crate::conformance::checks::behavior::unknown_fields;
-use crate::conformance::checks::material::{self, Material};
-use crate::conformance::checks::{fault, instead, scripts, secrets};
-use crate::conformance::report::{Fault, Outcome};
+use crate::conformance::checks::material::{self, Material, SECOND};
+use crate::conformance::checks::{fault, findings, fit, inputs, instead, scripts, secrets};
+use crate::conformance::report::{Outcome, RENDER};
 use crate::conformance::session::{Answer, Reply, Session};
 use crate::error::Failure;
 use crate::render::artifacts::{Collection, Owner};
-use crate::render::contract;
 use crate::render::engine::Answer as Rendered;
+use crate::render::{contract, secret_inputs};
 
 /// The checks that need a rendered configuration.
-const RENDERED: [&str; 8] = [
-    "render",
+const RENDERED: [&str; 10] = [
+    RENDER,
     "scripts",
     "determinism",
     "artifacts",
     "capabilities",
+    "pipeline",
+    "two-sections",
     "script-syntax",
     "unknown-fields-in-render",
     "secret-canary",
@@ -36,7 +39,7 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
         kit.report.add("inputs", outcome);
         return Ok(());
     }
-    inputs(kit, &mut session).await;
+    questions(kit, manifest, &mut session).await;
     let collected = material::collect(&kit.given, manifest, &mut session).await;
     match collected {
         Err(outcome) => {
@@ -44,7 +47,9 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
             let why = "there is no configuration to render with";
             skip(
                 kit,
-                ["validate", "together", "cancel"].iter().chain(&RENDERED),
+                ["discover", "validate", "together", "cancel"]
+                    .iter()
+                    .chain(&RENDERED),
                 why,
             );
         }
@@ -81,50 +86,18 @@ fn skip<'a>(kit: &mut Kit, names: impl IntoIterator<Item = &'a &'static str>, wh
     }
 }
 
-async fn inputs(kit: &mut Kit, session: &mut Session) {
-    let answer = session.call("get_inputs", json!({})).await;
+async fn questions(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
+    let answer = session
+        .call("get_inputs", material::questions(manifest))
+        .await;
     let outcome = match read::<GetInputsResult>(answer) {
         Err(why) => Outcome::failed("`get_inputs`", why),
         Ok(result) => Outcome::of(
-            input_faults(&result),
+            inputs::faults(&result.inputs, manifest),
             format!("{} questions", result.inputs.len()),
         ),
     };
     kit.report.add("inputs", outcome);
-}
-
-fn input_faults(result: &GetInputsResult) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut names = BTreeSet::new();
-    for input in &result.inputs {
-        let place = format!("the input `{}`", input.name);
-        if input.name.is_empty() || input.prompt.is_empty() {
-            faults.push(fault(&place, "has no name or no question"));
-        }
-        if !names.insert(&input.name) {
-            faults.push(fault(&place, "is there twice"));
-        }
-        let is_choice = |value: &Value| {
-            value
-                .as_str()
-                .is_some_and(|text| input.choices.iter().any(|choice| choice == text))
-        };
-        if input.kind == InputType::Choice && !input.default.as_ref().is_none_or(is_choice) {
-            faults.push(fault(&place, "its default is not one of its choices"));
-        }
-        if let Some(pattern) = &input.validation
-            && let Err(error) = regex_lite::Regex::new(pattern)
-        {
-            faults.push(fault(
-                &place,
-                format!("its `validation` cannot be used: {error}"),
-            ));
-        }
-        if input.kind == InputType::Password && input.default.is_some() {
-            faults.push(fault(&place, "a secret has no default"));
-        }
-    }
-    faults
 }
 
 async fn discover(
@@ -173,7 +146,11 @@ async fn validate(kit: &mut Kit, manifest: &Manifest, session: &mut Session, mat
                     )
                 })
             });
-            Outcome::of(wrong.collect(), format!("{} findings", findings.len()))
+            let note = match self::findings(&result["diagnostics"]).as_str() {
+                "" => "no findings".to_owned(),
+                text => text.to_owned(),
+            };
+            Outcome::of(wrong.collect(), note)
         }
         other => Outcome::failed("`validate`", instead(&other)),
     };
@@ -220,13 +197,19 @@ async fn cancel(kit: &mut Kit, manifest: &Manifest, session: &mut Session, mater
     let answer = session
         .call_and_cancel("render", material.render(manifest))
         .await;
-    let after = session.call("get_inputs", json!({})).await;
+    let after = session
+        .call("get_inputs", material::questions(manifest))
+        .await;
     let outcome = match (&answer, &after) {
         (Err(broken), _) => Outcome::failed("`render` and `$/cancel`", broken.to_string()),
         (_, Err(broken)) => {
             Outcome::failed("`get_inputs` after a cancelled call", broken.to_string())
         }
-        (Ok(_), Ok(_)) => Outcome::ok(format!("the call {}", instead(&answer))),
+        (Ok(Reply::Error { code: 1020, .. }), Ok(_)) => Outcome::ok("the call ended with 1020"),
+        (Ok(_), Ok(_)) => Outcome::ok(format!(
+            "the call was done all the same, as it may be: it {}",
+            instead(&answer)
+        )),
     };
     kit.report.add("cancel", outcome);
 }
@@ -287,21 +270,32 @@ async fn rendered(
     kit.report.add("render", Outcome::ok(note));
     let name = manifest.name.as_str();
     let note = format!("{} scripts, each with its digest and its stage", all.len());
-    let outcome = host(
+    let mut outcome = host(
+        "`scripts`",
         contract::scripts(name, manifest, &result.stages, &all),
         note,
     );
+    let strange = secret_inputs::of_scripts(manifest, &all);
+    if !strange.is_empty() {
+        let faults = strange.into_iter().map(|(place, why)| fault(place, why));
+        outcome = Outcome::of(faults.collect(), "");
+    }
     kit.report.add("scripts", outcome);
     let outcome = determinism(kit, session, &params, &made).await?;
     kit.report.add("determinism", outcome);
+    let pipeline = fit::pipeline(manifest, &result, &all);
     let outcome = host(
+        "`render`",
         contract::answer(name, manifest, &result),
         "as their contracts say",
     );
     let syntax = scripts::syntax(&all).await;
+    let sections = sections(manifest, session, material, (&result, &all)).await;
     let artifacts = artifacts(manifest, session, result, all);
     kit.report.add("artifacts", artifacts);
     kit.report.add("capabilities", outcome);
+    kit.report.add("pipeline", pipeline);
+    kit.report.add("two-sections", sections);
     kit.report.add("script-syntax", syntax);
     let mut extended = params.clone();
     unknown_fields(&mut extended);
@@ -432,12 +426,69 @@ fn difference(first: &Value, second: &Value, place: &str) -> Option<String> {
     }
 }
 
+/// Whether two sections can share the adapter. Not every technology can be there twice, so that this fails nothing.
+async fn sections(
+    manifest: &Manifest,
+    session: &mut Session,
+    material: &Material,
+    first: (&RenderResult, &[Script]),
+) -> Outcome {
+    if !manifest.provides.is_empty() {
+        return Outcome::skipped("one adapter alone provides a capability");
+    }
+    let second = match make(session, &material.second(manifest)).await {
+        Ok(made) => serde_json::from_value::<RenderResult>(made.render).and_then(|result| {
+            Ok((
+                result,
+                serde_json::from_value::<ScriptsResult>(made.scripts)?,
+            ))
+        }),
+        Err((method, answer)) => {
+            let place = format!("`{method}` for a second section");
+            return Outcome::failed(place, instead(&answer));
+        }
+    };
+    let (result, scripts) = match second {
+        Ok((result, scripts)) => (result, scripts.scripts),
+        Err(error) => return Outcome::failed("`render` for a second section", error.to_string()),
+    };
+    let (name, bundles) = (manifest.name.as_str(), BTreeMap::new());
+    let mut collection = Collection::new(&bundles);
+    let answers = [
+        (name, first.0, first.1),
+        (SECOND, &result, scripts.as_slice()),
+    ];
+    let taken = answers.iter().try_for_each(|(section, result, scripts)| {
+        let owner = Owner {
+            section,
+            manifest,
+            scratch: session.scratch(),
+        };
+        let answer = Rendered {
+            result: (*result).clone(),
+            scripts: scripts.to_vec(),
+            ..Rendered::default()
+        };
+        collection.take(&owner, &answer)
+    });
+    match taken.and_then(|()| fit::beside(manifest, answers[0], answers[1])) {
+        Ok(()) => Outcome::ok("can share the adapter"),
+        Err(failure) => {
+            let finding = failure.findings.first();
+            let why = finding.map_or(&failure.message, |finding| &finding.message);
+            Outcome::skipped(format!(
+                "cannot share the adapter, which is right where one platform has only one ({why}); else names and paths need `platform.section`"
+            ))
+        }
+    }
+}
+
 /// The host's own word on the files.
 fn artifacts(
     manifest: &Manifest,
     session: &Session,
     result: RenderResult,
-    all: Vec<ztc_protocol::stage::Script>,
+    all: Vec<Script>,
 ) -> Outcome {
     let bundles = BTreeMap::new();
     let mut collection = Collection::new(&bundles);
@@ -453,13 +504,14 @@ fn artifacts(
         ..Rendered::default()
     };
     host(
+        "`render`",
         collection.take(&owner, &answer),
         format!("{count} paths, contents and placeholders"),
     )
 }
 
 /// Turns the host's own check into an outcome.
-fn host(checked: Result<(), Failure>, note: impl Into<String>) -> Outcome {
+fn host(place: &str, checked: Result<(), Failure>, note: impl Into<String>) -> Outcome {
     match checked {
         Ok(()) => Outcome::ok(note),
         Err(failure) => {
@@ -467,7 +519,7 @@ fn host(checked: Result<(), Failure>, note: impl Into<String>) -> Outcome {
             for detail in failure.details {
                 why = format!("{why}; {detail}");
             }
-            Outcome::failed("`render`", why)
+            Outcome::failed(place, why)
         }
     }
 }
