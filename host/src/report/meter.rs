@@ -1,6 +1,6 @@
 //! Writes the metrics of a run to a file while it goes on: in one step, at every change, at most once a second, and at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Meter {
     }
 }
 
-fn write(file: &PathBuf, heard: &mpsc::Receiver<Record>) -> Result<(), Failure> {
+fn write(file: &Path, heard: &mpsc::Receiver<Record>) -> Result<(), Failure> {
     let (mut records, mut last, mut due) = (Vec::new(), None::<Instant>, false);
     loop {
         let next = match due {
