@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Bootstrap(commands::bootstrap::Arguments),
     /// Show the last or the running bootstrap
     Status(commands::status::Arguments),
+    /// Tell of a run: a page for the browser, JSON, JUnit or Markdown
+    Report(commands::report::Arguments),
     /// End a running bootstrap as Ctrl-C would, from another terminal
     Cancel(commands::cancel::Arguments),
     /// Undo what ran behind a stage, with the stages' rollback scripts

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod pipeline;
 pub mod platform;
 pub mod render;
+pub mod report;
 pub mod resolve;
 mod scaffold;
 pub mod secrets;

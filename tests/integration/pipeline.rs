@@ -1,7 +1,9 @@
 //! The engine with stages of a fake adapter: kinds of stages, signals, other terminals, rollback, reset, eject. They wait for events only.
 
+mod browser;
 mod kills;
 mod live;
+mod report;
 mod undo;
 
 use std::fs;

@@ -2,9 +2,12 @@
 
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
-use crate::graph::picture::{self, Edge, Node, Picture};
+
+use crate::graph::picture::{self, Edge, Node, Picture, Shape};
 use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::heads::heads;
 use crate::render::workspace;
+use crate::report::dag::{self, Drawn};
 use crate::resolve::Resolution;
 use crate::session::Session;
 use crate::yaml;
@@ -93,28 +96,57 @@ fn pipeline(context: &Context, environment: &str) -> Result<Option<Pipeline>, Fa
 /// The sections, with the capabilities that go from one to another.
 fn capabilities(resolution: &Resolution) -> Picture {
     let sections: Vec<&String> = resolution.waves.iter().flatten().collect();
+    let capabilities: Vec<&String> = resolution.providers.keys().collect();
     let index = |name: &String| {
         sections
             .iter()
             .position(|section| *section == name)
             .unwrap_or_default()
     };
-    let node = |section: &&String| Node {
+    let pill = |name: &String| {
+        capabilities
+            .iter()
+            .position(|capability| *capability == name)
+            .map(|place| sections.len() + place)
+    };
+    let section = |section: &&String| Node {
         name: (*section).clone(),
-        note: provides(resolution, section),
         group: (*section).clone(),
-        alarming: false,
+        ..Node::default()
     };
-    let edge = |edge: &crate::resolve::Edge| Edge {
-        from: index(&edge.provider),
-        to: index(&edge.consumer),
-        label: edge.capability.clone(),
-        weak: edge.optional,
+    let capability = |capability: &&String| Node {
+        name: (*capability).clone(),
+        shape: Shape::Pill,
+        ..Node::default()
     };
+    let provided = resolution.providers.iter().filter_map(|(name, provider)| {
+        Some(Edge {
+            from: index(provider),
+            to: pill(name)?,
+            weak: false,
+        })
+    });
+    let required = resolution.edges.iter().filter_map(|edge| {
+        Some(Edge {
+            from: pill(&edge.capability)?,
+            to: index(&edge.consumer),
+            weak: edge.optional,
+        })
+    });
     Picture {
         title: "Capabilities, in the order of rendering".into(),
-        nodes: sections.iter().map(node).collect(),
-        edges: resolution.edges.iter().map(edge).collect(),
+        description: format!(
+            "{} adapters; each capability stands below the adapter that provides it and above those that use it",
+            sections.len()
+        ),
+        pills: "capability".into(),
+        broken: "optional".into(),
+        nodes: sections
+            .iter()
+            .map(section)
+            .chain(capabilities.iter().map(capability))
+            .collect(),
+        edges: provided.chain(required).collect(),
     }
 }
 
@@ -131,33 +163,21 @@ fn provides(resolution: &Resolution, section: &str) -> String {
 
 /// The stages, with what each waits for.
 fn stages(pipeline: &Pipeline) -> Picture {
-    let index = |name: &String| pipeline.stages.iter().position(|stage| stage.name == *name);
-    let node = |stage: &StageEntry| Node {
-        name: stage.name.clone(),
-        note: notes(stage),
-        group: stage.adapter.clone(),
-        alarming: stage.destructive,
-    };
-    let edges = pipeline.stages.iter().enumerate().flat_map(|(to, stage)| {
-        stage.needs.iter().filter_map(move |need| {
-            let from = index(need)?;
-            let barrier = stage
-                .barrier
-                .iter()
-                .find(|barrier| pipeline.stages[from].reaches.contains(barrier));
-            Some(Edge {
-                from,
-                to,
-                label: barrier.cloned().unwrap_or_default(),
-                weak: false,
-            })
+    let stages: Vec<Drawn> = heads(pipeline)
+        .into_iter()
+        .zip(&pipeline.stages)
+        .map(|(head, entry)| Drawn {
+            note: notes(entry),
+            destructive: entry.destructive,
+            head,
+            mark: None,
+            link: None,
         })
-    });
-    Picture {
-        title: format!("Stages of {}, in the order of the bootstrap", pipeline.mode),
-        nodes: pipeline.stages.iter().map(node).collect(),
-        edges: edges.collect(),
-    }
+        .collect();
+    dag::picture(
+        format!("Stages of {}, in the order of the bootstrap", pipeline.mode),
+        &stages,
+    )
 }
 
 fn notes(stage: &StageEntry) -> String {
@@ -301,21 +321,26 @@ Stages of lab, in the order of the bootstrap
     }
 
     #[test]
-    fn edges_carry_what_goes_over_them() {
-        let labels = |picture: Picture| -> Vec<(usize, usize, String, bool)> {
+    fn what_goes_from_one_to_another_stands_between_them() {
+        let edges = |picture: Picture| -> Vec<(String, String, bool)> {
+            let name = |node: usize| picture.nodes[node].name.clone();
             picture
                 .edges
-                .into_iter()
-                .map(|edge| (edge.from, edge.to, edge.label, edge.weak))
+                .iter()
+                .map(|edge| (name(edge.from), name(edge.to), edge.weak))
                 .collect()
         };
+        let edge = |from: &str, to: &str, weak| (from.to_owned(), to.to_owned(), weak);
         assert_eq!(
-            labels(capabilities(&resolution())),
-            [(0, 1, "cni".to_owned(), true)]
+            edges(capabilities(&resolution())),
+            [edge("cilium", "cni", false), edge("cni", "talos", true)]
         );
         assert_eq!(
-            labels(stages(&pipeline())),
-            [(0, 1, "ready".to_owned(), false)]
+            edges(stages(&pipeline())),
+            [
+                edge("install", "ready", false),
+                edge("ready", "check", false)
+            ]
         );
     }
 }

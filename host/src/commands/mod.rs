@@ -11,6 +11,7 @@ pub(crate) mod interrupt;
 pub(crate) mod plan;
 pub(crate) mod plugins;
 pub(crate) mod render;
+pub(crate) mod report;
 pub(crate) mod reset;
 pub(crate) mod rollback;
 pub(crate) mod running;
@@ -144,6 +145,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Plan(arguments) => plan::run(context, &arguments),
         Command::Bootstrap(arguments) => bootstrap::run(context, &arguments),
         Command::Status(arguments) => status::run(context, &arguments),
+        Command::Report(arguments) => report::run(context, &arguments),
         Command::Cancel(arguments) => cancel::run(context, &arguments),
         Command::Rollback(arguments) => rollback::run(context, &arguments),
         Command::Reset(arguments) => reset::run(context, &arguments),

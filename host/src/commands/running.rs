@@ -1,5 +1,6 @@
 //! What all commands that run stages share: the lock of the run, how many tasks run at once, the live socket, consent, and the end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::pipeline::site::Site;
 use crate::pipeline::state::RunState;
 use crate::pipeline::tasks::Tasks;
 use crate::process;
+use crate::report::history::History;
+use crate::report::meter::Meter;
 use crate::ui;
 use crate::ui::run::{NextCommands, RunView, duration, end};
 use crate::ui::table::table;
@@ -55,6 +58,12 @@ pub(crate) struct Pace {
     /// Stop the whole run after this time, such as 45m or 1h30m, as Ctrl-C would
     #[arg(long, value_name = "DURATION", value_parser = limit)]
     pub(crate) timeout: Option<Limit>,
+    /// Write the run's metrics to FILE in Prometheus' text format, at every change
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
+    /// Write `ZTC_STEP:<stage>:<START|OK|FAIL>:<json>` to stdout for every stage and item
+    #[arg(long)]
+    pub(crate) tokens: bool,
 }
 
 /// A time limit as it was given.
@@ -100,6 +109,13 @@ pub(crate) async fn execute(
     (kind, pace): (RunKind, &Pace),
     next: &NextCommands,
 ) -> Result<Exit, Failure> {
+    if pace.tokens && context.ui.is_json() {
+        return Err(Failure::invalid(
+            "`--tokens` and `--json` both want stdout; nothing has been run",
+        )
+        .help("leave one of them out"));
+    }
+    let meter = pace.metrics_file.as_deref().map(Meter::open).transpose()?;
     let site = Arc::new(site);
     let setting = Setting {
         kind,
@@ -107,6 +123,7 @@ pub(crate) async fn execute(
         host: Holder::host_name(),
     };
     let runner = Runner::new(site.clone(), plan, cache, setting)?;
+    let run = runner.name().to_owned();
     let (wish, wishes) = mpsc::unbounded_channel();
     interrupt::listen(&wish)?;
     let live = match Live::open(&site.repository, &site.environment, wish.clone()) {
@@ -125,15 +142,30 @@ pub(crate) async fn execute(
     if let Some(limit) = pace.timeout.clone() {
         end_after(limit, wish);
     }
-    let mut view = RunView::new(&context.ui);
+    let mut view = match pace.tokens {
+        true => RunView::tokens(&context.ui),
+        false => RunView::new(
+            &context.ui,
+            History::read(&site.repository, &site.environment, Some(&run)),
+        ),
+    };
     let ran = runner
         .run(wishes, |told: Told<'_>| {
             if let Some(live) = &live {
                 live.publish(&told);
             }
+            if let (Some(meter), Told::Record(record, _)) = (&meter, &told) {
+                meter.add(record);
+            }
             view.show(&told);
         })
         .await;
+    drop(view);
+    if let Some(Err(failure)) = meter.map(Meter::close) {
+        context
+            .ui
+            .finding(&crate::error::Finding::warning(failure.message));
+    }
     if let Some(live) = live {
         live.close().await;
     }

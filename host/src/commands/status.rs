@@ -14,6 +14,7 @@ use crate::pipeline::live::{Ask, Reader, Say};
 use crate::pipeline::run_lock::{self, Holder};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::{Phase, RunState};
+use crate::report::history::History;
 use crate::ui::run::{RunView, duration, overview};
 
 /// How often a journal is looked at while it grows.
@@ -88,7 +89,7 @@ pub(crate) async fn watch(
     aloud: bool,
 ) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
-    let mut view = RunView::new(&context.ui);
+    let mut view = RunView::new(&context.ui, History::default());
     while let Some(say) = reader.next().await? {
         match say {
             Say::Last(last) => seen.last = last,
@@ -162,7 +163,7 @@ async fn follow_journal(
         .map(|record| record.run.clone())
         .unwrap_or_default();
     let mut seen = Seen::default();
-    let mut view = RunView::new(&context.ui);
+    let mut view = RunView::new(&context.ui, History::default());
     let mut shown = 0;
     loop {
         // Asked before reading: what is written before the end is read after it.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::fingerprint::Fingerprint;
+use crate::pipeline::heads::StageHead;
 use crate::pipeline::why::Why;
 
 /// The version of the form; grows when a field changes its meaning. Version 2 added runs that are no bootstraps; what reads it reads 1 too.
@@ -125,6 +126,9 @@ pub struct RunStarted {
     pub host: String,
     /// How many tasks run at the same time.
     pub jobs: usize,
+    /// Every stage in the order of the pipeline; absent in journals of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageHead>,
     /// Every task in the order of the pipeline.
     pub tasks: Vec<TaskHead>,
 }

@@ -15,6 +15,7 @@ pub mod file;
 mod files;
 pub mod fingerprint;
 pub mod gates;
+pub mod heads;
 pub mod inputs;
 pub mod journal;
 pub mod live;

@@ -17,6 +17,7 @@ use crate::pipeline::cache::Cache;
 use crate::pipeline::event::{
     Event, Outcome, Record, RunKind, RunStarted, Success, TaskFailure, TaskHead,
 };
+use crate::pipeline::heads;
 use crate::pipeline::journal::{self, Journal};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::scheduler::{End, Lanes, Queue};
@@ -247,6 +248,7 @@ impl Runner {
             pid: std::process::id(),
             host: self.setting.host.clone(),
             jobs: self.setting.jobs,
+            stages: heads::heads(&site.pipeline),
             tasks: heads.collect(),
         }
     }

@@ -23,6 +23,7 @@ pub fn open(ui: &Ui) -> mpsc::UnboundedSender<Question> {
 }
 
 fn ask(ui: &Ui, question: &Question) -> bool {
+    let _alone = ui.hold();
     ui.print_error(&format!("`{}` is for you to do:", question.task));
     for line in question.instructions.lines() {
         ui.print_error(&format!("  {line}"));

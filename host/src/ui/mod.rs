@@ -5,6 +5,7 @@
 pub mod desk;
 pub mod failure;
 pub mod prompt;
+pub mod region;
 pub mod run;
 pub mod table;
 pub mod trace;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::{Failure, Finding};
 use crate::mask::Mask;
+use crate::ui::region::{Hold, Live, Region, Size};
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,7 @@ pub struct Ui {
     color: bool,
     json: bool,
     mask: Mask,
+    region: Region,
 }
 
 impl Ui {
@@ -48,6 +51,7 @@ impl Ui {
             color,
             json,
             mask,
+            region: Region::default(),
         }
     }
 
@@ -66,6 +70,23 @@ impl Ui {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// Whether lines at the bottom of the terminal can be drawn again and again: not in CI, and not where nobody reads them.
+    pub fn has_live_terminal(&self) -> bool {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        io::stderr().is_terminal() && !self.json && !self.is_quiet() && !dumb && !set("CI")
+    }
+
+    /// Draws lines at the bottom of the terminal until what it returns is dropped.
+    pub fn live(&self, frame: impl FnMut(Size) -> Vec<String> + Send + 'static) -> Live {
+        self.region.start(self.mask.clone(), Box::new(frame))
+    }
+
+    /// Leaves the whole terminal to a question until what it returns is dropped.
+    pub fn hold(&self) -> Hold {
+        self.region.hold()
+    }
+
     /// The values that never appear.
     pub fn mask(&self) -> &Mask {
         &self.mask
@@ -73,7 +94,8 @@ impl Ui {
 
     /// Prints data to stdout as they are, with a newline at the end.
     pub fn data(&self, text: &str) {
-        write_line(io::stdout().lock(), &self.mask.apply(text));
+        self.region
+            .aside(|| write_line(io::stdout().lock(), &self.mask.apply(text)));
     }
 
     /// Prints data to stdout as JSON.
@@ -96,7 +118,7 @@ impl Ui {
     /// Says something to the person.
     pub fn say(&self, text: impl AsRef<str>) {
         if self.loudness > Loudness::Quiet {
-            write_line(io::stderr().lock(), &self.mask.apply(text.as_ref()));
+            self.print_error(text.as_ref());
         }
     }
 
@@ -143,7 +165,8 @@ impl Ui {
     }
 
     fn print_error(&self, text: &str) {
-        write_line(io::stderr().lock(), &self.mask.apply(text));
+        self.region
+            .aside(|| write_line(io::stderr().lock(), &self.mask.apply(text)));
     }
 }
 

@@ -3,17 +3,18 @@
 //! A node stands one layer below the lowest of those before it. An edge over several layers gets a bend in each, which takes its place there
 //! like a narrow node. Then each layer is sorted by where its neighbors stand, a few times down and up, so that fewer edges cross.
 
-use crate::graph::picture::Picture;
+use console::measure_text_width;
+
+use crate::graph::picture::{Node, Picture, Shape, shortened};
 use crate::graph::waves;
 
 /// Distances in pixels.
 const GAP_X: f64 = 36.0;
-const GAP_Y: f64 = 58.0;
-/// Height of a node.
-pub(super) const HEIGHT: f64 = 46.0;
-/// Width of a letter and of the space around the text.
-const LETTER: f64 = 7.6;
-const PADDING: f64 = 28.0;
+const GAP_Y: f64 = 32.0;
+/// Width of a letter of a name and of a note: generous, since every viewer has another font.
+const LETTER: f64 = 8.2;
+const NOTE_LETTER: f64 = 6.7;
+const PADDING: f64 = 30.0;
 /// Width of a bend.
 const BEND: f64 = 14.0;
 const SWEEPS: usize = 8;
@@ -34,12 +35,14 @@ pub(super) struct Place {
     pub(super) x: f64,
     pub(super) y: f64,
     pub(super) width: f64,
+    pub(super) height: f64,
 }
 
 /// Nodes and bends alike.
 struct Slot {
     layer: usize,
     width: f64,
+    height: f64,
     /// Neighbors in the layer above and below.
     above: Vec<usize>,
     below: Vec<usize>,
@@ -55,14 +58,11 @@ pub(super) fn layout(picture: &Picture) -> Layout {
         .nodes
         .iter()
         .map(|node| {
-            let letters = node
-                .name
-                .chars()
-                .count()
-                .max((node.note.chars().count() * 9).div_ceil(10));
+            let (width, height) = size(node);
             Slot {
                 layer: 0,
-                width: letters as f64 * LETTER + PADDING,
+                width,
+                height,
                 above: Vec::new(),
                 below: Vec::new(),
                 x: 0.0,
@@ -78,7 +78,8 @@ pub(super) fn layout(picture: &Picture) -> Layout {
         .map(|edge| chain(&mut slots, edge.from, edge.to))
         .collect();
     arrange(&mut slots, layers.len());
-    let y = |layer: usize| HEIGHT / 2.0 + layer as f64 * (HEIGHT + GAP_Y);
+    let (rows, height) = rows(&slots, layers.len());
+    let y = |layer: usize| rows[layer];
     let left = slots
         .iter()
         .map(|slot| slot.x - slot.width / 2.0)
@@ -96,25 +97,57 @@ pub(super) fn layout(picture: &Picture) -> Layout {
             x: slots[node].x,
             y: y(slots[node].layer),
             width: slots[node].width,
+            height: slots[node].height,
         })
         .collect();
     let edges = chains
         .iter()
         .map(|chain| {
             let mut points: Vec<(f64, f64)> = chain.iter().map(|slot| point(*slot)).collect();
-            if let [first, .., last] = points.as_mut_slice() {
-                first.1 += HEIGHT / 2.0;
-                last.1 -= HEIGHT / 2.0;
+            if let ([first, .., last], [from, .., to]) = (points.as_mut_slice(), chain.as_slice()) {
+                first.1 += slots[*from].height / 2.0;
+                last.1 -= slots[*to].height / 2.0;
             }
             points
         })
         .collect();
     Layout {
         width: right - left,
-        height: y(layers.len().saturating_sub(1)) + HEIGHT / 2.0,
+        height,
         nodes,
         edges,
     }
+}
+
+/// How much room a node takes.
+fn size(node: &Node) -> (f64, f64) {
+    let wide = |text: &str, letter: f64| measure_text_width(&shortened(text)) as f64 * letter;
+    let note = wide(&node.note, NOTE_LETTER);
+    match node.shape {
+        Shape::Box => {
+            let room = if node.mark.is_some() { 20.0 } else { 0.0 };
+            ((wide(&node.name, LETTER) + room).max(note) + PADDING, 48.0)
+        }
+        Shape::Pill => (wide(&node.name, NOTE_LETTER) + PADDING, 24.0),
+    }
+}
+
+/// The middle of every layer, and the height of all.
+fn rows(slots: &[Slot], layers: usize) -> (Vec<f64>, f64) {
+    let mut heights = vec![0.0_f64; layers];
+    for slot in slots {
+        heights[slot.layer] = heights[slot.layer].max(slot.height);
+    }
+    let mut top = 0.0;
+    let middles = heights
+        .iter()
+        .map(|height| {
+            let middle = top + height / 2.0;
+            top += height + GAP_Y;
+            middle
+        })
+        .collect();
+    (middles, (top - GAP_Y).max(0.0))
 }
 
 /// Adds the bends of an edge; returns everything that it passes.
@@ -124,6 +157,7 @@ fn chain(slots: &mut Vec<Slot>, from: usize, to: usize) -> Vec<usize> {
         slots.push(Slot {
             layer,
             width: BEND,
+            height: 0.0,
             above: Vec::new(),
             below: Vec::new(),
             x: 0.0,

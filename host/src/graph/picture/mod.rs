@@ -1,15 +1,21 @@
-//! Graphs to look at: nodes with labels, edges with labels, written for Graphviz, for Mermaid or as a picture. Pure.
+//! Graphs to look at: nodes with names and notes, edges between them, written for Graphviz, for Mermaid or as a picture. Pure.
 
 mod layout;
 mod svg;
 
-pub use svg::svg;
+pub use svg::{inside, svg};
 
 /// A graph with a title.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
     /// What it shows.
     pub title: String,
+    /// The same in a sentence, for those who do not see it.
+    pub description: String,
+    /// What pills are.
+    pub pills: String,
+    /// What broken lines are.
+    pub broken: String,
     /// The nodes, in the order in which they are listed.
     pub nodes: Vec<Node>,
     /// The edges, each from what comes first to what comes after it.
@@ -25,8 +31,63 @@ pub struct Node {
     pub note: String,
     /// Nodes of one group have one color.
     pub group: String,
-    /// Whether it is drawn as something to beware of.
-    pub alarming: bool,
+    /// Its shape.
+    pub shape: Shape,
+    /// Whether it destroys data.
+    pub destructive: bool,
+    /// What became of it, in the picture of a run.
+    pub mark: Option<Mark>,
+    /// Where a click on it leads.
+    pub link: Option<String>,
+}
+
+/// What a node looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Something that is done: a section, a stage.
+    #[default]
+    Box,
+    /// Something that holds from then on: a capability, a barrier.
+    Pill,
+}
+
+/// What became of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It succeeded.
+    Done,
+    /// It failed.
+    Failed,
+    /// It runs, or ran when everything ended.
+    Running,
+    /// It did not run.
+    Skipped,
+    /// Its turn did not come.
+    Pending,
+}
+
+impl Mark {
+    /// The sign beside the name: shape and not only color.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Done => "✓",
+            Self::Failed => "✗",
+            Self::Running => "▶",
+            Self::Skipped => "–",
+            Self::Pending => "·",
+        }
+    }
+
+    /// The name of its style.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Running => "running",
+            Self::Skipped => "skipped",
+            Self::Pending => "pending",
+        }
+    }
 }
 
 /// An edge between two nodes by number.
@@ -36,8 +97,6 @@ pub struct Edge {
     pub from: usize,
     /// What comes after it.
     pub to: usize,
-    /// What it means.
-    pub label: String,
     /// Whether it is drawn as a broken line.
     pub weak: bool,
 }
@@ -56,7 +115,7 @@ impl Picture {
     pub(crate) fn groups(&self) -> Vec<&str> {
         let mut groups: Vec<&str> = Vec::new();
         for node in &self.nodes {
-            if !groups.contains(&node.group.as_str()) {
+            if !node.group.is_empty() && !groups.contains(&node.group.as_str()) {
                 groups.push(&node.group);
             }
         }
@@ -80,24 +139,19 @@ pub fn dot(pictures: &[Picture]) -> String {
             } else {
                 format!("\n{}", node.note)
             };
-            let color = if node.alarming { ", color=red" } else { "" };
+            let color = if node.destructive { ", color=red" } else { "" };
+            let shape = match node.shape {
+                Shape::Box => "",
+                Shape::Pill => ", shape=oval, style=dotted",
+            };
             text.push_str(&format!(
-                "    n{number}_{index} [label={}{color}];\n",
+                "    n{number}_{index} [label={}{color}{shape}];\n",
                 quoted(&format!("{}{note}", node.name))
             ));
         }
-        for Edge {
-            from,
-            to,
-            label,
-            weak,
-        } in &picture.edges
-        {
-            let style = if *weak { ", style=dashed" } else { "" };
-            text.push_str(&format!(
-                "    n{number}_{from} -> n{number}_{to} [label={}{style}];\n",
-                quoted(label)
-            ));
+        for Edge { from, to, weak } in &picture.edges {
+            let style = if *weak { " [style=dashed]" } else { "" };
+            text.push_str(&format!("    n{number}_{from} -> n{number}_{to}{style};\n"));
         }
         text.push_str("  }\n");
     }
@@ -128,33 +182,33 @@ pub fn mermaid(pictures: &[Picture]) -> String {
             } else {
                 format!("<br/>{}", entities(&node.note))
             };
-            let class = if node.alarming { ":::alarming" } else { "" };
+            let class = if node.destructive {
+                ":::destructive"
+            } else {
+                ""
+            };
+            let (open, close) = match node.shape {
+                Shape::Box => ("[", "]"),
+                Shape::Pill => ("([", "])"),
+            };
             text.push_str(&format!(
-                "    n{number}_{index}[\"{}{note}\"]{class}\n",
+                "    n{number}_{index}{open}\"{}{note}\"{close}{class}\n",
                 entities(&node.name)
             ));
         }
-        for Edge {
-            from,
-            to,
-            label,
-            weak,
-        } in &picture.edges
-        {
+        for Edge { from, to, weak } in &picture.edges {
             let arrow = if *weak { "-.->" } else { "-->" };
-            let label = if label.is_empty() {
-                String::new()
-            } else {
-                format!("|\"{}\"|", entities(label))
-            };
-            text.push_str(&format!(
-                "    n{number}_{from} {arrow}{label} n{number}_{to}\n"
-            ));
+            text.push_str(&format!("    n{number}_{from} {arrow} n{number}_{to}\n"));
         }
         text.push_str("  end\n");
     }
-    text.push_str("  classDef alarming stroke:#c62828,stroke-width:2px\n");
+    text.push_str("  classDef destructive stroke:#c62828,stroke-width:2px\n");
     text
+}
+
+/// Shortens what nobody would read in a picture.
+pub(crate) fn shortened(text: &str) -> String {
+    console::truncate_str(text, 44, "…").into_owned()
 }
 
 /// Replaces what has a meaning in XML and in Mermaid's quotes.
@@ -170,28 +224,34 @@ mod tests {
     use super::*;
 
     fn picture() -> Picture {
-        let node = |name: &str, note: &str, alarming| Node {
+        let node = |name: &str, note: &str, destructive, shape| Node {
             name: name.into(),
             note: note.into(),
             group: "g".into(),
-            alarming,
+            destructive,
+            shape,
+            ..Node::default()
         };
         Picture {
             title: "The \"stages\"".into(),
-            nodes: vec![node("wipe", "3 nodes", true), node("wait <a>", "", false)],
+            nodes: vec![
+                node("wipe", "3 nodes", true, Shape::Box),
+                node("ready", "", false, Shape::Pill),
+                node("wait <a>", "", false, Shape::Box),
+            ],
             edges: vec![
                 Edge {
                     from: 0,
                     to: 1,
-                    label: "ready".into(),
                     weak: true,
                 },
                 Edge {
-                    from: 0,
-                    to: 1,
-                    ..Edge::default()
+                    from: 1,
+                    to: 2,
+                    weak: false,
                 },
             ],
+            ..Picture::default()
         }
     }
 
@@ -204,9 +264,10 @@ mod tests {
   subgraph cluster_0 {
     label="The \"stages\"";
     n0_0 [label="wipe\n3 nodes", color=red];
-    n0_1 [label="wait <a>"];
-    n0_0 -> n0_1 [label="ready", style=dashed];
-    n0_0 -> n0_1 [label=""];
+    n0_1 [label="ready", shape=oval, style=dotted];
+    n0_2 [label="wait <a>"];
+    n0_0 -> n0_1 [style=dashed];
+    n0_1 -> n0_2;
   }
 }
 "#
@@ -219,12 +280,13 @@ mod tests {
             mermaid(&[picture()]),
             r#"flowchart TB
   subgraph g0["The &quot;stages&quot;"]
-    n0_0["wipe<br/>3 nodes"]:::alarming
-    n0_1["wait &lt;a&gt;"]
-    n0_0 -.->|"ready"| n0_1
-    n0_0 --> n0_1
+    n0_0["wipe<br/>3 nodes"]:::destructive
+    n0_1(["ready"])
+    n0_2["wait &lt;a&gt;"]
+    n0_0 -.-> n0_1
+    n0_1 --> n0_2
   end
-  classDef alarming stroke:#c62828,stroke-width:2px
+  classDef destructive stroke:#c62828,stroke-width:2px
 "#
         );
     }
