@@ -241,7 +241,7 @@ fn tools_are_checked_before_the_first_stage() {
     error: programs that the stages start are missing; nothing has been run
       error: `curl` is not on PATH (needed by enable_rescue_mode)
         help: install the package `curl`, or see https://curl.se/download.html
-      error: `kubectl` is not on PATH (needed by enable_rescue_mode, apply_control_plane, bootstrap_talos, add_worker_nodes, wait_cilium, wait_gateway_api, validate_cni, validate_server_ids, validate_cluster)
+      error: `kubectl` is not on PATH (needed by enable_rescue_mode, bootstrap_talos, add_worker_nodes, wait_cilium, wait_gateway_api, validate_cni, validate_server_ids, validate_cluster)
         help: see https://kubernetes.io/docs/tasks/tools
       error: `talosctl` is not on PATH (needed by install_talos, apply_control_plane, bootstrap_talos, add_worker_nodes)
         help: https://www.talos.dev/v1.11/talos-guides/install/talosctl/

@@ -390,11 +390,11 @@ fn what_the_kit_says_can_be_recorded() {
     let first: Value = serde_json::from_str(talk.lines().next().unwrap()).unwrap();
     assert_eq!(
         (
-            &first["direction"],
-            &first["line"]["id"],
-            &first["line"]["method"]
+            &first["from"],
+            &first["message"]["id"],
+            &first["message"]["method"]
         ),
-        (&json!("to"), &json!(0), &json!("initialize"))
+        (&json!("host"), &json!(0), &json!("initialize"))
     );
 }
 

@@ -149,7 +149,11 @@ fn adapters_as_programs_of_their_own_render_the_same_bytes() {
     let mut plugins = String::from("plugins:\n");
     for name in ["hetzner", "cilium", "talos"] {
         let path = programs().join(format!("ztc-adapter-{name}"));
-        plugins.push_str(&format!("  {name}: {{path: {}}}\n", path.display()));
+        let grant = match name {
+            "hetzner" => ", environment: [HCLOUD_ENDPOINT]",
+            _ => "",
+        };
+        plugins.push_str(&format!("  {name}: {{path: {}{grant}}}\n", path.display()));
     }
     environment.write(
         "platform.yaml",

@@ -37,7 +37,7 @@ pods_connected() {
 # Says which nodes run a Kubernetes that this Cilium was not tested with.
 untested_kubelets() {
   fetch nodes || return 0
-  # shellcheck disable=SC2016 # the variables are jq's
+  # shellcheck disable=SC2016,SC2153 # the variables inside are jq's; the two outside come from the context
   jq -r --arg minimum "$CTX_KUBERNETES_MINIMUM" --arg maximum "$CTX_KUBERNETES_MAXIMUM" '
     def minor: ltrimstr("v") | split(".") | .[1] // "0" | tonumber;
     [.items[].status.nodeInfo.kubeletVersion // empty

@@ -138,16 +138,20 @@ impl Session {
 
     /// Makes several calls in the same breath, and returns their answers in the order of the calls, in whatever order they come.
     pub(super) async fn call_together(&mut self, calls: Vec<(&str, Value)>) -> Vec<Answer> {
-        let mut asked = Vec::new();
-        for (method, params) in calls {
-            let (id, line) = self.request(method, params);
-            asked.push((method.to_owned(), id, self.send(&line).await));
-        }
+        let asked: Vec<(String, u64, String)> = calls
+            .into_iter()
+            .map(|(method, params)| {
+                let (id, line) = self.request(method, params);
+                (method.to_owned(), id, line)
+            })
+            .collect();
+        let lines: Vec<&[u8]> = asked.iter().map(|(_, _, line)| line.as_bytes()).collect();
+        let written = self.send_lines(&lines).await;
         let mut answers = Vec::new();
-        for (method, id, written) in asked {
-            let answer = match written {
+        for (method, id, _) in asked {
+            let answer = match &written {
                 Ok(()) => self.converse(&method, id, &[]).await,
-                Err(broken) => Err(broken),
+                Err(broken) => Err(broken.clone()),
             };
             answers.push(answer);
         }
@@ -176,9 +180,19 @@ impl Session {
 
     /// Sends a line that need not be text.
     pub(super) async fn send_bytes(&mut self, line: &[u8]) -> Result<(), Broken> {
-        self.ledger.said(Direction::To, line);
+        self.send_lines(&[line]).await
+    }
+
+    /// Sends lines with one write.
+    async fn send_lines(&mut self, lines: &[&[u8]]) -> Result<(), Broken> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            self.ledger.said(Direction::To, line);
+            bytes.extend_from_slice(line);
+            bytes.push(b'\n');
+        }
         let written = match &mut self.stdin {
-            Some(stdin) => stdin.write_all(&[line, b"\n"].concat()).await,
+            Some(stdin) => stdin.write_all(&bytes).await,
             None => return Err(Broken::Ended("its stdin is closed".to_owned())),
         };
         match written {

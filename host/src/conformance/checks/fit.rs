@@ -246,7 +246,7 @@ mod tests {
         check(
             |result| result.stages[0].needs = vec!["rack_look".into()],
             &[
-                "the pipeline: stages wait for each other in a circle: `rack_power_on` waits for `rack_look` (it says so), \
+                "the pipeline: stages wait for each other in a circle, `rack_power_on` → `rack_look` → `rack_power_on`: `rack_power_on` waits for `rack_look` (it says so), \
                `rack_look` waits for `rack_power_on` (stages of one adapter follow each other)",
             ],
         );
