@@ -195,4 +195,26 @@ fn a_schematic_of_extensions_is_registered_at_the_factory() {
         config.contains(&format!("/hcloud-installer/{id}:v1.11.5\n")),
         "{id}\n{config}"
     );
+    // There are images of it from then on, and of nothing that nobody registered.
+    environment.ztc_ok(&BOOTSTRAP);
+    let disk = &lab.state()["nodes"][0]["disk"];
+    assert_eq!(disk["talos"]["schematic"], *id, "{disk}");
+}
+
+#[test]
+fn the_factory_has_no_image_of_a_schematic_that_nobody_registered() {
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &["--nodes", "1"]);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    let id = "0123456789abcdef".repeat(4);
+    let platform = environment.read("platform.yaml").replace(
+        "cluster_name: lab",
+        &format!("cluster_name: lab\n    schematic_id: {id}"),
+    );
+    environment.write("platform.yaml", &platform);
+    environment.ztc_ok(&["render"]);
+    let run = environment.ztc(&BOOTSTRAP);
+    insta::assert_debug_snapshot!(causes(&lab, &run));
+    assert_eq!(lab.installs().values().sum::<u64>(), 0);
 }
