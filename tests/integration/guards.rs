@@ -103,13 +103,13 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let worker = environment.ztc(&["bootstrap", "--only", "add_worker_nodes"]);
     insta::assert_debug_snapshot!(causes(&lab, &worker), @r#"
     [
-        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
+        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
     ]
     "#);
     let control_plane = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &control_plane), @r#"
     [
-        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
+        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
     ]
     "#);
 
@@ -142,7 +142,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
     [
-        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
     ]
     "#);
 
