@@ -119,7 +119,8 @@ fn the_command_that_goes_on_can_be_pasted() {
     );
     pipe.fifo("up");
     let named = pipe.environment.root().join("it's my cluster");
-    symlink(pipe.environment.repo(), &named).unwrap();
+    fs::rename(pipe.environment.repo(), &named).unwrap();
+    symlink(&named, pipe.environment.repo()).unwrap();
     let directory = named.display().to_string();
     let child = pipe.started_in(
         Path::new("/"),
