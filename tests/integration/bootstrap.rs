@@ -1,6 +1,7 @@
 //! The bootstrap in the simulated world: to the end, refused, failing, interrupted, killed, resumed.
 
 mod kills;
+mod many;
 
 use std::collections::BTreeMap;
 use std::fs;
