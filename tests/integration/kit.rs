@@ -138,6 +138,7 @@ fn a_new_adapter_passes_at_once() {
         if has(interpreter) {
             let program = format!("./ztc-adapter-{name}/ztc-adapter-{name}");
             passes(&environment, &[&program], &PLAIN);
+            can_be_there_twice(&environment, &program);
         }
     }
     environment.ztc_ok(&["plugins", "new", "my-rust", "--lang", "rust"]);
@@ -145,11 +146,21 @@ fn a_new_adapter_passes_at_once() {
     assert!(main.contains("name: \"my-rust\".into()"), "{main}");
     // The template itself is built with this repository.
     let program = programs().join("ztc-adapter-my-adapter");
-    passes(&environment, &[&program.display().to_string()], &PLAIN);
+    let program = program.display().to_string();
+    passes(&environment, &[&program], &PLAIN);
+    can_be_there_twice(&environment, &program);
+}
+
+/// Makes sure that two sections can share an adapter.
+#[track_caller]
+fn can_be_there_twice(environment: &TestEnv, program: &str) {
+    let (outcomes, _, report) = kit(environment, &[program]);
+    let shared = ("two-sections".to_owned(), "ok".to_owned());
+    assert!(outcomes.contains(&shared), "{report:#}");
 }
 
 /// Changes to the template in Python, each against one rule, and the check that must notice.
-const SINS: [(&str, &str, &str); 35] = [
+const SINS: [(&str, &str, &str); 40] = [
     (
         "handshake",
         "return {\"protocol\": PROTOCOL, \"manifest\": MANIFEST}",
@@ -198,8 +209,8 @@ const SINS: [(&str, &str, &str); 35] = [
     ),
     (
         "artifacts",
-        "{\"path\": \"message.json\"",
-        "{\"path\": \"../message.json\"",
+        "{\"path\": first + ",
+        "{\"path\": \"../\" + first + ",
     ),
     (
         "handshake",
@@ -302,10 +313,47 @@ const SINS: [(&str, &str, &str); 35] = [
         "\"stages\": [stage]}",
         "\"stages\": [stage], \"capabilities\": {\"cni\": {}}}",
     ),
+    ("messages", "    diagnostics = []\n", BEYOND),
+    (
+        "two-sections",
+        "else section + \"-\"",
+        "else params[\"sections\"]",
+    ),
+    ("discover", NOT_OFFERED, DISCOVERS_BADLY),
+    ("cancel", NOT_OFFERED, CANCELS_BADLY),
+    ("secret-bundles", NOT_OFFERED, FORGETS),
     ("descendants", INITIALIZED, GRANDCHILD),
     ("descendants", INITIALIZED, ESCAPED),
     ("descendants", INITIALIZED, DAEMON),
 ];
+
+/// Progress that is told in percent.
+const BEYOND: &str = "    diagnostics = []
+    told = {\"call_id\": params[\"call\"][\"id\"], \"message\": \"half\", \"fraction\": 50}
+    told = {\"jsonrpc\": \"2.0\", \"method\": \"$/progress\", \"params\": told}
+    sys.__stdout__.buffer.write(json.dumps(told).encode() + b\"\\n\")
+";
+
+/// An adapter that looks things up and ends, one that ends when that is cancelled, and one that refuses the bundle that it has made.
+const NOT_OFFERED: &str = "NOT_OFFERED = {\"discover\", \"generate_secrets\", \"check_secrets\"}\n";
+const DISCOVERS_BADLY: &str = "NOT_OFFERED = {}
+MANIFEST[\"discovers\"] = True
+METHODS[\"discover\"] = lambda params: sys.exit(1)
+";
+const CANCELS_BADLY: &str = "NOT_OFFERED = {}
+MANIFEST[\"discovers\"] = True
+METHODS[\"discover\"] = lambda params: {\"facts\": {}}
+def loads(line, read=json.loads, last=[]):
+    request = read(line)
+    last.append(isinstance(request, dict) and request.get(\"method\"))
+    return sys.exit(1) if last[-2:] == [\"discover\", \"$/cancel\"] else request
+json.loads = loads
+";
+const FORGETS: &str = "NOT_OFFERED = {}
+MANIFEST[\"bundles\"] = [{\"name\": \"my-bad\", \"description\": \"a password\"}]
+METHODS[\"generate_secrets\"] = lambda params: {\"content\": \"word: \" + params[\"config\"][\"message\"]}
+METHODS[\"check_secrets\"] = lambda params: {\"diagnostics\": [{\"pointer\": \"/word\", \"message\": \"is not mine\"}]}
+";
 
 /// Processes that the adapter leaves behind: in its group, in a session of its own, and without parent and streams as well.
 const INITIALIZED: &str = "        self.initialized = True\n";
@@ -375,6 +423,41 @@ fn an_adapter_that_cannot_render_is_neither_right_nor_wrong() {
         configuration.unwrap()["why"],
         "no configuration could be made up (no value is known for `/properties/message` of `config_schema`: give it `examples`); give one with `--config FILE`"
     );
+}
+
+#[test]
+fn a_section_that_breaks_the_schema_is_the_operators() {
+    if !has("python3") {
+        return;
+    }
+    let environment = TestEnv::new();
+    environment.ztc_ok(&["plugins", "new", "my-new", "--lang", "python"]);
+    environment.write("section.yaml", "my-new: {message: hello}\n");
+    let program = "./ztc-adapter-my-new/ztc-adapter-my-new";
+    let (_, code, report) = kit(&environment, &[program, "--config", "section.yaml"]);
+    let checks = report["checks"].as_array().unwrap();
+    let configuration = checks.iter().find(|check| check["name"] == "configuration");
+    let faults = &configuration.unwrap()["faults"];
+    assert_eq!(
+        (code, faults),
+        (
+            Some(1),
+            &json!([{
+                "place": "`--config`",
+                "why": "breaks the adapter's schema: Additional properties are not allowed ('my-new' was unexpected); \"message\" is a required property; give what stands below `my-new:`",
+            }])
+        ),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn the_schema_that_is_printed_is_the_frozen_one() {
+    let environment = TestEnv::new();
+    let printed = environment.ztc_ok(&["plugins", "schema"]).stdout;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/1.0/schema.json");
+    let frozen = environment.filtered(&fs::read_to_string(file).unwrap());
+    assert!(printed == frozen, "{printed}");
 }
 
 #[test]
