@@ -175,8 +175,9 @@ fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
     hetzner(&mut terminal);
     // The list is in the order of names, with what is known of each; the strangers between ours are left alone.
     terminal.wait_for("Servers of the cluster (space chooses, a all, Enter ends)");
-    terminal.wait_for("127.42.0.11    cp01      cpx31 amd64  fsn1  running, cluster=lab");
-    terminal.answer("198.51.100.1", ENTER);
+    // The line that the keys act on has a sign, because there may be no colors.
+    terminal.wait_for("❯ ⬚ 127.42.0.11    cp01      cpx31 amd64  fsn1  running, cluster=lab");
+    terminal.answer("  ⬚ 198.51.100.1 ", ENTER);
     // None is not enough.
     terminal.wait_for("choose at least one");
     terminal.answer("127.42.0.11", " ");

@@ -24,3 +24,4 @@ mod talos;
 mod terminal;
 mod tidy;
 mod validate_config;
+mod versions;
