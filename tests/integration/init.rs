@@ -1,8 +1,9 @@
 //! `ztc init`: the wizard on a real terminal, and its twin, which writes the identical file.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
-use crate::environment::{Lab, TestEnv};
+use crate::environment::{Lab, TestEnv, programs};
 use crate::terminal::Terminal;
 
 const ENTER: &str = "\r";
@@ -29,6 +30,11 @@ fn hetzner(terminal: &mut Terminal) {
 }
 
 fn rest(terminal: &mut Terminal) {
+    cluster(terminal);
+    terminal.wait_for("wrote `platform.yaml`");
+}
+
+fn cluster(terminal: &mut Terminal) {
     terminal.answer(
         "Public IPv4 addresses of the servers",
         "203.0.113.10, 203.0.113.11\r",
@@ -40,7 +46,6 @@ fn rest(terminal: &mut Terminal) {
     terminal.answer("Kubernetes version", ENTER);
     terminal.answer("Take these?", ENTER);
     terminal.answer("Address of the Kubernetes API", ENTER);
-    terminal.wait_for("wrote `platform.yaml`");
 }
 
 #[test]
@@ -78,6 +83,36 @@ fn the_wizard_and_its_twin_write_the_identical_file() {
         cluster_endpoint: https://203.0.113.10:6443
     ");
     assert_eq!(wizard.read(".gitignore"), "/secrets/\n/.zerotouch-cache/\n");
+}
+
+#[test]
+fn what_a_foreign_adapter_may_see_is_asked() {
+    const UP: &str = "\u{1b}[A";
+    let granted = "plugins:\n  fake:\n    environment: [FAKE_SETTING]\n";
+    for (key, is_granted) in [("y", true), ("n", false)] {
+        let environment = TestEnv::new();
+        symlink(
+            programs().join("fake-adapter"),
+            environment.bin().join("ztc-adapter-fake"),
+        )
+        .unwrap();
+        let mut terminal = Terminal::ztc(&environment, &["init"]);
+        terminal.answer("Environment", ENTER);
+        terminal.answer("Which adapter for services?", &format!("{UP}{ENTER}"));
+        terminal.answer("Where is the Hetzner Cloud API token?", ENTER);
+        terminal.answer("Its name", ENTER);
+        cluster(&mut terminal);
+        terminal.wait_for("shows that declared variables arrive");
+        terminal.answer(
+            "Let `fake` see your variable `FAKE_SETTING`? (y/n) › no",
+            &format!("{key}{ENTER}"),
+        );
+        terminal.wait_for("wrote `platform.yaml`");
+        assert_eq!(terminal.exit_code(), Some(0));
+        let platform = environment.read("platform.yaml");
+        assert_eq!(platform.contains(granted), is_granted, "{platform}");
+        assert_eq!(platform.contains("plugins"), is_granted, "{platform}");
+    }
 }
 
 #[test]
