@@ -195,12 +195,8 @@ fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
     terminal.answer("127.42.0.13  worker02", ENTER);
     terminal.answer("Nodes 1: Role", ENTER);
     terminal.answer("Add another?", ENTER);
-    // What is proposed can be changed: another name in place of `worker01`.
-    let backspace = "\u{7f}";
-    terminal.answer(
-        "Nodes 2: Node name",
-        &format!("{}edge\r", backspace.repeat(8)),
-    );
+    // What is proposed can be changed: `worker01` gets a longer name.
+    terminal.answer("Nodes 2: Node name", "-edge\r");
     terminal.answer("Nodes 2: IP address", ENTER);
     terminal.answer("Nodes 2: Role", ENTER);
     terminal.answer("2 so far. Add another?", ENTER);
@@ -215,7 +211,7 @@ fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
     for line in [
         "server_ips: [127.42.0.11, 127.42.0.12, 127.42.0.13]",
         "- {name: cp01, ip: 127.42.0.11, role: controlplane}",
-        "- {name: edge, ip: 127.42.0.12, role: worker}",
+        "- {name: worker01-edge, ip: 127.42.0.12, role: worker}",
         "- {name: worker02, ip: 127.42.0.13, role: worker}",
     ] {
         assert!(platform.contains(line), "{line}\n{platform}");
