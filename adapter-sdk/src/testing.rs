@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{Adapter, session, stdio};
 
 /// How long an adapter may be silent when something is expected of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A conversation in which the test is the host.
 ///

@@ -105,6 +105,9 @@ pub struct Finding {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// The place as an adapter says it, a JSON Pointer into what it was given, until somebody who knows that gives it a location.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
 }
 
 impl Finding {
@@ -115,6 +118,7 @@ impl Finding {
             message: message.into(),
             location: None,
             help: None,
+            pointer: None,
         }
     }
 

@@ -100,7 +100,7 @@ async fn checked(
         .iter()
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
-    let mut warnings = grants(platform, supervisor.discovery(), &running);
+    let mut warnings = grant::findings_of_all(platform, supervisor.discovery(), &running);
     let manifests = adapters
         .iter()
         .map(|(section, adapter)| (section.as_str(), &adapter.manifest))
@@ -132,19 +132,6 @@ async fn checked(
             ))
         }
     }
-}
-
-/// Says of each adapter where what it declares and what it is granted differ.
-fn grants(
-    platform: &Platform,
-    discovery: &Discovery,
-    running: &BTreeMap<String, Arc<Adapter>>,
-) -> Vec<Finding> {
-    let found = running.iter().map(|(name, adapter)| {
-        let granted = discovery.granted(&adapter.candidate);
-        grant::findings(platform, name, &adapter.manifest, granted)
-    });
-    found.flatten().collect()
 }
 
 /// Checks every section: its schema, the files that it names, and where both are right, what the adapter itself says.

@@ -130,11 +130,18 @@ impl Fake {
         alive.collect()
     }
 
-    /// Waits until no process of this environment is left.
+    /// The private directories that are there: those of adapters, and `ztc`'s own.
+    fn scratch_directories(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.environment.root().join("tmp")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Waits until no process of this environment is left, nor a directory of one.
     #[track_caller]
     fn assert_alone(&self, context: &str) {
-        let gone = until(Duration::from_secs(2), || self.processes().is_empty());
-        assert!(gone, "still alive: {:?}\n{context}", self.processes());
+        let left = || (self.processes(), self.scratch_directories());
+        let gone = until(Duration::from_secs(2), || left() == (vec![], vec![]));
+        assert!(gone, "still there: {:?}\n{context}", left());
     }
 
     /// Starts `ztc` without waiting for its end.

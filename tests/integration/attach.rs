@@ -26,9 +26,15 @@ impl Listening {
             .create(&directory)
             .unwrap();
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
-        let mut child = Command::new(programs().join("ztc"))
-            .args(["__adapter", "talos", "--ztc-listen"])
-            .arg(directory.join("t.sock"))
+        let mut ztc = Command::new(programs().join("ztc"));
+        ztc.args(["__adapter", "talos", "--ztc-listen"])
+            .arg(directory.join("t.sock"));
+        Self::of(&mut ztc)
+    }
+
+    /// Starts one.
+    fn of(command: &mut Command) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,6 +122,78 @@ fn a_socket_where_others_could_put_theirs_is_refused_on_both_sides() {
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
     let run = environment.ztc(&["plugins", "info", "talos"]);
     assert_eq!(run.code, Some(5), "{run}");
+}
+
+/// Another user of this machine.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_process_of_another_user_is_refused() {
+    let mut environment = offline();
+    let directory = environment.root().join("run");
+    let program = environment.root().join("ztc");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).unwrap();
+    if std::os::unix::fs::chown(&directory, Some(NOBODY), None).is_err() {
+        let message = b"not tested: only root can start a process of another user\n";
+        std::io::stderr().write_all(message).unwrap();
+        return;
+    }
+    std::fs::set_permissions(environment.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    std::fs::copy(programs().join("ztc"), &program).unwrap();
+    let socket = directory.join("t.sock");
+    let mut setpriv = Command::new("setpriv");
+    setpriv
+        .args(["--reuid", &NOBODY.to_string(), "--clear-groups", "--"])
+        .arg(&program)
+        .args(["__adapter", "talos", "--ztc-listen"])
+        .arg(&socket);
+    let _listening = Listening::of(&mut setpriv).unwrap();
+    // What is in the directory was put there by somebody else, as if that had been possible.
+    std::os::unix::fs::chown(&directory, Some(0), None).unwrap();
+    environment.set("ZTC_ATTACH", format!("talos={}", socket.display()));
+    let run = environment.ztc(&["plugins", "info", "talos"]);
+    insta::assert_snapshot!(environment.filtered(&run.to_string()), @"
+    exit: 5
+    --- stderr
+    warning: adapter `talos` is the one that already runs at `[ROOT]/run/t.sock`: outside the sandbox and without time limits
+    error: the process behind `[ROOT]/run/t.sock` belongs to user 65534, not to you
+    ");
+}
+
+#[test]
+fn an_attached_adapter_has_all_the_time_it_wants() {
+    let mut environment = offline();
+    let directory = environment.root().join("run");
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&directory)
+        .unwrap();
+    let socket = directory.join("t.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let slow = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut answers = stream.try_clone().unwrap();
+        for line in BufReader::new(stream).lines() {
+            let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let manifest = serde_json::json!({
+                "name": "talos", "version": "1.0.0", "description": "slow", "phase": "platform", "config_schema": true,
+            });
+            let result = serde_json::json!({ "protocol": "1.0", "manifest": manifest });
+            // As if somebody looked at it in a debugger, for longer than the limit.
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+            let answer =
+                serde_json::json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+            if writeln!(answers, "{answer}").is_err() {
+                break;
+            }
+        }
+    });
+    environment.set("ZTC_ATTACH", format!("talos={}", socket.display()));
+    environment.set("ZTC_ADAPTER_TIMEOUT", "1");
+    let info = environment.ztc_ok(&["plugins", "info", "talos", "--json"]);
+    assert_eq!(info.json()["manifest"]["description"], "slow", "{info}");
+    slow.join().unwrap();
 }
 
 /// Records `ztc validate` and returns the file.

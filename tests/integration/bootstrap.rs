@@ -1,6 +1,7 @@
 //! The bootstrap in the simulated world: to the end, refused, failing, interrupted, killed, resumed.
 
 mod kills;
+mod many;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -109,6 +110,54 @@ fn three_control_planes_become_ready() {
     let (environment, lab) = rendered(&["--nodes", "5", "--control-planes", "3"]);
     environment.ztc_ok(&BOOTSTRAP);
     assert_installed_once(&lab);
+}
+
+#[test]
+fn a_cluster_with_the_definitions_of_the_gateway_api_in_its_configuration_becomes_ready() {
+    let Some(reference) = std::env::var_os("ZTC_REFERENCE_DIR") else {
+        say("skipped 5 definitions of the Gateway API: ZTC_REFERENCE_DIR is not set");
+        return;
+    };
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &["--nodes", "2"]);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    let directory = std::path::PathBuf::from(reference).join("gateway-api/v1.3.0/standard");
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    environment.write("crds/gateway-api.yaml", texts.join("---\n"));
+    let platform = environment.read("platform.yaml").replacen(
+        "gateway_api: true",
+        "gateway_api: {manifest: crds/gateway-api.yaml}",
+        1,
+    );
+    environment.write("platform.yaml", &platform);
+    environment.ztc_ok(&["render"]);
+    environment.ztc_ok(&BOOTSTRAP);
+    assert_ready(&lab);
+
+    let config = environment.read("platform/generated/os/talos/nodes/cp01/config.yaml");
+    let config = crate::talos::documents(&config).remove(0);
+    assert_eq!(config["cluster"]["extraManifests"], Value::Null);
+    let embedded = config["cluster"]["inlineManifests"][0]["contents"].as_str();
+    let embedded = crate::talos::documents(embedded.unwrap());
+    let definitions = texts.iter().flat_map(|text| crate::talos::documents(text));
+    assert_eq!(embedded, definitions.collect::<Vec<_>>());
+    say(&format!(
+        "gateway api definitions booted: {}/5",
+        embedded.len()
+    ));
+}
+
+fn say(text: &str) {
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()).unwrap();
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn a_copy_of_the_chart_needs_no_network() {
 }
 
 /// Makes definitions as a release of the Gateway API has them, as far as they are looked at.
-fn definitions(release: &str) -> String {
+pub(crate) fn definitions(release: &str) -> String {
     let group = "gateway.networking.k8s.io";
     let resources = [
         ("gatewayclasses", "v1"),

@@ -103,13 +103,13 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let worker = environment.ztc(&["bootstrap", "--only", "add_worker_nodes"]);
     insta::assert_debug_snapshot!(causes(&lab, &worker), @r#"
     [
-        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
+        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
     ]
     "#);
     let control_plane = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &control_plane), @r#"
     [
-        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
+        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
     ]
     "#);
 
@@ -142,7 +142,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
     [
-        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
     ]
     "#);
 
@@ -195,4 +195,26 @@ fn a_schematic_of_extensions_is_registered_at_the_factory() {
         config.contains(&format!("/hcloud-installer/{id}:v1.11.5\n")),
         "{id}\n{config}"
     );
+    // There are images of it from then on, and of nothing that nobody registered.
+    environment.ztc_ok(&BOOTSTRAP);
+    let disk = &lab.state()["nodes"][0]["disk"];
+    assert_eq!(disk["talos"]["schematic"], *id, "{disk}");
+}
+
+#[test]
+fn the_factory_has_no_image_of_a_schematic_that_nobody_registered() {
+    let mut environment = TestEnv::new();
+    let lab = Lab::start(&mut environment, &["--nodes", "1"]);
+    environment.ztc_ok(&["init", "--answers", &lab.answers()]);
+    environment.secrets();
+    let id = "0123456789abcdef".repeat(4);
+    let platform = environment.read("platform.yaml").replace(
+        "cluster_name: lab",
+        &format!("cluster_name: lab\n    schematic_id: {id}"),
+    );
+    environment.write("platform.yaml", &platform);
+    environment.ztc_ok(&["render"]);
+    let run = environment.ztc(&BOOTSTRAP);
+    insta::assert_debug_snapshot!(causes(&lab, &run));
+    assert_eq!(lab.installs().values().sum::<u64>(), 0);
 }

@@ -446,3 +446,72 @@ fn the_temporary_key_goes_with_a_signal_and_with_the_run_behind_a_kill() {
     environment.ztc_ok(&RESCUE);
     assert_no_keys(&lab);
 }
+
+#[test]
+fn a_configured_machine_is_not_wiped_whether_its_cluster_was_born_or_not() {
+    let (environment, lab) = one();
+    lab.fault("bootstrap-refused");
+    assert_eq!(environment.ztc(&BOOTSTRAP).code, Some(1));
+    let before = lab.state();
+    let refused = |expected: &str| {
+        let run = environment.ztc(&RESCUE);
+        let text = ending(&lab, &run);
+        let line = text.lines().find(|line| line.contains("| error: "));
+        assert_eq!(line.unwrap_or(&text).trim(), expected, "{text}");
+        assert_eq!(lab.state()["actions"], before["actions"]);
+    };
+    let path = environment.repo().join("secrets/lab/kubeconfig");
+    assert!(!path.exists());
+    refused(
+        "| error: server `cp01` ([IP CP01]) runs Talos with a configuration, of this cluster or of another one",
+    );
+
+    // With a kubeconfig the cluster is asked, where it answers.
+    fs::write(path, "").unwrap();
+    let kubectl = |answer: &str| {
+        let version = r#"echo '{"clientVersion":{"gitVersion":"v1.33.4"}}'"#;
+        let script =
+            format!("#!/bin/sh\ncase $1 in\nversion) {version} ;;\n*) {answer} ;;\nesac\n");
+        fs::remove_file(format!("{}/kubectl", lab.bin())).unwrap();
+        fs::write(format!("{}/kubectl", lab.bin()), script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(format!("{}/kubectl", lab.bin()), mode).unwrap();
+    };
+    kubectl(r#"echo '{"items":[]}'"#);
+    refused(
+        "| error: server `cp01` ([IP CP01]) runs Talos with a configuration, and is not among the nodes of this cluster",
+    );
+    let ip = before["nodes"][0]["ip"].as_str().unwrap();
+    kubectl(&format!(
+        r#"echo '{{"items":[{{"metadata":{{"name":"cp01"}},"spec":{{}},"status":{{"addresses":[{{"address":"{ip}"}}],"conditions":[{{"type":"Ready","status":"False"}}]}}}}]}}'"#
+    ));
+    refused(
+        "| error: server `cp01` ([IP CP01]) runs Talos with a configuration, and is node `cp01` of this cluster, which is not ready",
+    );
+    kubectl("echo 'The connection was refused' >&2; exit 1");
+    refused(
+        "| error: server `cp01` ([IP CP01]) runs Talos, and whether it is a node of this cluster cannot be asked: The connection was refused",
+    );
+}
+
+#[test]
+fn a_machine_that_waits_for_its_configuration_belongs_to_nobody_and_may_be_wiped() {
+    let (environment, lab) = one();
+    lab.fault("apply-refused");
+    assert_eq!(environment.ztc(&BOOTSTRAP).code, Some(1));
+    let state = lab.state();
+    assert_eq!(state["nodes"][0]["role"], json!(null), "{state:#}");
+    environment.ztc_ok(&RESCUE);
+    assert_no_keys(&lab);
+}
+
+#[test]
+fn servers_that_are_worked_on_at_the_same_time_are_asked_about_in_one_request() {
+    let (environment, lab) = rendered(&["--nodes", "3"]);
+    // No action ends before one request asks about all three.
+    lab.fault("actions-together=3");
+    let arguments: Vec<&str> = RESCUE.iter().copied().chain(["--jobs", "3"]).collect();
+    environment.ztc_ok(&arguments);
+    assert_eq!(lab.state()["faults"], json!({}));
+    assert_no_keys(&lab);
+}

@@ -1,8 +1,9 @@
 //! `ztc init`: the wizard on a real terminal, and its twin, which writes the identical file.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
-use crate::environment::{Lab, TestEnv};
+use crate::environment::{Lab, TestEnv, programs};
 use crate::terminal::Terminal;
 
 const ENTER: &str = "\r";
@@ -29,6 +30,11 @@ fn hetzner(terminal: &mut Terminal) {
 }
 
 fn rest(terminal: &mut Terminal) {
+    cluster(terminal);
+    terminal.wait_for("wrote `platform.yaml`");
+}
+
+fn cluster(terminal: &mut Terminal) {
     terminal.answer(
         "Public IPv4 addresses of the servers",
         "203.0.113.10, 203.0.113.11\r",
@@ -40,7 +46,6 @@ fn rest(terminal: &mut Terminal) {
     terminal.answer("Kubernetes version", ENTER);
     terminal.answer("Take these?", ENTER);
     terminal.answer("Address of the Kubernetes API", ENTER);
-    terminal.wait_for("wrote `platform.yaml`");
 }
 
 #[test]
@@ -78,6 +83,36 @@ fn the_wizard_and_its_twin_write_the_identical_file() {
         cluster_endpoint: https://203.0.113.10:6443
     ");
     assert_eq!(wizard.read(".gitignore"), "/secrets/\n/.zerotouch-cache/\n");
+}
+
+#[test]
+fn what_a_foreign_adapter_may_see_is_asked() {
+    const UP: &str = "\u{1b}[A";
+    let granted = "plugins:\n  fake:\n    environment: [FAKE_SETTING]\n";
+    for (key, is_granted) in [("y", true), ("n", false)] {
+        let environment = TestEnv::new();
+        symlink(
+            programs().join("fake-adapter"),
+            environment.bin().join("ztc-adapter-fake"),
+        )
+        .unwrap();
+        let mut terminal = Terminal::ztc(&environment, &["init"]);
+        terminal.answer("Environment", ENTER);
+        terminal.answer("Which adapter for services?", &format!("{UP}{ENTER}"));
+        terminal.answer("Where is the Hetzner Cloud API token?", ENTER);
+        terminal.answer("Its name", ENTER);
+        cluster(&mut terminal);
+        terminal.wait_for("shows that declared variables arrive");
+        terminal.answer(
+            "Let `fake` see your variable `FAKE_SETTING`? (y/n) › no",
+            &format!("{key}{ENTER}"),
+        );
+        terminal.wait_for("wrote `platform.yaml`");
+        assert_eq!(terminal.exit_code(), Some(0));
+        let platform = environment.read("platform.yaml");
+        assert_eq!(platform.contains(granted), is_granted, "{platform}");
+        assert_eq!(platform.contains("plugins"), is_granted, "{platform}");
+    }
 }
 
 #[test]
@@ -140,8 +175,9 @@ fn the_servers_of_the_account_are_picked_and_the_nodes_asked_one_by_one() {
     hetzner(&mut terminal);
     // The list is in the order of names, with what is known of each; the strangers between ours are left alone.
     terminal.wait_for("Servers of the cluster (space chooses, a all, Enter ends)");
-    terminal.wait_for("127.42.0.11    cp01      cpx31 amd64  fsn1  running, cluster=lab");
-    terminal.answer("198.51.100.1", ENTER);
+    // The line that the keys act on has a sign, because there may be no colors.
+    terminal.wait_for("❯ ⬚ 127.42.0.11    cp01      cpx31 amd64  fsn1  running, cluster=lab");
+    terminal.answer("  ⬚ 198.51.100.1 ", ENTER);
     // None is not enough.
     terminal.wait_for("choose at least one");
     terminal.answer("127.42.0.11", " ");

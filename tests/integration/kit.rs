@@ -1,5 +1,7 @@
 //! The conformance kit: every adapter of this repository passes, adapters that sin do not, and new ones begin well.
 
+mod sins;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::environment::{Lab, TestEnv, programs};
+use sins::SINS;
 
 /// The section of the hetzner adapter, with what its `discover` would find.
 const HETZNER: (&str, &str) = (
@@ -138,6 +141,7 @@ fn a_new_adapter_passes_at_once() {
         if has(interpreter) {
             let program = format!("./ztc-adapter-{name}/ztc-adapter-{name}");
             passes(&environment, &[&program], &PLAIN);
+            can_be_there_twice(&environment, &program);
         }
     }
     environment.ztc_ok(&["plugins", "new", "my-rust", "--lang", "rust"]);
@@ -145,179 +149,18 @@ fn a_new_adapter_passes_at_once() {
     assert!(main.contains("name: \"my-rust\".into()"), "{main}");
     // The template itself is built with this repository.
     let program = programs().join("ztc-adapter-my-adapter");
-    passes(&environment, &[&program.display().to_string()], &PLAIN);
+    let program = program.display().to_string();
+    passes(&environment, &[&program], &PLAIN);
+    can_be_there_twice(&environment, &program);
 }
 
-/// Changes to the template in Python, each against one rule, and the check that must notice.
-const SINS: [(&str, &str, &str); 35] = [
-    (
-        "handshake",
-        "return {\"protocol\": PROTOCOL, \"manifest\": MANIFEST}",
-        "return {\"protocol\": \"2.0\", \"manifest\": MANIFEST}",
-    ),
-    (
-        "describe",
-        "print(json.dumps({\"protocol\": PROTOCOL, \"manifest\": MANIFEST}))",
-        "print(\"hello\")",
-    ),
-    (
-        "manifest",
-        "\"phase\": \"services\"",
-        "\"phase\": \"whenever\"",
-    ),
-    ("other-protocol", "supported=[PROTOCOL]", "retryable=False"),
-    (
-        "initialize-first",
-        "raise Refused(1002, f",
-        "raise Refused(-32600, f",
-    ),
-    (
-        "unknown-method",
-        "raise Refused(-32601,",
-        "raise Refused(1003,",
-    ),
-    (
-        "strange-lines",
-        "print(\"warning: ignored a line that is not JSON\", file=sys.stderr)",
-        "sys.exit(1)",
-    ),
-    (
-        "end-of-stdin",
-        "serve(sys.stdin.buffer, output)\n",
-        "serve(sys.stdin.buffer, output)\n    return 3\n",
-    ),
-    (
-        "scripts",
-        "hashlib.sha256(CHECK.encode())",
-        "hashlib.sha256(b\"\")",
-    ),
-    (
-        "determinism",
-        "{\"message\": params[\"config\"][\"message\"]}, indent=2)",
-        "{\"message\": id(object()), \"at\": __import__(\"time\").time_ns()}, indent=2)",
-    ),
-    (
-        "artifacts",
-        "{\"path\": \"message.json\"",
-        "{\"path\": \"../message.json\"",
-    ),
-    (
-        "handshake",
-        "\"id\": request[\"id\"]",
-        "\"id\": request[\"id\"] or None",
-    ),
-    (
-        "request-ids",
-        "\"id\": request[\"id\"]",
-        "\"id\": request[\"id\"] if isinstance(request[\"id\"], int) else None",
-    ),
-    (
-        "left-out-params",
-        "def get_inputs(params):\n",
-        "def get_inputs(params):\n    params[\"answers\"][\"x\"] = 1\n",
-    ),
-    ("strange-lines", "not isinstance(request, dict) or ", ""),
-    (
-        "pipeline",
-        "\"kind\": \"validation\",\n        # A stage",
-        "\"retry\": {\"max_attempts\": 0},\n        # A stage",
-    ),
-    (
-        "pipeline",
-        "\"kind\": \"validation\",\n        # A stage",
-        "\"needs\": [\"check_my_bed\"],\n        # A stage",
-    ),
-    (
-        "manifest",
-        "\"phase\": \"services\"",
-        "\"phase\": \"services\", \"secrets\": [{\"input\": \"message\", \"variable\": \"X\", \"why\": \"x\"}]",
-    ),
-    (
-        "scripts",
-        "\"sha256\": hashlib",
-        "\"secrets\": [{\"variable\": \"X\", \"input\": \"key\"}], \"sha256\": hashlib",
-    ),
-    (
-        "script-syntax",
-        "echo \"my-bad says",
-        "echo \"$(my-bad says",
-    ),
-    (
-        "messages",
-        "\"kind\": \"validation\",\n        # A stage",
-        "\"kind\": \"sometime\",\n        # A stage",
-    ),
-    (
-        "stdout",
-        "output.flush()",
-        "output.write(b\"by the way\\n\")\n        output.flush()",
-    ),
-    (
-        "unknown-fields",
-        "return {\"inputs\": [message]}",
-        "return {\"inputs\": [message] if len(params) < 5 else []}",
-    ),
-    (
-        "unknown-fields-in-render",
-        "{\"message\": params[\"config\"][\"message\"]}, indent=2)",
-        "{\"message\": len(params)}, indent=2)",
-    ),
-    (
-        "cancel",
-        "        if not isinstance(request, dict) or",
-        "        if request.get(\"method\") == \"$/cancel\":\n            sys.exit(1)\n        if not isinstance(request, dict) or",
-    ),
-    (
-        "time-limits",
-        "    diagnostics = []\n",
-        "    diagnostics = []\n    __import__(\"time\").sleep(6)\n",
-    ),
-    (
-        "together",
-        "    for line in lines:\n",
-        "    for line in iter(lambda: __import__(\"os\").read(0, 65536).split(b\"\\n\")[0], b\"\"):\n",
-    ),
-    (
-        "shutdown",
-        "if method == \"shutdown\":\n            return {}",
-        "if method == \"shutdown\":\n            raise Refused(1030, \"no\")",
-    ),
-    (
-        "inputs",
-        "\"prompt\": \"What does it say?\"",
-        "\"prompt\": \"\"",
-    ),
-    (
-        "validate",
-        "    diagnostics = []\n",
-        "    diagnostics = [{\"pointer\": \"message\", \"message\": \"odd\", \"severity\": \"warning\"}]\n",
-    ),
-    (
-        "render",
-        "    return {\"artifacts\": [{",
-        "    raise ValueError(\"x\")\n    return {\"artifacts\": [{",
-    ),
-    (
-        "capabilities",
-        "\"stages\": [stage]}",
-        "\"stages\": [stage], \"capabilities\": {\"cni\": {}}}",
-    ),
-    ("descendants", INITIALIZED, GRANDCHILD),
-    ("descendants", INITIALIZED, ESCAPED),
-    ("descendants", INITIALIZED, DAEMON),
-];
-
-/// Processes that the adapter leaves behind: in its group, in a session of its own, and without parent and streams as well.
-const INITIALIZED: &str = "        self.initialized = True\n";
-const GRANDCHILD: &str = "        self.initialized = True
-        __import__(\"subprocess\").Popen([\"sleep\", \"1000\"], stdin=-3, stdout=-3, stderr=-3)
-";
-const ESCAPED: &str = "        self.initialized = True
-        __import__(\"subprocess\").Popen([\"setsid\", \"sleep\", \"1000\"], stdin=-3, stdout=-3)
-";
-const DAEMON: &str = "        self.initialized = True
-        __import__(\"os\").system(\"setsid sh -c 'setsid sleep 1000 <&- >&- 2>&- &' &\")
-";
+/// Makes sure that two sections can share an adapter.
+#[track_caller]
+fn can_be_there_twice(environment: &TestEnv, program: &str) {
+    let (outcomes, _, report) = kit(environment, &[program]);
+    let shared = ("two-sections".to_owned(), "ok".to_owned());
+    assert!(outcomes.contains(&shared), "{report:#}");
+}
 
 #[test]
 fn every_sin_is_noticed_by_its_check() {
@@ -375,6 +218,41 @@ fn an_adapter_that_cannot_render_is_neither_right_nor_wrong() {
         configuration.unwrap()["why"],
         "no configuration could be made up (no value is known for `/properties/message` of `config_schema`: give it `examples`); give one with `--config FILE`"
     );
+}
+
+#[test]
+fn a_section_that_breaks_the_schema_is_the_operators() {
+    if !has("python3") {
+        return;
+    }
+    let environment = TestEnv::new();
+    environment.ztc_ok(&["plugins", "new", "my-new", "--lang", "python"]);
+    environment.write("section.yaml", "my-new: {message: hello}\n");
+    let program = "./ztc-adapter-my-new/ztc-adapter-my-new";
+    let (_, code, report) = kit(&environment, &[program, "--config", "section.yaml"]);
+    let checks = report["checks"].as_array().unwrap();
+    let configuration = checks.iter().find(|check| check["name"] == "configuration");
+    let faults = &configuration.unwrap()["faults"];
+    assert_eq!(
+        (code, faults),
+        (
+            Some(1),
+            &json!([{
+                "place": "`--config`",
+                "why": "breaks the adapter's schema: Additional properties are not allowed ('my-new' was unexpected); \"message\" is a required property; give what stands below `my-new:`",
+            }])
+        ),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn the_schema_that_is_printed_is_the_frozen_one() {
+    let environment = TestEnv::new();
+    let printed = environment.ztc_ok(&["plugins", "schema"]).stdout;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/1.0/schema.json");
+    let frozen = environment.filtered(&fs::read_to_string(file).unwrap());
+    assert!(printed == frozen, "{printed}");
 }
 
 #[test]

@@ -25,3 +25,4 @@ mod talos;
 mod terminal;
 mod tidy;
 mod validate_config;
+mod versions;

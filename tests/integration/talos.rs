@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::environment::TestEnv;
 
 /// An adapter with two machines and a pod network of which the section says how much it does.
-const WORLD: &str = r#"#!/usr/bin/env bash
+pub(crate) const WORLD: &str = r#"#!/usr/bin/env bash
 say() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
 server() { printf '"%s":{"id":"%s","name":"s","architecture":"amd64","platform":"hcloud","disk":"/dev/sda","provider_id":""}' "$1" "$2"; }
 while read -r line; do
@@ -470,8 +470,8 @@ fn a_patch_that_cannot_be_merged_names_its_place() {
     insta::assert_snapshot!(environment.ztc(&["render"]), @"
     exit: 2
     --- stderr
-    error: adapter `talos`: /patches/0/patch/1: it deletes `machine.sysctls.b`, which is not there
-      error: `/patches/0/patch/1`: it deletes `machine.sysctls.b`, which is not there
+    error: adapter `talos`: a patch cannot be merged
+      platform.yaml:37:13: error: `talos.patches[0].patch[1]`: it deletes `machine.sysctls.b`, which is not there
         help: take the deletion out, or check how the place is written: Talos refuses to delete what does not exist
     ");
 }

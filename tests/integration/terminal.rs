@@ -19,7 +19,10 @@ pub(crate) struct Terminal {
     child: Child,
     keyboard: File,
     output: Receiver<Vec<u8>>,
+    /// What is behind the text that was waited for last.
     screen: String,
+    /// Everything that was written.
+    seen: Vec<u8>,
 }
 
 impl Terminal {
@@ -65,6 +68,7 @@ impl Terminal {
             keyboard: File::from(master),
             output,
             screen: String::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -87,7 +91,10 @@ impl Terminal {
             }
             let rest = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(rest) {
-                Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(bytes) => {
+                    self.screen.push_str(&String::from_utf8_lossy(&bytes));
+                    self.seen.extend(bytes);
+                }
                 Err(_) => panic!("`{text}` did not appear; the screen shows\n{plain}"),
             }
         }
@@ -104,6 +111,27 @@ impl Terminal {
                 self.screen.push_str(&String::from_utf8_lossy(&bytes));
             }
         }
+    }
+
+    /// Presses keys.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// The terminal's modes.
+    pub(crate) fn modes(&self) -> String {
+        modes(&self.keyboard)
+    }
+
+    /// Waits for the end of the program and returns its exit code, what the screen shows then, and the terminal's modes.
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
+        let code = self.child.wait().unwrap().code();
+        let modes = modes(&self.keyboard);
+        // The reader ends with the last of those that hold the other side, and so does what it sends.
+        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
+            self.seen.extend(bytes);
+        }
+        (code, shown(&String::from_utf8_lossy(&self.seen)), modes)
     }
 
     /// Waits for the end of the program and returns its exit code.
@@ -126,6 +154,55 @@ fn reader(master: OwnedFd) -> Receiver<Vec<u8>> {
         }
     });
     receiver
+}
+
+fn modes(terminal: &File) -> String {
+    let modes = rustix::termios::tcgetattr(terminal).unwrap();
+    format!(
+        "{:?} {:?} {:?}",
+        modes.input_modes, modes.output_modes, modes.local_modes
+    )
+}
+
+/// What a terminal shows to which this was written, from the first line on: as much of a terminal as ztc makes use of.
+fn shown(written: &str) -> String {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = written.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\u{1b}' => {
+                let mut number = String::new();
+                let end = rest.by_ref().skip(1).find(|c| {
+                    number.push(*c);
+                    c.is_ascii_alphabetic()
+                });
+                let up = number.trim_end_matches('A').parse().unwrap_or(0);
+                match end {
+                    Some('A') => row -= row.min(up),
+                    Some('J') => {
+                        lines.truncate(row + 1);
+                        lines[row].truncate(column);
+                    }
+                    _ => {}
+                }
+            }
+            c => {
+                let line = &mut lines[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = c;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| line.iter().collect::<String>().trim_end().to_owned())
+        .collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 /// Returns a text without the sequences that move the cursor and colour letters. One that is not complete yet stays.

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Boots one server of Hetzner Cloud into its rescue system, with a key made for this purpose alone.
 #
-# Needs:    curl, jq, ssh, ssh-keygen, kubectl; HCLOUD_TOKEN (read and write); HCLOUD_ENDPOINT where the API is elsewhere.
+# Needs:    curl, jq, ssh, ssh-keygen, kubectl, and where it is there talosctl; HCLOUD_TOKEN (read and write); HCLOUD_ENDPOINT where the API is elsewhere.
 # Changes:  the server's power and its next boot; $ZTC_STATE_DIR/rescue/<ip>; a temporary SSH key in the project,
 #           deleted on every way out. Nothing on the server's disk.
-# Refuses:  a server that is protected, whose address is another one's now, or that runs a node of this cluster.
+# Refuses:  a server that is protected, whose address is another one's now, or that runs a node of this cluster or a configured Talos.
 # Again:    a server that answers as `rescue` to that key is left alone.
 set -euo pipefail
 # shellcheck source=/dev/null
@@ -63,24 +63,45 @@ look() {
 # is_open PORT: whether something listens there.
 is_open() { timeout 5 bash -c "exec 4<>/dev/tcp/$CTX_SERVER_IP/$1" 2>/dev/null; }
 
-# refuse_member: a server that runs a node of this cluster is not switched off. Without a kubeconfig there is no cluster yet.
+# find_talos: sets $talos to configured, to maintenance (it waits for a configuration and belongs to nobody yet), or to silent. Only a machine
+# without a configuration talks to whoever asks.
+find_talos() {
+  talos=silent
+  if command -v talosctl >/dev/null; then
+    if timeout 5 talosctl get machinestatus --insecure -n "$CTX_SERVER_IP" -o 'jsonpath={.spec.stage}' >/dev/null 2>"$work/talosctl.log"; then
+      talos=maintenance
+    elif grep -q -e 'tls:' -e x509 "$work/talosctl.log"; then
+      talos=configured
+    fi
+  elif is_open "$talos_port"; then
+    talos=configured
+  fi
+}
+
+# refuse_member: a server that runs a node of this cluster is not switched off, and none that has a configuration of Talos: without a
+# Kubernetes API that can be asked, nobody here knows whose it is.
 refuse_member() {
-  local kubeconfig=$ZTC_REPO/$CTX_KUBECONFIG node='' ready=''
+  local kubeconfig=$ZTC_REPO/$CTX_KUBECONFIG node='' ready='' talos='' place
   local off="to install it anew all the same, switch it off first, in the console of Hetzner Cloud or with \`talosctl shutdown\`"
-  [ -f "$kubeconfig" ] && [ "$server_status" != off ] || return 0
-  if timeout 20 kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2>"$work/kubectl.log"; then
+  [ "$server_status" != off ] || return 0
+  find_talos
+  if [ ! -f "$kubeconfig" ]; then
+    [ "$talos" != configured ] ||
+      fail "server $label runs Talos with a configuration, of this cluster or of another one" "nothing was changed; $off"
+  elif timeout 20 kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2>"$work/kubectl.log"; then
     read -r node ready <<<"$(jq -r --arg ip "$CTX_SERVER_IP" --arg id "hcloud://$CTX_SERVER_ID" '[.items[]
       | select(.spec.providerID == $id or any(.status.addresses[]?; .address == $ip))
       | "\(.metadata.name) \([.status.conditions[]? | select(.type == "Ready") | .status][0] // "Unknown")"][0] // ""' "$work/nodes.json")" || true
-    [ -n "$node" ] || return 0
     if [ "$ready" = True ]; then
       fail "server $label runs node \`$node\` of this cluster, which is ready" "nothing was changed; $off"
     fi
-    if is_open "$talos_port"; then
-      fail "server $label runs node \`$node\` of this cluster, which is not ready, but Talos answers at port $talos_port" "nothing was changed; $off"
+    if [ "$talos" = configured ]; then
+      place="and is not among the nodes of this cluster"
+      [ -z "$node" ] || place="and is node \`$node\` of this cluster, which is not ready"
+      fail "server $label runs Talos with a configuration, $place" "nothing was changed; $off"
     fi
-    say "node \`$node\` of this cluster was on $label, and nothing of it answers any more"
-  elif is_open "$talos_port"; then
+    [ -z "$node" ] || say "node \`$node\` of this cluster was on $label, and nothing of it answers any more"
+  elif [ "$talos" = configured ]; then
     fail "server $label runs Talos, and whether it is a node of this cluster cannot be asked: $(tail -n 1 "$work/kubectl.log")" \
       "nothing was changed; $off; a kubeconfig of a cluster that is gone can be deleted: $CTX_KUBECONFIG"
   fi

@@ -73,7 +73,7 @@ wait_for_node() {
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
         if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 20 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with \`ztc secrets import talos FILE --replace\`, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with \`ztc secrets import talos FILE --replace\`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
         fi
         not_yet
         if ((SECONDS >= end)); then
@@ -117,7 +117,7 @@ configure_node() {
     node_role "$ip"
     known_role=${live:-$known_role}
     if [[ -n $known_role && $known_role != "$role" ]]; then
-        fail "$name ($ip) is a $known_role of this cluster, and a $role configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: ztc bootstrap --from 'enable_rescue_mode[$ip]'"
+        fail "$name ($ip) is a $known_role of this cluster, and a $role configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'"
     fi
     # "first" means that the machine was in maintenance when this configuration was sent, so it can have no other one.
     if [[ $known_digest == "$digest" && ($how == applied || $how == first) ]]; then

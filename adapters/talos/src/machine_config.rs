@@ -203,10 +203,7 @@ fn patched(text: &str, patches: &[(usize, &Patch)]) -> Result<String, AdapterErr
 }
 
 fn failed(problem: Problem, place: String) -> AdapterError {
-    let error = AdapterError::new(
-        ErrorCode::InvalidInputs,
-        format!("{place}: {}", problem.message),
-    );
+    let error = AdapterError::new(ErrorCode::InvalidInputs, "a patch cannot be merged");
     error.diagnostics(vec![problem.at(place, Severity::Error)])
 }
 

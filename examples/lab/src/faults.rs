@@ -19,6 +19,8 @@ pub enum Fault {
     BadGateway,
     /// A server is locked.
     Locked,
+    /// Actions do not end before enough of them were asked about in one request.
+    ActionsTogether,
     /// The token may only read.
     ReadonlyToken,
     /// The first server is protected against deletion.
@@ -57,7 +59,7 @@ pub enum Fault {
 pub type Row = (Fault, &'static str, u32, &'static str);
 
 /// All faults.
-pub const TABLE: [Row; 19] = [
+pub const TABLE: [Row; 20] = [
     (
         Fault::RateLimit,
         "rate-limit",
@@ -75,6 +77,12 @@ pub const TABLE: [Row; 19] = [
         "locked",
         2,
         "N requests for a server find it locked",
+    ),
+    (
+        Fault::ActionsTogether,
+        "actions-together",
+        3,
+        "no action ends before one request asked about N of them",
     ),
     (
         Fault::ReadonlyToken,

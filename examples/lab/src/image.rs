@@ -8,6 +8,9 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+/// The schematic without any customization, which every factory knows.
+pub(crate) const VANILLA: &str = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba";
+
 const TALOS: &[u8] = b"ZTC-LAB-TALOS-IMAGE\n";
 const OLD_SYSTEM: &[u8] = b"ZTC-LAB-OLD-SYSTEM\n";
 const BLOCK: usize = 4096;

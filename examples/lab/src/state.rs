@@ -1,5 +1,7 @@
 //! Everything that the world knows, and what the passing of time does to it. Other modules read it and ask it to change; it does no network.
 
+use std::collections::BTreeSet;
+
 use crate::cloud::{Action, Budget, Effect, Server, SshKey};
 use crate::cluster::Cluster;
 use crate::faults::{Fault, Faults};
@@ -33,6 +35,8 @@ pub(crate) struct State {
     pub(crate) violations: Vec<String>,
     /// Requests to the cloud API so far.
     pub(crate) requests: u64,
+    /// The schematics that the image factory was told, by their ids.
+    pub(crate) schematics: BTreeSet<String>,
     next_id: u64,
     begun: jiff::Timestamp,
 }
@@ -57,6 +61,7 @@ impl State {
             cluster: Cluster::default(),
             violations: Vec::new(),
             requests: 0,
+            schematics: BTreeSet::from([image::VANILLA.to_owned()]),
             next_id: 1000,
             begun: jiff::Timestamp::now(),
         }
@@ -92,6 +97,14 @@ impl State {
             .any(|action| action.server == server && action.effect.is_some())
     }
 
+    /// Notes that one request asked about so many actions that run.
+    pub(crate) fn asked_about(&mut self, running: usize) {
+        let wanted = self.faults.count(Fault::ActionsTogether);
+        if u32::try_from(running).is_ok_and(|running| running >= wanted) {
+            self.faults.set(Fault::ActionsTogether, 0);
+        }
+    }
+
     /// Begins an action on one of our servers.
     pub(crate) fn begin(&mut self, server: u64, command: String, effect: Effect) -> Action {
         let time = match effect {
@@ -116,8 +129,10 @@ impl State {
     pub(crate) fn tick(&mut self, now: Millis) {
         self.now = now;
         let mut due = Vec::new();
+        let held = self.faults.has(Fault::ActionsTogether);
         for action in &mut self.actions {
             if action.until <= now
+                && !held
                 && let Some(effect) = action.effect.take()
             {
                 action.finished = Some(jiff::Timestamp::now().to_string());

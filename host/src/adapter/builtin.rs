@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use ztc_adapter_sdk::{Adapter, serve_with};
 use ztc_protocol::{ADAPTER_ARGUMENT, Manifest};
 
+use crate::adapter::keeper::Heir;
+
 /// The hidden first argument with which `ztc` is one of its adapters; the second is the adapter's name.
 pub(crate) const ARGUMENT: &str = "__adapter";
 
@@ -61,9 +63,21 @@ pub(crate) fn arguments(name: &str) -> Vec<String> {
 }
 
 /// Runs this program as one of its adapters: `<name> <the adapter's arguments>`.
-pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    run_confined(arguments, Heir::appoint())
+}
+
+/// The same in a process that has confined itself since its heir was made.
+pub(crate) fn run_confined(
+    mut arguments: impl Iterator<Item = OsString>,
+    heir: Option<Heir>,
+) -> Option<ExitCode> {
     let adapter = find(arguments.next()?.to_str()?)?;
-    Some((adapter.serve)(arguments.collect()))
+    let code = (adapter.serve)(arguments.collect());
+    if let Some(heir) = heir {
+        heir.inherit();
+    }
+    Some(code)
 }
 
 /// Runs a built-in's own commands in this process.

@@ -1,12 +1,14 @@
 //! What an adapter gets of the operator's machine: the variables that its manifest declares and the operator grants, the TCP ports that it may
 //! connect to, and the programs that `discover` may start. Also says what is declared and not granted, and the other way round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ztc_protocol::Manifest;
 use ztc_protocol::manifest::EnvironmentVariable;
 
+use crate::adapter::{Adapter, Discovery};
 use crate::error::{Finding, did_you_mean};
 use crate::platform::Platform;
 use crate::process::ALLOWED_VARIABLES;
@@ -96,9 +98,22 @@ impl Grant {
     }
 }
 
+/// Says of each running adapter where what it declares and what it is granted differ.
+pub(crate) fn findings_of_all(
+    platform: &Platform,
+    discovery: &Discovery,
+    running: &BTreeMap<String, Arc<Adapter>>,
+) -> Vec<Finding> {
+    let found = running.iter().map(|(name, adapter)| {
+        let granted = discovery.granted(&adapter.candidate);
+        findings(platform, name, &adapter.manifest, granted)
+    });
+    found.flatten().collect()
+}
+
 /// Says what an adapter declares, the operator has set and platform.yaml does not grant; and what platform.yaml grants and the adapter does not
 /// declare.
-pub(crate) fn findings(
+fn findings(
     platform: &Platform,
     name: &str,
     manifest: &Manifest,

@@ -7,6 +7,9 @@
 
 #[cfg_attr(not(target_os = "linux"), path = "keeper/elsewhere.rs")]
 mod descendants;
+mod heir;
+
+pub(crate) use heir::Heir;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -183,11 +186,8 @@ async fn keep(task: Task) -> io::Result<Option<WaitStatus>> {
         tell_what_is_left().await;
     }
     let status = end_all(adapter, status).await;
-    if orphaned() {
-        // Whose directory it was is gone.
-        if let Ok(scratch) = std::env::current_dir() {
-            let _ = std::fs::remove_dir_all(scratch);
-        }
+    if let (Some(host), Ok(scratch)) = (parent, std::env::current_dir()) {
+        heir::remove_after(host, &scratch);
     }
     Ok(status)
 }

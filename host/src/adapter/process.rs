@@ -88,10 +88,12 @@ pub(crate) fn start(
         .envs(process::allowed_environment())
         .env("TMPDIR", scratch.path())
         .envs(grant.variables.iter().map(|(name, value)| (name, value)))
-        .env(GROUP_VARIABLE, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if is_kept(candidate, grant) {
+        command.env(GROUP_VARIABLE, "1");
+    }
     let mut child = command
         .spawn()
         .map_err(|error| report::cannot_start(candidate, &error))?;

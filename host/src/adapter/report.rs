@@ -218,16 +218,12 @@ fn finding(diagnostic: Diagnostic) -> Finding {
         message,
         help,
     } = diagnostic;
-    let message = if pointer.is_empty() {
-        message
-    } else {
-        format!("`{pointer}`: {message}")
-    };
     Finding {
         severity,
         message,
         location: None,
         help,
+        pointer: Some(pointer).filter(|pointer| !pointer.is_empty()),
     }
 }
 

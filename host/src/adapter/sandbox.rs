@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::adapter::grant::Grant;
+use crate::adapter::keeper::Heir;
 use crate::adapter::verified::Verified;
 use crate::adapter::{builtin, keeper, process};
 use crate::error::Failure;
@@ -174,13 +175,14 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     for program in &rules.programs {
         readable.extend(reach::of_program(program, &rules.closed));
     }
+    let heir = built_in.then(Heir::appoint).flatten();
     if let Err(why) = kernel::restrict(&readable, &rules.scratch, &rules.ports) {
         return complain(&format!("the sandbox cannot be made: {why}"));
     }
     let mut program = program.into_iter();
     let first = program.next().unwrap_or_default();
     if built_in {
-        return builtin::run(program)
+        return builtin::run_confined(program, heir)
             .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
     let through = match &verified {

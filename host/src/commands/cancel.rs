@@ -10,6 +10,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 use crate::pipeline::live::Ask;
 use crate::pipeline::run_lock::{self, Holder};
+use crate::report::history::History;
 
 /// How often it looks whether a run has ended that cannot be talked to.
 const LOOK: Duration = Duration::from_millis(50);
@@ -53,7 +54,7 @@ async fn cancel(
             context
                 .ui
                 .say(format!("run {} is asked to end; {how}", holder.run));
-            let seen = status::watch(context, &mut reader, false).await?;
+            let seen = status::watch(context, &mut reader, false, History::default()).await?;
             Some(headline(&seen.state, None))
         }
         None => {

@@ -4,7 +4,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 
 use crate::graph::picture::{self, Edge, Node, Picture, Shape};
-use crate::pipeline::file::{Pipeline, StageEntry};
+use crate::pipeline::file::{Kind, Pipeline, StageEntry};
 use crate::pipeline::heads::heads;
 use crate::render::workspace;
 use crate::report::dag::{self, Drawn};
@@ -185,10 +185,15 @@ fn notes(stage: &StageEntry) -> String {
         1 => format!("1 {}", each.item),
         count => format!("{count} × {}", each.item),
     });
+    let kind = match stage.kind {
+        Kind::Script => None,
+        Kind::Health => Some("waits for health".to_owned()),
+        Kind::Manual => Some("done by a person".to_owned()),
+    };
     let always = stage.cache_key.is_none().then(|| "always runs".to_owned());
     let destructive = stage.destructive.then(|| "destroys data".to_owned());
-    items
-        .into_iter()
+    kind.into_iter()
+        .chain(items)
         .chain(always)
         .chain(destructive)
         .collect::<Vec<_>>()
@@ -296,9 +301,17 @@ mod tests {
             barrier: Some("ready".into()),
             ..StageEntry::default()
         };
+        let gate = |name: &str, kind| StageEntry {
+            name: name.into(),
+            adapter: "talos".into(),
+            cache_key: Some(name.into()),
+            kind,
+            ..StageEntry::default()
+        };
+        let (cable, port) = (gate("cable", Kind::Manual), gate("port", Kind::Health));
         Pipeline {
             mode: "lab".into(),
-            stages: vec![install, check],
+            stages: vec![install, cable, port, check],
             ..Pipeline::default()
         }
     }
@@ -315,6 +328,8 @@ Capabilities, in the order of rendering
 
 Stages of lab, in the order of the bootstrap
   install  talos  (2 × node, destroys data)  → ready
+  cable  talos  (done by a person)
+  port  talos  (waits for health)
   check  cilium  (always runs)
        ← install  (barrier ready)"
         );

@@ -71,7 +71,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     mask_known_secrets(context, &environment);
     let mut report =
         report::read(&context.repository, &run, context.ui.mask())?.ok_or_else(nothing)?;
-    report.resume = resume(context, arguments, &report);
+    if let Some(next) = next(context, arguments, &report) {
+        report.resume = Some(next.resume());
+        report.eject = Some(next.eject());
+    }
     // With `--json` a program reads stdout, whatever the form of a file.
     let format = match (arguments.format, context.ui.is_json()) {
         (Format::Html, true) => Format::Json,
@@ -160,8 +163,8 @@ fn mask_known_secrets(context: &Context, environment: &str) {
     }
 }
 
-/// The command that goes on; nothing where nothing is left to do.
-fn resume(context: &Context, arguments: &Arguments, report: &RunReport) -> Option<String> {
+/// The commands that go on; nothing where nothing is left to do.
+fn next(context: &Context, arguments: &Arguments, report: &RunReport) -> Option<NextCommands> {
     let locked = Lock::load(&context.repository)
         .ok()
         .flatten()
@@ -182,9 +185,7 @@ fn resume(context: &Context, arguments: &Arguments, report: &RunReport) -> Optio
         | Status::Interrupted
         | Status::Lost
         | Status::Pending
-        | Status::Skipped => {
-            Some(NextCommands::new(context.repository.root(), env, &command).resume())
-        }
+        | Status::Skipped => Some(NextCommands::new(context.repository.root(), env, &command)),
     }
 }
 

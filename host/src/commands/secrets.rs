@@ -12,7 +12,7 @@ use serde::Serialize;
 use ztc_protocol::manifest::SecretBundle;
 use ztc_protocol::message::{CheckSecretsResult, GenerateSecrets, GenerateSecretsParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor, attach};
+use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::atomic::{self, Existing};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding, Location, Severity, did_you_mean, listed};
@@ -163,6 +163,9 @@ impl<'a> Keeper<'a> {
         let names: Vec<String> = names.into_iter().collect();
         attach::check_used(supervisor.discovery().attached(), &names)?;
         let adapters = supervisor.start_all(&names).await?;
+        grant::findings_of_all(&platform, supervisor.discovery(), &adapters)
+            .iter()
+            .for_each(|warning| context.ui.finding(warning));
         let declared = platform
             .sections
             .iter()

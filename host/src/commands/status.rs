@@ -40,10 +40,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 async fn status(context: &Context, environment: &str, follow: bool) -> Result<Exit, Failure> {
     let live = run_lock::live(&context.repository, environment);
     let ask = if follow { Ask::Follow } else { Ask::Snapshot };
+    // What earlier runs took, for an estimate; whoever looks once sees none.
+    let earlier = |follow: bool| match &live {
+        Some(holder) if follow => {
+            History::read(&context.repository, environment, Some(&holder.run))
+        }
+        _ => History::default(),
+    };
     if let Some(holder) = &live
         && let Some(mut reader) = knock(holder, ask).await
     {
-        let seen = watch(context, &mut reader, follow).await?;
+        let seen = watch(context, &mut reader, follow, earlier(follow)).await?;
         // One that was just opening its socket has said nothing yet; its journal has as much.
         if !seen.state.run.is_empty() {
             return Ok(show(context, &seen, live.as_ref(), follow));
@@ -87,9 +94,10 @@ pub(crate) async fn watch(
     context: &Context,
     reader: &mut Reader,
     aloud: bool,
+    history: History,
 ) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
-    let mut view = RunView::new(&context.ui, History::default());
+    let mut view = RunView::new(&context.ui, history);
     while let Some(say) = reader.next().await? {
         match say {
             Say::Last(last) => seen.last = last,
@@ -163,7 +171,8 @@ async fn follow_journal(
         .map(|record| record.run.clone())
         .unwrap_or_default();
     let mut seen = Seen::default();
-    let mut view = RunView::new(&context.ui, History::default());
+    let history = History::read(&context.repository, environment, Some(&run));
+    let mut view = RunView::new(&context.ui, history);
     let mut shown = 0;
     loop {
         // Asked before reading: what is written before the end is read after it.

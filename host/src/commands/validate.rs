@@ -1,6 +1,6 @@
 //! `ztc validate`: everything checked, nothing changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -12,7 +12,8 @@ use crate::lock::verify as compare;
 use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
 use crate::render::bundles::{Bundles, Missing};
-use crate::render::workspace;
+use crate::render::trace::Trace;
+use crate::render::{Request, workspace};
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
 use crate::session::Session;
@@ -39,7 +40,8 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let verified = wait_for(verify(context, arguments.env.as_deref()))?;
+    let environment = arguments.env.as_deref();
+    let verified = wait_for(verified(context, environment, Depth::Adapters))?;
     let Verified {
         platform,
         lock,
@@ -82,10 +84,27 @@ pub(crate) struct Verified {
     pub(crate) warnings: Vec<Finding>,
 }
 
-/// Checks everything that `ztc validate` checks; differences are a failure with [`Exit::Differences`] that names each.
+/// How much is checked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Depth {
+    /// That everything agrees with the lock.
+    Lock,
+    /// And what the adapters say in a render, which costs as much.
+    Adapters,
+}
+
+/// Checks that everything agrees with the lock; differences are a failure with [`Exit::Differences`] that names each.
 pub(crate) async fn verify(
     context: &Context,
     environment: Option<&str>,
+) -> Result<Verified, Failure> {
+    verified(context, environment, Depth::Lock).await
+}
+
+async fn verified(
+    context: &Context,
+    environment: Option<&str>,
+    depth: Depth,
 ) -> Result<Verified, Failure> {
     let repository = &context.repository;
     if let Some(message) = workspace::repair(repository)?.message() {
@@ -93,16 +112,7 @@ pub(crate) async fn verify(
     }
     git::refuse_tracked(repository).await?;
     let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
-    let result = match agree(context, &session) {
-        Ok((lock, pipeline, bundles, mut more)) => match secrets(context, &session).await {
-            Ok(found) => {
-                more.extend(found);
-                Ok((lock, pipeline, bundles, more))
-            }
-            Err(failure) => Err(failure),
-        },
-        Err(failure) => Err(failure),
-    };
+    let result = examine(context, &session, depth).await;
     let Session {
         platform,
         supervisor,
@@ -121,6 +131,27 @@ pub(crate) async fn verify(
     })
 }
 
+/// What adapters say about their sections once they know of each other, which they do in a render only. Nothing is written, and nothing is
+/// looked up: everything agrees with the lock.
+async fn between_adapters(
+    context: &Context,
+    session: &Session,
+    lock: &Lock,
+) -> Result<Vec<Finding>, Failure> {
+    let request = Request {
+        repository: &context.repository,
+        mask: context.ui.mask(),
+        session,
+        old: Some(lock),
+        refresh: BTreeSet::new(),
+        missing: Missing::Refused,
+        trace: &Trace::new(false),
+    };
+    let mut warnings = request.render().await?.warnings;
+    warnings.retain(|warning| !session.warnings.contains(warning));
+    Ok(warnings)
+}
+
 /// What is to be said about the bundles: above all, which certificates end soon.
 async fn secrets(context: &Context, session: &Session) -> Result<Vec<Finding>, Failure> {
     let environment = &session.platform.environment;
@@ -129,6 +160,15 @@ async fn secrets(context: &Context, session: &Session) -> Result<Vec<Finding>, F
         checked.extend(checks::existing(&context.repository, environment, adapter).await?);
     }
     checks::judge(&checked)
+}
+
+async fn examine(context: &Context, session: &Session, depth: Depth) -> Result<Agreed, Failure> {
+    let (lock, pipeline, bundles, mut warnings) = agree(context, session)?;
+    warnings.extend(secrets(context, session).await?);
+    if depth == Depth::Adapters {
+        warnings.extend(between_adapters(context, session, &lock).await?);
+    }
+    Ok((lock, pipeline, bundles, warnings))
 }
 
 type Agreed = (Lock, Pipeline, BTreeMap<String, Bundle>, Vec<Finding>);

@@ -115,6 +115,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn progress_is_a_part_of_one_and_of_a_call() {
+        let told = |fraction: Value| progress(&json!({ "call_id": "1", "fraction": fraction }));
+        for fine in [json!(null), json!(0), json!(0.5), json!(1)] {
+            assert_eq!(told(fine), None);
+        }
+        for wrong in [json!(100), json!(-0.1)] {
+            assert_eq!(told(wrong), Some("`/fraction`: is not between 0 and 1"));
+        }
+        assert!(progress(&json!({ "fraction": 1 })).is_some());
+    }
+
+    #[test]
     fn every_message_has_its_form() {
         let schemas = Schemas::new();
         let fine: [Vec<String>; 3] = [

@@ -195,8 +195,11 @@ pub fn readme(pipeline: &Pipeline, tasks: &Tasks, setting: &Setting) -> String {
             Kind::Health => "waits until it is healthy".to_owned(),
             Kind::Manual => "asks you".to_owned(),
         };
+        let undo = entry.rollback.as_ref().map_or(String::new(), |undo| {
+            format!(", undone by `{}`", script_path(&undo.script))
+        });
         text.push_str(&format!(
-            "| `{}` | {} | {script} | {mark} |\n",
+            "| `{}` | {} | {script}{undo} | {mark} |\n",
             task.name, entry.description
         ));
     }

@@ -37,7 +37,10 @@ impl Private {
             Value::Object(context.clone()).to_string().as_bytes(),
         )?;
         private.write(&private.context_shell(), shell.as_bytes())?;
-        private.write(&private.guard(), guard(private.directory.path()).as_bytes())?;
+        private.write(
+            &private.guard(),
+            guard(private.directory.path(), &private.files()).as_bytes(),
+        )?;
         let files = private.files();
         private_directory(&files)?;
         private_directory(&private.temporary())?;
@@ -83,10 +86,12 @@ impl Private {
 }
 
 /// Writes what ends a stage when ztc itself is killed: a shell in the stage's process group that waits for the end of a pipe which only
-/// ztc holds, and then kills the group. Before that it starts, in a group of its own, what removes the private directory: it tries more
-/// than once, because the stage may still be writing there. The script's own standard input is empty.
-fn guard(directory: &Path) -> String {
-    let directory = context::quoted(&directory.display().to_string()).unwrap_or_default();
+/// ztc holds, and then kills the group. Before that it starts, in a group of its own, what ends the rest: on Linux also what has left the
+/// group, told by the `ZTC_FILES_DIR` that no other attempt has; then it removes the private directory. It tries more than once, because
+/// the stage may start another process or write a file meanwhile. The script's own standard input is empty.
+fn guard(directory: &Path, files: &Path) -> String {
+    let word = |path: &Path| context::quoted(&path.display().to_string()).unwrap_or_default();
+    let (directory, files) = (word(directory), word(files));
     format!(
         "unset BASH_ENV
 exec 9<&0 </dev/null
@@ -95,7 +100,18 @@ exec 9<&0 </dev/null
   read -r -u 9
   if [ -d {directory} ]; then
     set -m
-    ( for pause in 0.01 0.1 1 5; do rm -rf -- {directory} && break; sleep $pause; done ) &
+    (
+      unset ZTC_FILES_DIR
+      kill -KILL -- -$$
+      for pause in 0.01 0.05 0.1 1 5; do
+        for found in $(grep -slzxF -- ZTC_FILES_DIR={files} /proc/[0-9]*/environ); do
+          found=${{found#/proc/}}
+          [ \"${{found%/*}}\" = \"$BASHPID\" ] || kill -KILL \"${{found%/*}}\"
+        done
+        [ $pause = 0.01 ] || ! rm -rf -- {directory} || break
+        sleep $pause
+      done
+    ) &
   fi
   kill -KILL 0
 ) >/dev/null 2>&1 & )

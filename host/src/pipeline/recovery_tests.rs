@@ -1,11 +1,13 @@
 //! Runs that come to a bad end: too slow, interrupted, killed, cut off; and what the next run makes of it.
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use ztc_protocol::health::{Health, Manual};
 use ztc_protocol::stage::Retry;
 
 use super::*;
 use crate::pipeline::event::Outcome;
-use crate::pipeline::file::StageEntry;
+use crate::pipeline::file::{Kind, StageEntry};
+use crate::pipeline::manual::Desk;
 use crate::pipeline::state::Phase;
 use crate::pipeline::testing::{Bench, items, stage};
 
@@ -153,62 +155,141 @@ fn nonblocking(fifo: &std::path::Path) -> std::os::fd::OwnedFd {
     rustix::fs::open(fifo, flags, rustix::fs::Mode::empty()).unwrap()
 }
 
-/// The journal of a run that failed in its third stage, to be cut.
+/// The journal of a run with everything in it, to be cut: items, another attempt, a stage that is skipped, one that is not required and
+/// fails, one of each kind without a script, and a failure at the end.
 async fn cut_bench() -> (Bench, Vec<u8>) {
-    let bench = Bench::new(vec![
+    let retry = Some(Retry {
+        max_attempts: 2,
+        backoff_seconds: 0,
+        exit_codes: vec![],
+        ..Retry::default()
+    });
+    let mut bench = Bench::new(vec![
         (
             StageEntry {
                 for_each: items(&["a", "b"]),
                 ..stage("install", &[])
             },
-            "echo install >> order",
+            "true",
         ),
-        (stage("join", &["install"]), "echo join >> order"),
-        (stage("broken", &["join"]), "exit 1"),
+        (
+            StageEntry {
+                retry,
+                ..stage("flaky", &["install"])
+            },
+            "[ $ZTC_ATTEMPT = 2 ]",
+        ),
+        (
+            StageEntry {
+                skip_if_empty: Some("NOBODY".into()),
+                ..stage("empty", &["flaky"])
+            },
+            "true",
+        ),
+        (
+            StageEntry {
+                required: false,
+                ..stage("optional", &["empty"])
+            },
+            "exit 1",
+        ),
+        (
+            StageEntry {
+                kind: Kind::Health,
+                script: String::new(),
+                health: Some(Health {
+                    command: Some(vec!["true".into()]),
+                    ..Health::default()
+                }),
+                ..stage("health", &["empty"])
+            },
+            "",
+        ),
+        (
+            StageEntry {
+                kind: Kind::Manual,
+                script: String::new(),
+                manual: Some(Manual {
+                    instructions: "plug it in".into(),
+                }),
+                ..stage("manual", &["health"])
+            },
+            "",
+        ),
+        (stage("broken", &["manual"]), "exit 1"),
+        (stage("last", &["broken"]), "true"),
     ]);
+    bench.desk = Desk::Yes;
     let ran = bench.run().await;
     assert_eq!(outcome(&ran.state), Outcome::Failed);
     let journal = std::fs::read(journal::path(&bench.repository(), &ran.state.run)).unwrap();
     (bench, journal)
 }
 
+/// What happened, in one word.
+fn word(record: &Record) -> String {
+    let record = serde_json::to_value(record).unwrap();
+    record["event"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn a_journal_cut_anywhere_repeats_only_what_it_does_not_know() {
     let (mut bench, journal) = cut_bench().await;
-    bench.script("broken", "true");
-    let mut ends: Vec<usize> = journal
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'\n')
-        .map(|(at, _)| at + 1)
-        .collect();
-    let middles: Vec<usize> = ends.iter().map(|end| end - 20).collect();
-    ends.extend(middles);
-    for cut in ends.into_iter().chain([0, 1]) {
+    for name in ["broken", "optional"] {
+        bench.script(name, "true");
+    }
+    // In front of each line, in the middle of it, right before its end, and behind it.
+    let mut cuts = vec![0];
+    let mut begin = 0;
+    for line in journal.split_inclusive(|byte| *byte == b'\n') {
+        let end = begin + line.len();
+        cuts.extend([begin + line.len() / 2, end - 1, end]);
+        begin = end;
+    }
+    let lines = journal.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!((cuts.len(), begin), (3 * lines + 1, journal.len()));
+    let mut seen = BTreeSet::new();
+    for cut in cuts {
         let known = journal::parse(&journal[..cut]).unwrap();
-        let done: Vec<&str> = known
+        seen.extend(known.iter().map(word));
+        let mut done: Vec<&str> = known
             .iter()
             .filter_map(|record| match &record.event {
                 Event::TaskSucceeded { task, .. } => Some(task.as_str()),
                 _ => None,
             })
+            .chain(["empty"])
             .collect();
         std::fs::remove_dir_all(bench.path(".zerotouch-cache")).unwrap();
         let run = journal::new_run("");
         std::fs::create_dir_all(journal::directory(&bench.repository(), &run)).unwrap();
         std::fs::write(journal::path(&bench.repository(), &run), &journal[..cut]).unwrap();
         let ran = bench.run().await;
-        assert_eq!(outcome(&ran.state), Outcome::Succeeded);
-        let skipped: Vec<&str> = ran
+        assert_eq!(outcome(&ran.state), Outcome::Succeeded, "cut at {cut}");
+        let mut skipped: Vec<&str> = ran
             .state
             .tasks()
             .filter(|(_, phase)| matches!(phase, Phase::Skipped { .. }))
             .map(|(head, _)| head.task.as_str())
             .collect();
-        let mut expected = done.clone();
-        expected.sort_unstable();
-        assert_eq!(skipped, expected, "cut at {cut}");
+        done.sort_unstable();
+        skipped.sort_unstable();
+        assert_eq!(skipped, done, "cut at {cut}");
+        let all = ran.state.phases.iter();
+        assert!(all.clone().all(Phase::is_over), "cut at {cut}");
     }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        [
+            "attempt_failed",
+            "run_finished",
+            "run_started",
+            "task_failed",
+            "task_skipped",
+            "task_started",
+            "task_succeeded",
+        ]
+    );
 }
 
 #[tokio::test]

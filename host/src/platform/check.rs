@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use ztc_protocol::Manifest;
 use ztc_protocol::message::Diagnostic;
 
-use crate::error::{Finding, did_you_mean, listed};
+use crate::error::{Failure, Finding, did_you_mean, listed};
 use crate::platform::schema::{self, Problem};
 use crate::platform::secret_places::secrets;
 use crate::platform::words::{found, path};
@@ -48,8 +48,20 @@ pub fn diagnostics(
             diagnostic.message
         ),
         help: diagnostic.help,
+        pointer: None,
     });
     located.collect()
+}
+
+/// Gives the findings of an adapter's failed call about a section their places.
+pub fn located(platform: &Platform, section: &Section, mut failure: Failure) -> Failure {
+    for finding in &mut failure.findings {
+        if let Some(pointer) = finding.pointer.take() {
+            finding.location = platform.locate(&section.name, &pointer);
+            finding.message = format!("`{}`: {}", named(&section.name, &pointer), finding.message);
+        }
+    }
+    failure
 }
 
 /// Returns what the manifest says against the values of a section called `name`.

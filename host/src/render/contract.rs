@@ -325,6 +325,8 @@ mod tests {
             )
             .is_ok()
         );
+        let bare = scripts("mine", &manifest(), &[stage("go.sh")], &[script("go.sh")]);
+        assert_eq!(bare.unwrap_err().details, ["write `store://go.sh`"]);
         scripts_refused(
             &[stage("store://og.sh")],
             &[script("go.sh")],

@@ -121,6 +121,16 @@ impl Engine<'_> {
         member: &Member<'_, C>,
         capabilities: BTreeMap<String, Value>,
     ) -> Result<(String, Answer), Failure> {
+        self.ask(member, capabilities)
+            .await
+            .map_err(|failure| check::located(self.platform, member.section, failure))
+    }
+
+    async fn ask<C: Calls>(
+        &self,
+        member: &Member<'_, C>,
+        capabilities: BTreeMap<String, Value>,
+    ) -> Result<(String, Answer), Failure> {
         let Section { name, config, .. } = member.section;
         let platform = about(self.context, name);
         let params = ValidateParams {

@@ -64,6 +64,7 @@ pub fn build(records: &[Record], liveness: &Liveness) -> Option<RunReport> {
         host: head.host.clone(),
         jobs: head.jobs,
         resume: None,
+        eject: None,
         stages,
     })
 }

@@ -1,6 +1,6 @@
 //! How long a run still takes, judging by earlier ones: the longest way through what is left. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pipeline::event::RunStarted;
 use crate::pipeline::state::{Phase, RunState};
@@ -64,22 +64,19 @@ impl Estimate {
     }
 }
 
-/// As the run does: a task waits for that of its own item in each stage before its own, else for the whole stage.
+/// As the run does: a task waits for that of its own item in each stage before its own, however far before, else for the whole stage.
 fn before(head: &RunStarted) -> Vec<Vec<usize>> {
     let mut tasks: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, task) in head.tasks.iter().enumerate() {
         tasks.entry(&task.stage).or_default().push(index);
     }
-    let needs = |stage: &str| {
-        let stage = head.stages.iter().find(|head| head.stage == stage);
-        stage.map_or(&[][..], |stage| stage.needs.as_slice())
-    };
+    let stages = stages_before(head);
     head.tasks
         .iter()
         .map(|task| {
-            needs(&task.stage)
-                .iter()
-                .filter_map(|need| tasks.get(need.as_str()))
+            let before = stages.get(task.stage.as_str()).into_iter().flatten();
+            before
+                .filter_map(|stage| tasks.get(stage))
                 .flat_map(|all| {
                     let same = all.iter().find(|other| {
                         !task.item.is_empty() && head.tasks[**other].item == task.item
@@ -89,6 +86,20 @@ fn before(head: &RunStarted) -> Vec<Vec<usize>> {
                 .collect()
         })
         .collect()
+}
+
+/// All stages before each stage. What a stage needs stands before it.
+fn stages_before(head: &RunStarted) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut before: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for stage in &head.stages {
+        let further = stage.needs.iter().flat_map(|need| {
+            let known = before.get(need.as_str()).cloned().unwrap_or_default();
+            known.into_iter().chain([need.as_str()])
+        });
+        let all = further.collect();
+        before.insert(&stage.stage, all);
+    }
+    before
 }
 
 #[cfg(test)]
@@ -176,6 +187,13 @@ mod tests {
         };
         assert_eq!(estimate.left(&state, |_| 4.0), Some(13.0));
         assert_eq!(estimate.left(&state, |_| 99.0), Some(8.0));
+    }
+
+    #[test]
+    fn what_has_no_items_waits_for_all_items_of_every_stage_before() {
+        let mut head = state(16).head;
+        head.tasks.remove(3);
+        assert_eq!(before(&head), [vec![], vec![], vec![0], vec![0, 1, 2]]);
     }
 
     #[test]

@@ -31,7 +31,9 @@ impl Meter {
         let (records, heard) = mpsc::channel();
         Ok(Self {
             records: Some(records),
-            writer: Some(std::thread::spawn(move || write(&file, &heard))),
+            writer: Some(std::thread::spawn(move || {
+                write(APART, &heard, |records| put(&file, records))
+            })),
         })
     }
 
@@ -52,12 +54,18 @@ impl Meter {
     }
 }
 
-fn write(file: &Path, heard: &mpsc::Receiver<Record>) -> Result<(), Failure> {
+/// Puts what was heard until nothing more comes: the first record at once, others when so much time has passed since the last time, and
+/// everything at the end.
+fn write(
+    apart: Duration,
+    heard: &mpsc::Receiver<Record>,
+    mut put: impl FnMut(&[Record]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let (mut records, mut last, mut due) = (Vec::new(), None::<Instant>, false);
     loop {
         let next = match due {
             true => heard.recv_timeout(
-                last.map_or(Duration::ZERO, |last| APART.saturating_sub(last.elapsed())),
+                last.map_or(Duration::ZERO, |last| apart.saturating_sub(last.elapsed())),
             ),
             false => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
@@ -68,10 +76,10 @@ fn write(file: &Path, heard: &mpsc::Receiver<Record>) -> Result<(), Failure> {
             }
             Err(RecvTimeoutError::Timeout) => {
                 // What cannot be written now may be at the end, where it is said.
-                let _ = put(file, &records);
+                let _ = put(&records);
                 (last, due) = (Some(Instant::now()), false);
             }
-            Err(RecvTimeoutError::Disconnected) => return put(file, &records),
+            Err(RecvTimeoutError::Disconnected) => return put(&records),
         }
     }
 }
@@ -80,5 +88,54 @@ fn put(file: &Path, records: &[Record]) -> Result<(), Failure> {
     match build(records, &Liveness::Live(journal::now())) {
         Some(report) => atomic::public(file, &metrics(&report)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::event::{Event, Outcome, VERSION};
+
+    fn record(seq: u64) -> Record {
+        Record {
+            v: VERSION,
+            run: "R".into(),
+            seq,
+            at: "2026-01-01T00:00:00Z".into(),
+            event: Event::RunFinished {
+                outcome: Outcome::Succeeded,
+                seconds: 0.0,
+            },
+        }
+    }
+
+    /// How many records each writing has: one record, then more once that is written, then the end.
+    fn writings(apart: Duration, more: u64) -> Vec<usize> {
+        let (records, heard) = mpsc::channel();
+        let (wrote, written) = mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            write(apart, &heard, |records| {
+                let _ = wrote.send(records.len());
+                Ok(())
+            })
+        });
+        records.send(record(0)).unwrap();
+        let first = written.recv().unwrap();
+        for seq in 1..=more {
+            records.send(record(seq)).unwrap();
+        }
+        drop(records);
+        writer.join().unwrap().unwrap();
+        std::iter::once(first).chain(written).collect()
+    }
+
+    #[test]
+    fn much_that_happens_at_once_is_written_once() {
+        assert_eq!(writings(Duration::from_secs(3600), 1000), [1, 1001]);
+    }
+
+    #[test]
+    fn what_happens_last_is_written_at_once() {
+        assert_eq!(writings(Duration::from_secs(3600), 0), [1, 1]);
     }
 }

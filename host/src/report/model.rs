@@ -99,6 +99,8 @@ pub struct RunReport {
     pub jobs: usize,
     /// The command that goes on; absent where nothing is left to do.
     pub resume: Option<String>,
+    /// The command that writes the stages as scripts, to go on by hand; absent where nothing is left to do.
+    pub eject: Option<String>,
     /// Every stage in the order of the pipeline.
     pub stages: Vec<StageReport>,
 }

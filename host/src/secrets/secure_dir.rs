@@ -69,6 +69,12 @@ pub fn stale(parent: &Path, age: Duration) -> Vec<Stale> {
     found
 }
 
+/// Whether a directory is one that this process has made.
+pub(crate) fn belongs_to(path: &Path, process: rustix::process::Pid) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(PREFIX) && owner(path) == Some(process.as_raw_nonzero().get())
+}
+
 /// Removes a directory that [`stale`] found.
 pub fn remove(stale: &Stale) -> Result<(), Failure> {
     fs::remove_dir_all(&stale.path).map_err(|error| Failure::io("remove", &stale.path, &error))
@@ -168,6 +174,8 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o700
         );
+        let own = rustix::process::getpid();
+        assert!(belongs_to(&path, own) && !belongs_to(&path, rustix::process::Pid::INIT));
         drop(secure);
         assert!(!path.exists());
     }

@@ -39,9 +39,11 @@ pub fn finding_text(finding: &Finding, style: &Style) -> String {
         Severity::Error => style.clone().red().bold().apply_to("error:"),
         Severity::Warning => style.clone().yellow().bold().apply_to("warning:"),
     };
-    let mut lines = match &finding.location {
-        Some(location) => vec![format!("{location}: {label} {}", finding.message)],
-        None => vec![format!("{label} {}", finding.message)],
+    let message = &finding.message;
+    let mut lines = match (&finding.location, &finding.pointer) {
+        (Some(location), _) => vec![format!("{location}: {label} {message}")],
+        (None, Some(pointer)) => vec![format!("{label} `{pointer}`: {message}")],
+        (None, None) => vec![format!("{label} {message}")],
     };
     if let Some(help) = &finding.help {
         lines.push(help_line(help, style));

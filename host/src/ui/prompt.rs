@@ -1,10 +1,10 @@
 //! Questions to a person at the terminal: choice, yes or no, a line, a hidden line. All on stderr, all ended by Ctrl-C, and the terminal is
 //! left as it was.
 
-use std::io;
+use std::{fmt, io};
 
 use console::Term;
-use dialoguer::theme::ColorfulTheme;
+use dialoguer::theme::{ColorfulTheme, Theme};
 use dialoguer::{Confirm, Input, MultiSelect, Select};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -22,6 +22,30 @@ pub enum Refusal {
     Interrupted,
     /// The terminal is gone.
     Failed(Failure),
+}
+
+/// Marks the line that the keys act on with a sign: the theme beneath marks it by its color alone, which not everybody sees.
+struct Picking<'a>(&'a ColorfulTheme);
+
+impl Theme for Picking<'_> {
+    fn format_multi_select_prompt(&self, f: &mut dyn fmt::Write, prompt: &str) -> fmt::Result {
+        self.0.format_multi_select_prompt(f, prompt)
+    }
+
+    fn format_multi_select_prompt_item(
+        &self,
+        f: &mut dyn fmt::Write,
+        text: &str,
+        checked: bool,
+        active: bool,
+    ) -> fmt::Result {
+        match active {
+            true => write!(f, "{} ", self.0.active_item_prefix)?,
+            false => f.write_str("  ")?,
+        }
+        self.0
+            .format_multi_select_prompt_item(f, text, checked, active)
+    }
 }
 
 /// Asks.
@@ -86,7 +110,8 @@ impl Prompts {
             .map(|index| chosen.contains(&index))
             .collect();
         let how = format!("{prompt} (space chooses, a all, Enter ends)");
-        let picked = MultiSelect::with_theme(&self.theme)
+        let theme = Picking(&self.theme);
+        let picked = MultiSelect::with_theme(&theme)
             .with_prompt(how)
             .items(self.lines(options))
             .defaults(&marks)

@@ -1,14 +1,14 @@
 //! The lines at the bottom of a terminal that are drawn again and again while something goes on.
 //!
-//! Everything that is printed meanwhile goes above them. They survive a resize, and nothing of them stays behind at the end.
+//! Everything that is printed meanwhile goes above them. They survive a resize, and nothing of them stays behind at the end. The terminal's
+//! modes are never changed: whatever kills ztc, there is nothing to put right. What is typed meanwhile is seen until the next drawing.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use console::{Term, measure_text_width};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use crate::mask::Mask;
 
@@ -40,7 +40,6 @@ struct Painter {
     columns: usize,
     /// How many wait until they have the terminal for themselves no more.
     held: usize,
-    echo: Option<Echo>,
 }
 
 /// A region that is drawn until this is dropped.
@@ -63,7 +62,6 @@ impl Region {
             drawn: Vec::new(),
             columns: 0,
             held: 0,
-            echo: Echo::off(),
         });
         let (stop, stopped) = mpsc::channel();
         let region = self.clone();
@@ -98,7 +96,6 @@ impl Region {
         if let Some(painter) = self.lock().as_mut() {
             painter.clear();
             painter.held += 1;
-            painter.echo = None;
         }
         Hold(self.clone())
     }
@@ -113,7 +110,6 @@ impl Drop for Hold {
         if let Some(painter) = self.0.lock().as_mut() {
             painter.held = painter.held.saturating_sub(1);
             if painter.held == 0 {
-                painter.echo = Echo::off();
                 painter.draw();
             }
         }
@@ -188,33 +184,6 @@ impl Painter {
             let _ = stderr
                 .write_all(format!("\x1b[?2026h{text}\x1b[?2026l").as_bytes())
                 .and_then(|()| stderr.flush());
-        }
-    }
-}
-
-/// A terminal that does not show what is typed, which would tear the region, until this is dropped.
-struct Echo(Termios);
-
-impl Echo {
-    /// Nothing where the terminal is somebody else's: one that asks from the background would be stopped.
-    fn off() -> Option<Self> {
-        let before = Self::ours().then(|| tcgetattr(std::io::stdin()).ok())??;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet).ok()?;
-        Some(Self(before))
-    }
-
-    fn ours() -> bool {
-        std::io::stdin().is_terminal()
-            && tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        if Self::ours() {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
         }
     }
 }

@@ -243,7 +243,11 @@ impl<P: Prompter, W: World> Asking<'_, P, W> {
             for item in items {
                 self.prompter.note(&format!("  - {}", summary(item)));
             }
-            if self.yes("Take these?", prompt.help_text.as_deref(), Some(true))? {
+            if self.yes(
+                "Take these? No asks for them one by one",
+                prompt.help_text.as_deref(),
+                Some(true),
+            )? {
                 return Ok(prompt.default.clone());
             }
             // What was proposed stands on the lines, to be corrected.

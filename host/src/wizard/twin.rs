@@ -123,6 +123,7 @@ impl Prompter for Twin {
             message: trouble.message.clone(),
             location: None,
             help: trouble.help.clone(),
+            pointer: None,
         };
         self.add(&trouble.section, &trouble.pointer, trouble.of_key, finding);
     }

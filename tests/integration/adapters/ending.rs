@@ -82,26 +82,64 @@ fn leaves_a_process_that_left_its_group_and_is_killed() {
 #[track_caller]
 fn nothing_outlives(signal: Signal, left: &str, options: &[&str]) -> ExitStatus {
     let fake = Fake::new(&format!("ignores-term {left}-at-render silent-at-render"));
-    // A built-in runs beside it.
+    // A built-in that starts nothing runs beside it.
     let platform =
         super::PLATFORM.to_owned() + "  cilium: {version: v1.18.5, bgp_enabled: false}\n";
     fake.environment.write("platform.yaml", platform);
+    let beside = ["bin/fake --ztc-adapter", "__adapter cilium"];
+    ended_in_the_middle(&fake, signal, options, &beside)
+}
+
+/// Ends `ztc` as soon as an adapter has started `sleep 1000`; nothing may be left 2 seconds later. Returns how `ztc` ended.
+#[track_caller]
+fn ended_in_the_middle(
+    fake: &Fake,
+    signal: Signal,
+    options: &[&str],
+    beside: &[&str],
+) -> ExitStatus {
     let mut ztc = fake.spawn(&[&["render"], options].concat());
     let started = |name: &str| fake.processes().iter().any(|line| line.contains(name));
+    let sleeps = || {
+        let processes = fake.processes();
+        processes.iter().any(|line| line.trim() == "sleep 1000")
+    };
     assert!(
-        until(super::BOUND, || fake
-            .processes()
-            .iter()
-            .any(|line| line.trim() == "sleep 1000")),
+        until(super::BOUND, sleeps),
         "{:?}, {:?}",
         ztc.try_wait(),
         fake.processes()
     );
-    assert!(started("bin/fake --ztc-adapter") && started("__adapter cilium"));
+    assert!(beside.iter().all(|name| started(name)));
+    assert!(!fake.scratch_directories().is_empty());
     kill_process(Pid::from_child(&ztc), signal).unwrap();
     let status = ztc.wait().unwrap();
-    fake.assert_alone(&format!("2 seconds after its host: {left}"));
+    fake.assert_alone(&format!("2 seconds after its host: {options:?}"));
     status
+}
+
+/// A `helm` that starts others and stays.
+const HELM: &str = "#!/bin/sh
+[ \"$1\" = version ] && echo v3.14.4 && exit
+setsid sleep 1000 &
+sleep 1000
+";
+
+#[test]
+fn nothing_outlives_what_a_built_in_has_started() {
+    for (signal, options) in [
+        (Signal::KILL, &[][..]),
+        (Signal::KILL, &["--no-sandbox"]),
+        (Signal::TERM, &[]),
+    ] {
+        let fake = Fake::new("good");
+        fake.environment.tool("helm", HELM);
+        let platform = super::PLATFORM.to_owned() + "  cilium: {version: v1.17.4, source: helm}\n";
+        fake.environment.write("platform.yaml", platform);
+        let beside = ["__keep", "__adapter cilium", "helm"];
+        let status = ended_in_the_middle(&fake, signal, options, &beside);
+        assert!(!status.success(), "{status:?}");
+    }
 }
 
 #[test]
@@ -190,6 +228,17 @@ fn what_is_declared_and_not_granted_is_not_seen_and_said_once() {
       "variables": "HOME LANG LC_TIME PATH SSL_CERT_FILE TMPDIR TZ ZTC_ADAPTER_GROUP https_proxy"
     }
     "#);
+}
+
+#[test]
+fn commands_about_secrets_say_it_too() {
+    let fake = granting("");
+    for command in [&["secrets", "list"][..], &["secrets", "check"]] {
+        let run = fake.ztc(command);
+        assert_eq!(run.code, Some(0), "{run}");
+        let told = "warning: adapter `fake` does not get `FAKE_SETTING`, which you have set";
+        assert_eq!(run.stderr.matches(told).count(), 1, "{run}");
+    }
 }
 
 #[test]

@@ -56,6 +56,38 @@ fn a_kill_inside_any_stage_repeats_that_stage_only() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_left_its_session_ends_with_a_killed_ztc_too() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let pipe = Pipe::new(
+        &[stage("careless")],
+        &[(
+            "careless",
+            "mkfifo alive; setsid bash -c \"trap '' TERM HUP; exec sleep 1000\" > alive 2>/dev/null < /dev/null &
+             exec 3< alive; echo up > up; exec sleep 1000",
+        )],
+    );
+    pipe.fifo("up");
+    let mut child = pipe.started(&["bootstrap"]);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let mode = rustix::fs::Mode::empty();
+    let alive = rustix::fs::open(pipe.path("alive"), flags, mode).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut polled = [PollFd::new(&alive, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        poll(&mut polled, Some(&limit)),
+        Ok(1),
+        "a process outlives ztc"
+    );
+    assert_eq!(polled[0].revents(), PollFlags::HUP);
+}
+
+#[test]
 fn a_kill_behind_any_event_repeats_nothing_that_was_done() {
     let pipe = pipe();
     let mut kills = 0;

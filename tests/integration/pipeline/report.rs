@@ -174,6 +174,12 @@ fn the_page_works_in_a_browser() {
         browser.value("document.querySelector('#task-install\\\\.b pre').checkVisibility()"),
         json!(true)
     );
+    assert_eq!(
+        browser.value("document.querySelector('pre.commands').innerText"),
+        json!(
+            "go on:      ztc bootstrap\nonly this:  ztc bootstrap --only 'install[b]'\nby hand:    ztc eject"
+        )
+    );
     assert_eq!(browser.value("document.images.length"), json!(0));
     // A link from the top unfolds what it leads to.
     browser.go(&format!("file://{}?again#task-install.b", page.display()));
@@ -282,6 +288,49 @@ fn every_event_of_a_run_in_the_lab_follows_the_schema() {
     ] {
         assert!(seen.iter().any(|seen| seen == kind), "no {kind}\n{failed}");
     }
+}
+
+#[test]
+fn what_goes_wrong_follows_the_schema_too() {
+    let pipe = Pipe::new(
+        &[
+            with(
+                stage("flaky"),
+                json!({ "retry": { "max_attempts": 2, "backoff_seconds": 0 } }),
+            ),
+            stage("long"),
+        ],
+        &[
+            ("flaky", "[ $ZTC_ATTEMPT = 2 ]"),
+            ("long", "echo up > up; exec sleep 1000"),
+        ],
+    );
+    pipe.fifo("up");
+    let child = pipe.started(&["bootstrap"]);
+    super::signal(&child, rustix::process::Signal::INT);
+    assert_eq!(super::ended(child).0, Some(130));
+    let run = pipe.status()["run"].as_str().unwrap().to_owned();
+    let journal = pipe.read(&format!(".zerotouch-cache/runs/{run}/journal.ndjson"));
+    let mut seen = Vec::new();
+    for line in journal.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        valid("events.schema.json", &event);
+        seen.push(event["event"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(
+        seen,
+        [
+            "run_started",
+            "task_started",
+            "attempt_failed",
+            "task_started",
+            "task_succeeded",
+            "task_started",
+            "interrupted",
+            "task_stopped",
+            "run_finished",
+        ]
+    );
 }
 
 #[test]

@@ -369,9 +369,22 @@ fn check(text: &str, scalar: &Scalar, form: &Form) -> Result<(), (String, String
     }
 }
 
+/// What a scalar means where a number is wanted: `1500.0` is a whole number too. Talos takes the whole part of any other, which nobody means.
+fn whole(scalar: &Scalar) -> Meaning {
+    match scalar.meaning {
+        Meaning::Float => scalar
+            .text
+            .split_once('.')
+            .filter(|(_, fraction)| !fraction.is_empty() && fraction.bytes().all(|c| c == b'0'))
+            .and_then(|(whole, _)| whole.parse().ok())
+            .map_or(Meaning::Float, Meaning::Integer),
+        meaning => meaning,
+    }
+}
+
 fn integer(scalar: &Scalar, lowest: i128, highest: i128) -> Result<(), (String, String)> {
     let text = short(&scalar.text);
-    match scalar.meaning {
+    match whole(scalar) {
         Meaning::Integer(number) if (lowest..=highest).contains(&number) => Ok(()),
         Meaning::Integer(number) => {
             let message = if number < lowest && lowest == 0 {

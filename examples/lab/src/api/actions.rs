@@ -23,11 +23,18 @@ pub(super) async fn list(State(world): State<Arc<Inner>>, RawQuery(query): RawQu
             "listing all actions was removed; name the ids",
         );
     }
-    let state = world.lock();
+    let mut state = world.lock();
+    let named = |id: u64| ids.contains(&id.to_string().as_str());
+    let running = state
+        .actions
+        .iter()
+        .filter(|action| named(action.id) && action.effect.is_some())
+        .count();
+    state.asked_about(running);
     let found: Vec<Value> = state
         .actions
         .iter()
-        .filter(|action| ids.contains(&action.id.to_string().as_str()))
+        .filter(|action| named(action.id))
         .map(|action| action.to_json(state.now))
         .collect();
     page(&query, "actions", found)

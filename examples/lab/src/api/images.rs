@@ -19,9 +19,10 @@ pub(super) async fn image(
     Path((schematic, version, file)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let (missing, corrupt, unpublished) = {
+    let (known, missing, corrupt, unpublished) = {
         let mut state = world.lock();
         (
+            state.schematics.contains(&schematic),
             state.faults.take(Fault::ImageMissing),
             state.faults.has(Fault::ImageCorrupt),
             state.faults.has(Fault::NoChecksum),
@@ -34,6 +35,10 @@ pub(super) async fn image(
     if wants_digest && unpublished {
         let text = "enterprise not enabled: checksum endpoint is not available";
         return (StatusCode::PAYMENT_REQUIRED, text).into_response();
+    }
+    if !known {
+        let text = format!("schematic ID \"{schematic}\" not found");
+        return (StatusCode::NOT_FOUND, text).into_response();
     }
     if missing {
         return (StatusCode::NOT_FOUND, "image not found").into_response();
@@ -73,7 +78,9 @@ fn digest(data: impl AsRef<[u8]>) -> String {
         .collect()
 }
 
-/// `POST /schematics`: the id is the digest of the text.
-pub(super) async fn schematic(body: String) -> Response {
-    (StatusCode::CREATED, Json(json!({"id": digest(body)}))).into_response()
+/// `POST /schematics`: the id is the digest of the text. From then on there are images of it.
+pub(super) async fn schematic(State(world): State<Arc<Inner>>, body: String) -> Response {
+    let id = digest(body);
+    world.lock().schematics.insert(id.clone());
+    (StatusCode::CREATED, Json(json!({"id": id}))).into_response()
 }

@@ -62,6 +62,22 @@ fn parent(stat: &str) -> Option<Pid> {
     Pid::from_raw(rest.split_whitespace().nth(1)?.parse().ok()?)
 }
 
+/// Whether a process is about to be gone. It closes its files before its children get another parent.
+pub(super) fn is_ending(process: Pid) -> bool {
+    let file = format!("/proc/{}/stat", process.as_raw_nonzero());
+    fs::read_to_string(file)
+        .is_ok_and(|stat| flags(&stat).is_some_and(|flags| flags & EXITING != 0))
+}
+
+/// The kernel's mark of a process that ends.
+const EXITING: u32 = 0x4;
+
+/// Reads the kernel's marks out of `/proc/<pid>/stat`.
+fn flags(stat: &str) -> Option<u32> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(6)?.parse().ok()
+}
+
 /// Returns a process's command line, for people.
 pub(super) fn command_line(process: Pid) -> String {
     let directory = Path::new("/proc").join(process.as_raw_nonzero().to_string());
@@ -82,6 +98,12 @@ mod tests {
         assert_eq!(parent("7 (sh) S 42 7 7 0"), Pid::from_raw(42));
         assert_eq!(parent("7 (a) S 1 (b)\n) R 43 7"), Pid::from_raw(43));
         assert_eq!(parent("nonsense"), None);
+    }
+
+    #[test]
+    fn what_ends_is_told_from_what_lives() {
+        assert_eq!(flags("7 (a b) Z 42 7 7 0 -1 4227084 0"), Some(4227084));
+        assert!(!is_ending(getpid()));
     }
 
     #[tokio::test]

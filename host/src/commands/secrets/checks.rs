@@ -98,6 +98,7 @@ pub(crate) fn findings(prefix: &str, result: &CheckSecretsResult) -> Vec<Finding
                 message,
                 location: None,
                 help: diagnostic.help.clone(),
+                pointer: None,
             }
         })
         .collect()

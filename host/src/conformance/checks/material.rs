@@ -42,6 +42,11 @@ impl Material {
         params
     }
 
+    /// The parameters of `discover`, without secrets.
+    pub(super) fn discover(&self, manifest: &Manifest) -> Value {
+        json!({ "config": self.config, "secrets": {}, "platform": platform(manifest) })
+    }
+
     /// The parameters of `validate`.
     pub(super) fn validate(&self, manifest: &Manifest) -> Value {
         json!({
@@ -107,7 +112,12 @@ fn given_config(
     if wrong.is_empty() {
         Ok(config.clone())
     } else {
-        Err(format!("breaks the adapter's schema: {}", wrong.join("; ")))
+        let hint = match config.len() == 1 && config.contains_key(&manifest.name) {
+            true => format!("; give what stands below `{}:`", manifest.name),
+            false => String::new(),
+        };
+        let wrong = wrong.join("; ");
+        Err(format!("breaks the adapter's schema: {wrong}{hint}"))
     }
 }
 

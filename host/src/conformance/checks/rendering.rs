@@ -41,6 +41,10 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
     }
     questions(kit, manifest, &mut session).await;
     let collected = material::collect(&kit.given, manifest, &mut session).await;
+    let config = collected
+        .as_ref()
+        .ok()
+        .map(|material| material.config.clone());
     match collected {
         Err(outcome) => {
             kit.report.add("configuration", outcome);
@@ -67,7 +71,7 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
             rendered(kit, manifest, &mut session, &material).await?;
         }
     }
-    secrets::bundles(kit, manifest, &mut session).await;
+    secrets::bundles(kit, manifest, config, &mut session).await;
     session.end().await;
     Ok(())
 }
@@ -111,8 +115,7 @@ async fn discover(
     } else if kit.given.facts.is_some() {
         Outcome::skipped("the facts were given with `--facts`")
     } else {
-        let params = json!({ "config": material.config, "secrets": {} });
-        match session.call("discover", params).await {
+        match session.call("discover", material.discover(manifest)).await {
             Ok(Reply::Result(result)) => {
                 material.facts =
                     serde_json::from_value(result["facts"].clone()).unwrap_or_default();
@@ -192,26 +195,44 @@ async fn together(kit: &mut Kit, manifest: &Manifest, session: &mut Session, mat
     kit.report.add("together", outcome);
 }
 
-/// A call that is cancelled is answered, with its result or with the error 1020, and so is the call after it.
+/// Calls that are cancelled are answered, each with its result or with the error 1020, and so is the call after it.
 async fn cancel(kit: &mut Kit, manifest: &Manifest, session: &mut Session, material: &Material) {
-    let answer = session
-        .call_and_cancel("render", material.render(manifest))
-        .await;
-    let after = session
-        .call("get_inputs", material::questions(manifest))
-        .await;
-    let outcome = match (&answer, &after) {
-        (Err(broken), _) => Outcome::failed("`render` and `$/cancel`", broken.to_string()),
-        (_, Err(broken)) => {
-            Outcome::failed("`get_inputs` after a cancelled call", broken.to_string())
+    let mut calls = vec![("render", material.render(manifest))];
+    if manifest.discovers {
+        calls.push(("discover", material.discover(manifest)));
+    }
+    let mut faults = Vec::new();
+    let mut notes = Vec::new();
+    for (method, params) in calls {
+        let answer = session.call_and_cancel(method, params).await;
+        let after = session
+            .call("get_inputs", material::questions(manifest))
+            .await;
+        match (&answer, &after) {
+            (Err(broken), _) => {
+                faults.push(fault(
+                    format!("`{method}` and `$/cancel`"),
+                    broken.to_string(),
+                ));
+            }
+            (_, Err(broken)) => {
+                let place = format!("`get_inputs` after a cancelled `{method}`");
+                faults.push(fault(place, broken.to_string()));
+            }
+            (Ok(Reply::Error { code: 1020, .. }), Ok(_)) => {
+                notes.push(format!("`{method}` ended with 1020"));
+            }
+            (Ok(_), Ok(_)) => notes.push(format!(
+                "`{method}` was done all the same, as it may be: it {}",
+                instead(&answer)
+            )),
         }
-        (Ok(Reply::Error { code: 1020, .. }), Ok(_)) => Outcome::ok("the call ended with 1020"),
-        (Ok(_), Ok(_)) => Outcome::ok(format!(
-            "the call was done all the same, as it may be: it {}",
-            instead(&answer)
-        )),
-    };
-    kit.report.add("cancel", outcome);
+        if !faults.is_empty() {
+            break;
+        }
+    }
+    kit.report
+        .add("cancel", Outcome::of(faults, notes.join("; ")));
 }
 
 /// What one process made.

@@ -1,6 +1,6 @@
 //! What the adapter does with secrets: a canary that must not be seen again, and the bundles that it makes.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use ztc_protocol::Manifest;
 
 use crate::conformance::Kit;
@@ -20,7 +20,7 @@ pub(super) async fn canary(
 ) -> Result<Outcome, Failure> {
     let canary = Canary::new();
     let (config, references) = canary.planted(manifest, &material.config);
-    let handed: serde_json::Map<String, Value> = manifest
+    let handed: Map<String, Value> = manifest
         .secrets
         .iter()
         .filter(|secret| secret.discover)
@@ -38,7 +38,9 @@ pub(super) async fn canary(
     let mut faults = Vec::new();
     let mut errors = Vec::new();
     if manifest.discovers {
-        let params = json!({ "config": config, "secrets": handed });
+        let mut params = material.discover(manifest);
+        params["config"] = config.clone().into();
+        params["secrets"] = handed.clone().into();
         if let Err(broken) = session.call("discover", params).await {
             faults.push(fault("`discover`", broken.to_string()));
         }
@@ -78,12 +80,22 @@ pub(super) async fn canary(
 }
 
 /// Lets the adapter make and check every bundle that it declares.
-pub(super) async fn bundles(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
+pub(super) async fn bundles(
+    kit: &mut Kit,
+    manifest: &Manifest,
+    config: Option<Map<String, Value>>,
+    session: &mut Session,
+) {
     if manifest.bundles.is_empty() {
         return;
     }
+    let Some(config) = config else {
+        let why = "there is no configuration to make them for";
+        kit.report.add("secret-bundles", Outcome::skipped(why));
+        return;
+    };
     let mut faults = Vec::new();
-    let mut made = serde_json::Map::new();
+    let mut made = Map::new();
     // A bundle comes after those that it is made from.
     let mut waiting: Vec<_> = manifest.bundles.iter().collect();
     while let Some(at) = waiting
@@ -92,12 +104,11 @@ pub(super) async fn bundles(kit: &mut Kit, manifest: &Manifest, session: &mut Se
     {
         let bundle = waiting.remove(at);
         let place = format!("the bundle `{}`", bundle.name);
-        let from: serde_json::Map<String, Value> = bundle
+        let from: Map<String, Value> = bundle
             .from
             .iter()
             .filter_map(|name| Some((name.clone(), made.get(name)?.clone())))
             .collect();
-        let config = kit.given.config.clone().unwrap_or_default();
         let params = json!({ "bundle": bundle.name, "config": config, "from": from });
         let content = match session.call("generate_secrets", params).await {
             Ok(Reply::Result(mut result)) => result["content"].take(),
@@ -109,7 +120,7 @@ pub(super) async fn bundles(kit: &mut Kit, manifest: &Manifest, session: &mut Se
                 break;
             }
         };
-        let params = json!({ "bundle": bundle.name, "content": content });
+        let params = json!({ "bundle": bundle.name, "content": content, "from": from });
         match session.call("check_secrets", params).await {
             Ok(Reply::Result(result)) => {
                 let errors = result["diagnostics"].as_array().into_iter().flatten();

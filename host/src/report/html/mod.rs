@@ -11,6 +11,8 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::graph::picture::{self, Mark};
+use crate::pipeline::context::word;
+use crate::pipeline::event::RunKind;
 use crate::pipeline::heads::StageHead;
 use crate::report::dag::{self, Drawn};
 use crate::report::model::{Log, RunReport, StageReport, Status, TaskReport};
@@ -192,18 +194,31 @@ fn trouble(report: &RunReport, task: &TaskReport) -> String {
             escaped(&failure.last_lines.join("\n"))
         );
     }
-    if let Some(resume) = report.resume.as_ref().filter(|_| task.required) {
-        let _ = writeln!(
-            text,
-            "<pre class=\"commands\">go on:      {}\nonly this:  {}</pre>",
-            escaped(resume),
-            escaped(&format!(
-                "{resume} --only {}",
-                crate::pipeline::context::word(&task.task)
-            ))
-        );
+    if task.required {
+        text.push_str(&commands(report, &task.task));
     }
     text
+}
+
+/// The commands that go on after a task failed, as the terminal shows them.
+fn commands(report: &RunReport, task: &str) -> String {
+    let Some(resume) = &report.resume else {
+        return String::new();
+    };
+    let mut lines = vec![format!("go on:      {resume}")];
+    if report.kind == RunKind::Bootstrap {
+        lines.push(format!("only this:  {resume} --only {}", word(task)));
+    }
+    lines.extend(
+        report
+            .eject
+            .iter()
+            .map(|eject| format!("by hand:    {eject}")),
+    );
+    format!(
+        "<pre class=\"commands\">{}</pre>\n",
+        escaped(&lines.join("\n"))
+    )
 }
 
 /// A log, its middle left out where it is long.

@@ -42,6 +42,7 @@ fn hostile() -> RunReport {
         status: Status::Failed,
         seconds: 4.0,
         resume: Some(line.into()),
+        eject: Some(line.into()),
         stages: vec![StageReport {
             stage: line.into(),
             adapter: line.into(),

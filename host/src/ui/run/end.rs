@@ -44,7 +44,8 @@ impl NextCommands {
         format!("{} --only {}", self.resume(), word(task))
     }
 
-    fn eject(&self) -> String {
+    /// Writes everything as scripts, to go on by hand.
+    pub fn eject(&self) -> String {
         format!("{} eject{}", self.ztc, self.env)
     }
 }

@@ -47,10 +47,17 @@ function validate({ config }) {
   return { diagnostics };
 }
 
+/** What the names begin with that two sections must not share. `section` is the key below `adapters` in platform.yaml. */
+function beginning(platform) {
+  const section = platform?.section || "my-adapter";
+  return section === "my-adapter" ? "" : `${section}-`;
+}
+
 /** Files and stages. The same parameters always give the same bytes. */
-function render({ config }) {
+function render({ config, platform }) {
+  const first = beginning(platform);
   const stage = {
-    name: "check_my_adapter",
+    name: `${first.replaceAll("-", "_")}check_my_adapter`,
     description: "Say the message",
     script: "my-adapter://check-my-adapter.sh",
     kind: "validation",
@@ -58,7 +65,7 @@ function render({ config }) {
     cache_key: null,
   };
   const content = JSON.stringify({ message: config.message }, null, 2) + "\n";
-  return { artifacts: [{ path: "message.json", content }], stages: [stage] };
+  return { artifacts: [{ path: `${first}message.json`, content }], stages: [stage] };
 }
 
 /** What the stages run. */

@@ -55,18 +55,25 @@ def validate(params):
     return {"diagnostics": diagnostics}
 
 
+def beginning(params):
+    """What the names begin with that two sections must not share. `section` is the key below `adapters` in platform.yaml."""
+    section = params.get("platform", {}).get("section") or "my-adapter"
+    return "" if section == "my-adapter" else section + "-"
+
+
 def render(params):
     """Files and stages. The same parameters always give the same bytes."""
     content = json.dumps({"message": params["config"]["message"]}, indent=2) + "\n"
+    first = beginning(params)
     stage = {
-        "name": "check_my_adapter",
+        "name": first.replace("-", "_") + "check_my_adapter",
         "description": "Say the message",
         "script": "my-adapter://check-my-adapter.sh",
         "kind": "validation",
         # A stage with a cache key runs once and again only when something about it changes.
         "cache_key": None,
     }
-    return {"artifacts": [{"path": "message.json", "content": content}], "stages": [stage]}
+    return {"artifacts": [{"path": first + "message.json", "content": content}], "stages": [stage]}
 
 
 def scripts(params):

@@ -44,10 +44,16 @@ def validate:
       | { pointer: "/message", severity: "error", message: "the message has more than one line", help: "write it on one line" }
   ] };
 
+# What the names begin with that two sections must not share. `section` is the key below `adapters` in platform.yaml.
+def beginning:
+  (.platform.section // "my-adapter") as $section
+  | if $section == "my-adapter" then "" else $section + "-" end;
+
 def render:
-  { artifacts: [{ path: "message.json", content: ({ message: .config.message } | tojson + "\n") }],
+  beginning as $first
+  | { artifacts: [{ path: ($first + "message.json"), content: ({ message: .config.message } | tojson + "\n") }],
     stages: [{
-      name: "check_my_adapter", description: "Say the message", script: "my-adapter://check-my-adapter.sh", kind: "validation",
+      name: ($first + "check_my_adapter" | gsub("-"; "_")), description: "Say the message", script: "my-adapter://check-my-adapter.sh", kind: "validation",
       cache_key: null
     }] };
 

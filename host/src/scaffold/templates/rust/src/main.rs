@@ -83,8 +83,10 @@ impl Adapter for MyAdapter {
         _call: &CallContext,
     ) -> Result<RenderResult, AdapterError> {
         let content = json!({ "message": message(&params.config) });
+        let first = beginning(&params.platform);
+        let stage = stage_for("my-adapter", &check(&params.config));
         let artifact = Artifact {
-            path: "message.json".into(),
+            path: format!("{first}message.json"),
             content: format!("{content:#}\n"),
             ..Artifact::default()
         };
@@ -93,7 +95,8 @@ impl Adapter for MyAdapter {
             stages: vec![Stage {
                 // A stage with a cache key runs once and again only when something about it changes.
                 cache_key: None,
-                ..stage_for("my-adapter", &check(&params.config))
+                name: format!("{}{}", first.replace('-', "_"), stage.name),
+                ..stage
             }],
             ..RenderResult::default()
         })
@@ -107,6 +110,14 @@ impl Adapter for MyAdapter {
         Ok(ScriptsResult {
             scripts: vec![check(&params.config)],
         })
+    }
+}
+
+/// What the names begin with that two sections must not share. `section` is the key below `adapters` in platform.yaml.
+fn beginning(platform: &PlatformContext) -> String {
+    match platform.section.as_str() {
+        "" | "my-adapter" => String::new(),
+        section => format!("{section}-"),
     }
 }
 
