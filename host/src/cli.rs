@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Make, import, list and check generated secrets
     #[command(subcommand)]
     Secrets(commands::secrets::Arguments),
-    /// List and inspect adapters
+    /// Install, list and inspect adapters; publish your own
     #[command(subcommand)]
     Plugins(commands::plugins::Arguments),
     /// Remove private directories that a killed run left behind

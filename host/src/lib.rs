@@ -11,6 +11,7 @@ pub mod graph;
 pub mod lock;
 pub mod pipeline;
 pub mod platform;
+mod plugins;
 pub mod render;
 pub mod report;
 pub mod resolve;

@@ -136,6 +136,11 @@ pub enum Confinement {
 }
 
 impl Machine {
+    /// What ztc keeps on this machine: `$XDG_DATA_HOME/ztc`.
+    pub fn data(&self) -> PathBuf {
+        self.plugins.parent().unwrap_or(&self.plugins).to_owned()
+    }
+
     /// Asks the system.
     pub fn find() -> Self {
         let home = || std::env::temp_dir().join("ztc-no-home");

@@ -10,6 +10,7 @@ mod attach;
 mod bootstrap;
 mod cilium;
 mod client;
+mod distribution;
 mod environment;
 mod guards;
 mod hetzner;

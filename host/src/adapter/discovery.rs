@@ -1,11 +1,12 @@
 //! Which adapters there are and which one a name means. Looks at directories, starts nothing.
 //!
-//! The strongest place wins: a path in `platform.yaml`, this program itself, the user's plugin directory, PATH.
+//! The strongest place wins: a path in `platform.yaml`, this program itself, what is installed, the user's plugin directory, PATH. An
+//! installed adapter that `platform.yaml` asks for by its name comes before one of this program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use semver::Version;
+use semver::{Version, VersionReq};
 use ztc_protocol::ADAPTER_ARGUMENT;
 
 use crate::adapter::grant::Granted;
@@ -14,6 +15,7 @@ use crate::adapter::{Candidate, Source, builtin};
 use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
+use crate::plugins::store::Store;
 
 /// What the file name of every adapter starts with.
 pub const PREFIX: &str = "ztc-adapter-";
@@ -25,8 +27,12 @@ pub struct Discovery {
     explicit: BTreeMap<String, PathBuf>,
     /// The variables that adapters may see, by their names, from `platform.yaml`.
     granted: BTreeMap<String, Vec<String>>,
+    /// The newest installed version of each name that `platform.yaml` allows.
+    installed: BTreeMap<String, Candidate>,
     /// The user's plugin directory.
     plugins: PathBuf,
+    /// The names of which `platform.yaml` says where they are installed from.
+    asked: BTreeSet<String>,
     /// The directories of PATH.
     path: Vec<PathBuf>,
     /// The repository.
@@ -55,9 +61,16 @@ impl Discovery {
             .iter()
             .map(|(name, plugin)| (name.clone(), plugin.environment.clone()))
             .collect();
+        let asked = plugins
+            .iter()
+            .filter(|(_, plugin)| plugin.source.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
         Self {
             explicit,
             granted,
+            installed: installed(&Store::new(machine), plugins),
+            asked,
             plugins: machine.plugins.clone(),
             path: path.collect(),
             repository: repository.root().to_owned(),
@@ -111,9 +124,15 @@ impl Discovery {
             .map(|(name, path)| program(name, Source::Explicit, path.clone()));
         let built_in = builtin::ALL.iter().map(|adapter| built_in(adapter.name));
         let path = self.path.iter().flat_map(|directory| on_path(directory));
+        let asked = self
+            .asked
+            .iter()
+            .filter_map(|name| self.installed.get(name));
         for candidate in attached
             .chain(explicit)
+            .chain(asked.cloned())
             .chain(built_in)
+            .chain(self.installed.values().cloned())
             .chain(newest(&self.plugins))
             .chain(path)
         {
@@ -132,8 +151,12 @@ impl Discovery {
                 .check_explicit(name, path)
                 .map(|()| program(name, Source::Explicit, path.clone()));
         }
-        if builtin::find(name).is_some() {
-            return Ok(built_in(name));
+        if self.asked.contains(name) && !self.installed.contains_key(name) {
+            return Err(Failure::new(
+                Exit::Missing,
+                format!("adapter `{name}`, which `plugins.{name}` asks for, is not installed"),
+            )
+            .help("run `ztc plugins install`"));
         }
         let all = self.all();
         all.iter()
@@ -173,12 +196,35 @@ impl Discovery {
     }
 }
 
+/// Returns the newest installed version of each name in the range that `platform.yaml` gives, from the source that it gives.
+fn installed(store: &Store, plugins: &BTreeMap<String, Plugin>) -> BTreeMap<String, Candidate> {
+    let mut found = BTreeMap::new();
+    for record in store.installed() {
+        let range = plugins
+            .get(&record.name)
+            .and_then(|plugin| plugin.version.as_deref()?.parse::<VersionReq>().ok());
+        if range.is_some_and(|range| !range.matches(&record.version)) {
+            continue;
+        }
+        let (Some(asset), Some(path)) = (record.asset(), store.program(&record)) else {
+            continue;
+        };
+        let candidate = Candidate {
+            sha256: Some(asset.sha256.clone()),
+            ..program(&record.name, Source::Installed, path)
+        };
+        found.entry(record.name.clone()).or_insert(candidate);
+    }
+    found
+}
+
 fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
     Candidate {
         name: name.to_owned(),
         source,
         program,
         arguments: vec![ADAPTER_ARGUMENT.to_owned()],
+        sha256: None,
     }
 }
 
@@ -188,6 +234,7 @@ fn attached(name: &str, socket: &Path) -> Candidate {
         source: Source::Attached,
         program: socket.to_owned(),
         arguments: Vec::new(),
+        sha256: None,
     }
 }
 
@@ -197,6 +244,7 @@ fn built_in(name: &str) -> Candidate {
         source: Source::BuiltIn,
         program: builtin::program(),
         arguments: builtin::arguments(name),
+        sha256: None,
     }
 }
 

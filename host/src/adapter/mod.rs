@@ -20,6 +20,8 @@ pub struct Candidate {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// The SHA-256 of the only bytes that may run; nothing: whatever the file holds.
+    pub sha256: Option<String>,
 }
 
 /// How an adapter was found, the strongest first.
@@ -34,6 +36,9 @@ pub enum Source {
     /// Linked into this program, which runs itself again.
     #[serde(rename = "built-in")]
     BuiltIn,
+    /// Installed by `ztc plugins install`.
+    #[serde(rename = "installed")]
+    Installed,
     /// In the user's plugin directory.
     #[serde(rename = "plugin-directory")]
     PluginDirectory,
@@ -49,6 +54,7 @@ impl Source {
             Self::Attached => "attached",
             Self::Explicit => "path",
             Self::BuiltIn => "built-in",
+            Self::Installed => "installed",
             Self::PluginDirectory => "plugin-directory",
             Self::Path => "PATH",
         }
@@ -69,6 +75,7 @@ mod report;
 pub(crate) mod sandbox;
 pub mod supervisor;
 pub mod text;
+pub(crate) mod verified;
 
 pub use discovery::Discovery;
 pub use supervisor::{Adapter, Supervisor};
@@ -82,6 +89,8 @@ pub(crate) fn run_as_part(
         builtin::run(arguments)
     } else if part == sandbox::ARGUMENT {
         Some(sandbox::run(arguments))
+    } else if part == verified::ARGUMENT {
+        Some(verified::run(arguments))
     } else if part == keeper::ARGUMENT {
         Some(keeper::run(arguments))
     } else {

@@ -22,7 +22,7 @@ use crate::adapter::grant::Grant;
 use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::sandbox::{self, Sandbox};
 use crate::adapter::text::printable;
-use crate::adapter::{Candidate, Source, builtin, report};
+use crate::adapter::{Candidate, Source, builtin, report, verified};
 use crate::error::Failure;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
@@ -120,15 +120,22 @@ fn program(
         command
             .kill_on_drop(false)
             .args(keeper::arguments(manner.leftovers))
-            .arg(match manner.sandbox {
-                Some(_) => builtin::program(),
-                None => candidate.program.clone(),
+            .arg(match (manner.sandbox, &candidate.sha256) {
+                (None, None) => candidate.program.clone(),
+                _ => builtin::program(),
             });
     }
-    if let Some(sandbox) = manner.sandbox {
+    if let (None, Some(sha256)) = (manner.sandbox, &candidate.sha256) {
         command
-            .arg(sandbox::ARGUMENT)
-            .args(sandbox.arguments(scratch, grant));
+            .args([verified::ARGUMENT, sha256])
+            .arg(&candidate.program);
+    }
+    if let Some(sandbox) = manner.sandbox {
+        command.arg(sandbox::ARGUMENT).args(sandbox.arguments(
+            scratch,
+            grant,
+            candidate.sha256.as_deref(),
+        ));
         // A built-in is this program: it need not start once more.
         if candidate.source != Source::BuiltIn {
             command.arg(&candidate.program);

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::adapter::grant::Grant;
 use crate::adapter::keeper::Heir;
+use crate::adapter::verified::Verified;
 use crate::adapter::{builtin, keeper, process};
 use crate::error::Failure;
 
@@ -85,7 +86,12 @@ impl Sandbox {
     }
 
     /// Returns the rules as arguments, up to the `--` before a program.
-    pub(crate) fn arguments(&self, scratch: &Path, grant: &Grant) -> Vec<OsString> {
+    pub(crate) fn arguments(
+        &self,
+        scratch: &Path,
+        grant: &Grant,
+        sha256: Option<&str>,
+    ) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--scratch".into(), scratch.into()];
         for directory in &self.closed {
             arguments.extend(["--closed".into(), directory.into()]);
@@ -95,6 +101,9 @@ impl Sandbox {
         }
         for program in &grant.programs {
             arguments.extend(["--program".into(), program.into()]);
+        }
+        if let Some(sha256) = sha256 {
+            arguments.extend(["--sha256".into(), sha256.into()]);
         }
         arguments.push("--".into());
         arguments
@@ -109,6 +118,8 @@ pub(crate) struct Rules {
     ports: Vec<u16>,
     /// Programs that it may start beside those of the system.
     programs: Vec<PathBuf>,
+    /// The only bytes that may run.
+    sha256: Option<String>,
 }
 
 impl Rules {
@@ -122,6 +133,7 @@ impl Rules {
             match option.to_str()? {
                 "--scratch" => rules.scratch = arguments.next()?.into(),
                 "--closed" => rules.closed.push(arguments.next()?.into()),
+                "--sha256" => rules.sha256 = Some(arguments.next()?.into_string().ok()?),
                 "--program" => rules.programs.push(arguments.next()?.into()),
                 "--port" => rules.ports.push(arguments.next()?.to_str()?.parse().ok()?),
                 "--" => break,
@@ -151,6 +163,15 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     } else {
         keeper::runnable(Path::new(&program[0]))
     };
+    let verified = rules
+        .sha256
+        .as_ref()
+        .map(|sha256| Verified::open(Path::new(&program[0]), sha256))
+        .transpose();
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(error) => return keeper::tell_error(&error),
+    };
     for program in &rules.programs {
         readable.extend(reach::of_program(program, &rules.closed));
     }
@@ -164,8 +185,12 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         return builtin::run_confined(program, heir)
             .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
-    let error = match runnable {
-        Ok(()) => process::become_program(&first, program),
+    let through = match &verified {
+        Some(verified) => verified.program().map(PathBuf::into_os_string),
+        None => Ok(first),
+    };
+    let error = match runnable.and(through) {
+        Ok(first) => process::become_program(&first, program),
         Err(error) => error,
     };
     keeper::tell_error(&error)
@@ -231,13 +256,14 @@ mod tests {
             programs: vec!["/opt/bin/helm".into()],
             ..Grant::default()
         };
-        let mut written = sandbox.arguments(Path::new("/tmp/s"), &grant);
+        let mut written = sandbox.arguments(Path::new("/tmp/s"), &grant, Some("ab"));
         written.extend(["/opt/bgp".into(), "--ztc-adapter".into()]);
         let expected = Rules {
             scratch: "/tmp/s".into(),
             closed: vec!["/repo".into(), "/tmp".into()],
             ports: vec![443, 8443],
             programs: vec!["/opt/bin/helm".into()],
+            sha256: Some("ab".into()),
         };
         let program = ["/opt/bgp", "--ztc-adapter"].map(OsString::from);
         assert_eq!(

@@ -1,10 +1,14 @@
 //! `ztc plugins`: which adapters there are, and what each one is and may touch.
 
 mod info;
+mod install;
+mod installed;
 mod list;
 mod new;
+mod publish;
 mod replay;
 mod test;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -26,12 +30,27 @@ pub(crate) enum Arguments {
         /// The adapter
         name: String,
     },
+    /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
+    Install(install::Arguments),
+    /// Check that what is installed still has the bytes that were installed
+    Verify,
+    /// Remove an installed adapter
+    Remove(installed::Remove),
+    /// List, pin and forget the keys of publishers
+    #[command(subcommand)]
+    Trust(trust::Arguments),
     /// Replay a recording (`--record`) as the adapter or as the host, and show what the other side does differently
     Replay(replay::Arguments),
     /// Check that an adapter keeps the protocol
     Test(test::Arguments),
     /// Write a small working adapter to begin with
     New(new::Arguments),
+    /// Make the pair of keys of a publisher
+    Keygen(publish::Keygen),
+    /// Make a signed tree out of executables, for any static web server
+    Publish(publish::Arguments),
+    /// Check a tree as operators will meet it
+    PublishCheck(publish::Check),
     /// Print the JSON Schemas of protocol 1.0: every message, and the standard capabilities
     Schema,
     /// Run an adapter's own command, as in `ztc plugins run talos validate-config FILE`
@@ -52,6 +71,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     match arguments {
         Arguments::List => list::run(context),
         Arguments::Info { name } => info::run(context, name),
+        Arguments::Install(arguments) => install::run(context, arguments),
+        Arguments::Verify => installed::verify(context),
+        Arguments::Remove(arguments) => installed::remove(context, arguments),
+        Arguments::Trust(arguments) => trust::run(context, arguments),
+        Arguments::Keygen(arguments) => publish::keygen(context, arguments),
+        Arguments::Publish(arguments) => publish::run(context, arguments),
+        Arguments::PublishCheck(arguments) => publish::check(context, arguments),
         Arguments::Replay(arguments) => replay::run(context, arguments),
         Arguments::Test(arguments) => test::run(context, arguments),
         Arguments::New(arguments) => new::run(context, arguments),

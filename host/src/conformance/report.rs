@@ -293,6 +293,7 @@ mod tests {
             source: Source::Path,
             program: "/bin/bgp".into(),
             arguments: Vec::new(),
+            sha256: None,
         };
         let mut report = Report::new(&candidate);
         report.add("handshake", Outcome::ok("protocol 1.0"));

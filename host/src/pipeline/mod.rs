@@ -12,7 +12,7 @@ pub mod eject;
 pub(crate) mod entries;
 pub mod event;
 pub mod file;
-mod files;
+pub(crate) mod files;
 pub mod fingerprint;
 pub mod gates;
 pub mod heads;

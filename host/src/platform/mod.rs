@@ -8,7 +8,7 @@ pub(crate) mod input_files;
 mod schema;
 mod secret_places;
 mod source;
-mod structure;
+pub(crate) mod structure;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;

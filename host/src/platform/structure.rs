@@ -80,7 +80,7 @@ pub(crate) fn environment_problem(name: &str) -> Option<String> {
 const NAME_RULE: &str =
     "lower-case letters, digits and hyphens, a letter or digit at both ends, at most 63 in all";
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty()
         && name.len() <= LONGEST_NAME

@@ -13,6 +13,15 @@ use crate::error::{Exit, Failure};
 /// The program could not be started at all.
 pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure {
     let path = &candidate.program;
+    if error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::BADMSG) {
+        let message = format!(
+            "adapter `{}` was not started: its file does not have the bytes that were installed",
+            candidate.name
+        );
+        return Failure::new(Exit::Refused, message)
+            .detail(place(candidate))
+            .help("install it again with `ztc plugins install`, and find out who has changed it");
+    }
     let (why, help) = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOEXEC) => not_for_this_machine(path),
         Some(Errno::NOENT) => nothing_there(path),

@@ -12,6 +12,7 @@ fn candidate() -> Candidate {
         source: Source::Path,
         program: "/opt/bin/ztc-adapter-bgp".into(),
         arguments: vec!["--ztc-adapter".into()],
+        sha256: None,
     }
 }
 

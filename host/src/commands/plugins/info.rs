@@ -282,6 +282,7 @@ mod tests {
             source: Source::Path,
             program: "/opt/ztc-adapter-bgp".into(),
             arguments: Vec::new(),
+            sha256: None,
         };
         assert_eq!(
             text(

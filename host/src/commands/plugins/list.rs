@@ -100,6 +100,7 @@ mod tests {
             source: Source::Path,
             program: format!("/bin/{name}").into(),
             arguments: Vec::new(),
+            sha256: None,
         };
         let provides = vec![Provision {
             capability: "cni".into(),

@@ -129,6 +129,7 @@ fn candidate(context: &Context, program: &str) -> Result<(Candidate, bool), Fail
         source: Source::Explicit,
         program: path.clone(),
         arguments: vec![ADAPTER_ARGUMENT.to_owned()],
+        sha256: None,
     };
     Ok((candidate, prefixed.is_some()))
 }

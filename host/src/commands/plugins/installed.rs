@@ -1,0 +1,144 @@
+//! `ztc plugins verify` and `remove`: what is installed, against what was signed, and no more.
+
+use semver::Version;
+use serde::Serialize;
+
+use crate::commands::Context;
+use crate::digest;
+use crate::error::{Exit, Failure, did_you_mean};
+use crate::plugins::store::{Record, Store};
+use crate::ui::table::table;
+
+/// Options of `ztc plugins remove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remove {
+    /// The adapter, with a version where only that one is to go
+    #[arg(value_name = "NAME[@VERSION]")]
+    what: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    name: String,
+    version: Version,
+    source: String,
+    publisher_key: Option<String>,
+    sha256: String,
+    /// `ok`, or what is wrong.
+    status: String,
+}
+
+/// Reads every installed byte again.
+pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
+    let store = Store::new(&context.machine);
+    let rows: Vec<Verified> = store
+        .installed()
+        .iter()
+        .map(|record| verified(&store, record))
+        .collect();
+    let bad: Vec<String> = rows
+        .iter()
+        .filter(|row| row.status != "ok")
+        .map(|row| format!("{} {}: {}", row.name, row.version, row.status))
+        .collect();
+    if context.ui.is_json() {
+        context.ui.json(&serde_json::json!({ "plugins": rows }));
+    } else {
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                let trust = match row.publisher_key {
+                    Some(_) => "signed",
+                    None => "unsigned",
+                };
+                vec![
+                    row.name.clone(),
+                    row.version.to_string(),
+                    trust.to_owned(),
+                    row.source.clone(),
+                    row.status.clone(),
+                ]
+            })
+            .collect();
+        context.ui.data(&table(
+            &["NAME", "VERSION", "TRUST", "SOURCE", "STATUS"],
+            &cells,
+        ));
+    }
+    if bad.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let mut failure = Failure::new(
+        Exit::Refused,
+        "installed adapters are not what was installed",
+    )
+    .help("install them again: `ztc plugins install`");
+    failure.details = bad;
+    match context.ui.is_json() {
+        true => Ok(Exit::Refused),
+        false => Err(failure),
+    }
+}
+
+fn verified(store: &Store, record: &Record) -> Verified {
+    let (sha256, status) = match (record.asset(), store.program(record)) {
+        (Some(asset), Some(program)) => {
+            let status = match digest::file(&program) {
+                Ok(found) if found == asset.sha256 => "ok".to_owned(),
+                Ok(found) => format!("has other bytes: {found}"),
+                Err(error) => format!("cannot be read: {error}"),
+            };
+            (asset.sha256.clone(), status)
+        }
+        _ => (String::new(), "has no file for its platform".to_owned()),
+    };
+    Verified {
+        name: record.name.clone(),
+        version: record.version.clone(),
+        source: record.source.clone(),
+        publisher_key: record.publisher_key.clone(),
+        sha256,
+        status,
+    }
+}
+
+/// Removes.
+pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Failure> {
+    let store = Store::new(&context.machine);
+    let _hold = store.hold(|| {
+        context
+            .ui
+            .say("another ztc installs something; waiting for it");
+    })?;
+    let installed = store.installed();
+    let (name, version) = match arguments.what.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (arguments.what.as_str(), None),
+    };
+    let is_meant = |record: &&Record| {
+        record.name == name && version.is_none_or(|version| record.version.to_string() == version)
+    };
+    let meant: Vec<&Record> = installed.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        let failure = Failure::new(
+            Exit::Missing,
+            format!("`{}` is not installed", arguments.what),
+        );
+        let help = did_you_mean(name, installed.iter().map(|record| record.name.as_str()));
+        return Err(failure.help(
+            help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
+        ));
+    }
+    for record in &meant {
+        store.remove(record)?;
+    }
+    let gone: Vec<String> = meant
+        .iter()
+        .map(|record| format!("{} {}", record.name, record.version))
+        .collect();
+    match context.ui.is_json() {
+        true => context.ui.json(&serde_json::json!({ "removed": gone })),
+        false => context.ui.done(format!("removed {}", gone.join(", "))),
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,312 @@
+//! `ztc plugins keygen`, `publish`, `publish-check`: a publisher's side.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use ztc_protocol::{Manifest, ProtocolVersion};
+
+use crate::adapter::{Candidate, Discovery, Source};
+use crate::atomic::{self, Existing};
+use crate::commands::Context;
+use crate::commands::plugins::introduce;
+use crate::error::{Exit, Failure};
+use crate::lock;
+use crate::platform::Plugin;
+use crate::plugins::check;
+use crate::plugins::index::Touches;
+use crate::plugins::name::FileName;
+use crate::plugins::publish::{self, Described, OtherKey, Terms};
+use crate::plugins::signature::{self, PASSWORD, Signer};
+use crate::ui::prompt::{Prompts, Refusal};
+
+/// Options of `ztc plugins keygen`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keygen {
+    /// The file of the secret key; the public one is FILE.pub
+    file: PathBuf,
+    /// No password: for the secret store of a CI, which keeps the file itself
+    #[arg(long)]
+    no_password: bool,
+}
+
+/// Options of `ztc plugins publish`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The directory with executables `ztc-adapter-NAME-VERSION-OS-ARCH`; it becomes, or is, the tree
+    directory: PathBuf,
+    /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// How many days the index is valid; publish again before
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=730))]
+    days: u16,
+    /// Your name, for people
+    #[arg(long, value_name = "TEXT")]
+    publisher: Option<String>,
+    /// The protocol that new versions speak, where none of their files runs on this machine
+    #[arg(long, value_name = "VERSION")]
+    protocol: Option<ProtocolVersion>,
+    /// Tell people not to install a version any more
+    #[arg(long, value_name = "NAME@VERSION", value_parser = name_and_version)]
+    yank: Vec<(String, String)>,
+    /// Why
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "yank",
+        default_value = "no reason was given"
+    )]
+    reason: String,
+    /// Sign a tree that another key has signed
+    #[arg(long)]
+    replace_key: bool,
+}
+
+/// Options of `ztc plugins publish-check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The tree
+    directory: PathBuf,
+}
+
+/// Makes a key.
+pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Failure> {
+    let secret = context.repository.root().join(&arguments.file);
+    let public = PathBuf::from(format!("{}.pub", secret.display()));
+    for path in [&secret, &public] {
+        if path.exists() {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("`{}` exists and is never written over", path.display()),
+            )
+            .help("name another file"));
+        }
+    }
+    let password = match arguments.no_password {
+        true => None,
+        false => Some(password(context, "Password for the new key")?),
+    };
+    let (secret_text, public_text) = signature::new_pair(password)?;
+    atomic::private_file(&secret, secret_text.as_bytes(), Existing::Keep)?;
+    atomic::public(&public, &public_text)?;
+    let key = signature::Key::parse(&public_text)?;
+    if context.ui.is_json() {
+        context
+            .ui
+            .json(&serde_json::json!({ "secret": secret, "public": public, "key": key.text() }));
+        return Ok(Exit::Done);
+    }
+    context.ui.done(format!(
+        "wrote `{}` and `{}`",
+        secret.display(),
+        public.display()
+    ));
+    context.ui.data(key.text());
+    context.ui.say("  keep the first in a safe place and out of git; show the line above wherever people look for your adapters");
+    Ok(Exit::Done)
+}
+
+/// Publishes.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let directory = context.repository.root().join(&arguments.directory);
+    if !directory.is_dir() {
+        return Err(Failure::new(
+            Exit::Missing,
+            format!("there is no directory `{}`", arguments.directory.display()),
+        )
+        .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+    }
+    let directory = std::fs::canonicalize(&directory)
+        .map_err(|error| Failure::io("open", &directory, &error))?;
+    let key = context.repository.root().join(&arguments.key);
+    let signer = Signer::open(&key, || password(context, "Password of the key"))?;
+    let yank = arguments.yank.iter();
+    let terms = Terms {
+        days: arguments.days,
+        publisher: arguments.publisher.clone(),
+        other_key: match arguments.replace_key {
+            true => OtherKey::Replace,
+            false => OtherKey::Refuse,
+        },
+        yank: yank
+            .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
+            .collect(),
+        now: Timestamp::now(),
+    };
+    let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
+        describe(context, file, platforms, arguments.protocol)
+    })?;
+    if context.ui.is_json() {
+        context.ui.json(&published);
+        return Ok(Exit::Done);
+    }
+    for path in &published.added {
+        context.ui.say(format!("  {path}"));
+    }
+    context.ui.done(format!(
+        "signed the index with serial {}, valid until {}",
+        published.serial, published.expires
+    ));
+    let shown = arguments.directory.display();
+    context.ui.next(
+        &format!("ztc plugins publish-check {shown}"),
+        "then serve the directory as static files, `index.json.minisig` last",
+    );
+    Ok(Exit::Done)
+}
+
+/// Checks a tree.
+pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failure> {
+    let checked = check::check(&context.repository.root().join(&arguments.directory))?;
+    let is_good = checked.problems.is_empty();
+    if context.ui.is_json() {
+        context.ui.json(&checked);
+    } else if is_good {
+        context.ui.done(format!(
+            "{} files, {} versions, {} adapters: serial {}, valid until {}, key {}",
+            checked.files,
+            checked.versions,
+            checked.adapters,
+            checked.serial,
+            checked.expires,
+            checked.publisher_key
+        ));
+    }
+    match is_good {
+        true => Ok(Exit::Done),
+        false if context.ui.is_json() => Ok(Exit::Failed),
+        false => {
+            let mut failure = Failure::failed(format!(
+                "`{}` cannot be installed from",
+                arguments.directory.display()
+            ))
+            .help("correct the files and run `ztc plugins publish` again");
+            failure.details = checked.problems;
+            Err(failure)
+        }
+    }
+}
+
+/// Asks a new version who it is, where one of its files runs here.
+fn describe(
+    context: &Context,
+    file: &FileName,
+    platforms: &BTreeMap<String, PathBuf>,
+    protocol: Option<ProtocolVersion>,
+) -> Result<Described, Failure> {
+    let FileName { name, version, .. } = file;
+    let Some(path) = platforms.get(&lock::machine()) else {
+        let protocol = protocol.ok_or_else(|| {
+            Failure::invalid(format!(
+                "`{name}` {version} has no file for {}, so it cannot be asked which protocol it speaks",
+                lock::machine()
+            ))
+            .help("say it with `--protocol 1.0`, or publish where one of its files runs")
+        })?;
+        return Ok(Described {
+            protocols: vec![protocol.to_string()],
+            ..Described::default()
+        });
+    };
+    let path = std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))?;
+    let plugin = Plugin {
+        path: Some(path.display().to_string()),
+        ..Plugin::default()
+    };
+    let discovery = Discovery::new(
+        &context.machine,
+        &context.repository,
+        &[(name.clone(), plugin)].into(),
+    );
+    let candidate = Candidate {
+        name: name.clone(),
+        source: Source::Explicit,
+        program: path.clone(),
+        arguments: vec![ztc_protocol::ADAPTER_ARGUMENT.to_owned()],
+        sha256: None,
+    };
+    let mut introductions = introduce(context, discovery, &[candidate])?;
+    let introduction = introductions
+        .remove(name)
+        .ok_or_else(|| Failure::failed(format!("adapter `{name}` did not introduce itself")))??;
+    let manifest = &introduction.manifest;
+    if manifest.name != *name || manifest.version != version.to_string() {
+        return Err(Failure::invalid(format!(
+            "`{}` says that it is `{}` {}",
+            path.display(),
+            manifest.name,
+            manifest.version
+        ))
+        .help("name the file after what it says, or correct its manifest"));
+    }
+    Ok(described(manifest, introduction.protocol))
+}
+
+fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
+    Described {
+        description: manifest.description.clone(),
+        protocols: vec![protocol.to_string()],
+        provides: manifest
+            .provides
+            .iter()
+            .map(|item| format!("{} {}", item.capability, item.version))
+            .collect(),
+        requires: manifest
+            .requires
+            .iter()
+            .map(|item| format!("{} {}", item.capability, item.version))
+            .collect(),
+        touches: Touches {
+            environment: manifest
+                .environment
+                .iter()
+                .map(|item| item.name.clone())
+                .collect(),
+            secrets: manifest
+                .secrets
+                .iter()
+                .map(|item| item.input.clone())
+                .chain(manifest.bundles.iter().map(|item| item.name.clone()))
+                .collect(),
+            network: manifest
+                .network
+                .iter()
+                .map(|item| format!("{}:{}", item.host, item.port))
+                .collect(),
+            tools: manifest
+                .tools
+                .iter()
+                .map(|item| item.name.clone())
+                .collect(),
+        },
+    }
+}
+
+/// The password of a key: from the environment, or from the person at the terminal.
+fn password(context: &Context, prompt: &str) -> Result<String, Failure> {
+    if let Ok(password) = std::env::var(PASSWORD) {
+        return Ok(password);
+    }
+    if !context.ui.is_interactive() {
+        return Err(
+            Failure::invalid("the key has a password, and nobody can be asked for it").help(
+                format!("set `{PASSWORD}`, or add `--no-password` to `ztc plugins keygen`"),
+            ),
+        );
+    }
+    let _hold = context.ui.hold();
+    Prompts::new(&context.ui)
+        .hidden(prompt)
+        .map_err(|refusal| match refusal {
+            Refusal::Interrupted => {
+                Failure::new(Exit::Interrupted, "interrupted; nothing was written")
+            }
+            Refusal::Failed(failure) => failure,
+        })
+}
+
+fn name_and_version(text: &str) -> Result<(String, String), String> {
+    let (name, version) = text.split_once('@').ok_or("expected NAME@VERSION")?;
+    Ok((name.to_owned(), version.to_owned()))
+}

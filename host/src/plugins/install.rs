@@ -1,0 +1,395 @@
+//! Installing: a source is opened and believed or refused, a release chosen, its bytes fetched into the store, verified and recorded. Runs
+//! nothing of what it installs.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use semver::{Version, VersionReq};
+use serde::Serialize;
+
+use crate::digest;
+use crate::error::{Exit, Failure};
+use crate::lock;
+use crate::paths::Machine;
+use crate::pipeline::journal::now;
+use crate::plugins::index::{Asset, Choice, Release, and};
+use crate::plugins::name::FileName;
+use crate::plugins::seen;
+use crate::plugins::signature::Key;
+use crate::plugins::source::Source;
+use crate::plugins::store::{self, Record, Store};
+use crate::plugins::tree::{Known, Signed, Tree, Unsigned};
+use crate::plugins::trust::Trust;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// The adapter; nothing: the only one that the source has.
+    pub(crate) name: Option<String>,
+    pub(crate) range: Option<VersionReq>,
+    pub(crate) source: Source,
+}
+
+/// What the operator allows.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) unsigned: Unsigned,
+    pub(crate) moved: Moved,
+    /// The key that has to have signed, by the operator's own word.
+    pub(crate) key: Option<Key>,
+    pub(crate) mode: Mode,
+}
+
+/// Whether an adapter may come from another source than the one that it was installed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    Refuse,
+    Allow,
+}
+
+/// Whether anything is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Install,
+    /// Everything is checked that needs no download, and nothing written.
+    DryRun,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub(crate) struct Done {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) platform: String,
+    pub(crate) source: String,
+    pub(crate) publisher_key: Option<String>,
+    pub(crate) trust: TrustWord,
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) state: State,
+}
+
+/// Why the bytes are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TrustWord {
+    /// Signed with the key that was pinned before.
+    Pinned,
+    /// Signed with a key that is pinned now.
+    FirstUse,
+    /// Not signed.
+    Unsigned,
+}
+
+/// What became of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Installed,
+    /// It was there.
+    Present,
+    /// It would be installed.
+    Planned,
+}
+
+/// Opens a source with all that this machine knows of it.
+pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<Tree, Failure> {
+    let name = source.name();
+    let pinned = Trust::load(machine)?.key(&name)?;
+    let key = match (&terms.key, pinned) {
+        (Some(key), _) => Some((key.clone(), "`--key`")),
+        (None, Some(key)) => Some((key, "the list of trusted publishers")),
+        (None, None) => None,
+    };
+    let known = Known {
+        key,
+        seen: seen::load(&machine.data(), &name)?,
+        serial: 0,
+        unsigned: terms.unsigned,
+    };
+    Tree::open(source, known, Timestamp::now())
+}
+
+/// Installs what is wanted from an open tree. The store is held. `progress` hears how many bytes of how many have come.
+pub(crate) fn from_tree(
+    machine: &Machine,
+    tree: &Tree,
+    wish: &Wish,
+    terms: &Terms,
+    progress: impl FnMut(u64),
+) -> Result<Done, Failure> {
+    let store = Store::new(machine);
+    let place = tree.source.name();
+    let name = match &wish.name {
+        Some(name) => name.clone(),
+        None => only_one(tree)?,
+    };
+    let choice = tree
+        .index
+        .choose(&place, &name, wish.range.as_ref(), &lock::machine())?;
+    let before = store.installed();
+    compare(&before, &choice, &place, terms.moved)?;
+    let done = |state: State| Done {
+        name: name.clone(),
+        version: choice.version.clone(),
+        platform: lock::machine(),
+        source: place.clone(),
+        publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
+        trust: match &tree.signer {
+            Signed::Nobody => TrustWord::Unsigned,
+            Signed::Known(_) => TrustWord::Pinned,
+            Signed::New(_) => TrustWord::FirstUse,
+        },
+        size: choice.asset.size,
+        sha256: choice.asset.sha256.clone(),
+        program: None,
+        state,
+    };
+    if terms.mode == Mode::DryRun {
+        return Ok(done(State::Planned));
+    }
+    let is_there = store.has(&choice.asset);
+    if !is_there {
+        fetch(&store, &tree.source, &choice.asset, progress)?;
+    }
+    // Not before: who hears only of a download that failed has not been shown the key.
+    remember(machine, tree, terms)?;
+    let record = Record {
+        format: store::format(),
+        name: name.clone(),
+        version: choice.version.clone(),
+        source: place.clone(),
+        publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
+        index_serial: tree.index.serial,
+        installed: now(),
+        platform: lock::machine(),
+        release: choice.release.clone(),
+    };
+    let known = before.iter().any(|old| {
+        let same = Record {
+            installed: old.installed.clone(),
+            index_serial: old.index_serial,
+            ..record.clone()
+        };
+        *old == same
+    });
+    if !known {
+        store.save(&record)?;
+    }
+    let state = match is_there && known {
+        true => State::Present,
+        false => State::Installed,
+    };
+    Ok(Done {
+        program: store.program(&record),
+        ..done(state)
+    })
+}
+
+/// Installs an executable of the operator's own. The store is held.
+pub(crate) fn from_file(machine: &Machine, path: &Path, terms: &Terms) -> Result<Done, Failure> {
+    let shown = path.display();
+    if terms.unsigned == Unsigned::Refuse {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("`{shown}` has no signature: a single file never has one"),
+        )
+        .help("add `--allow-unsigned` where you know these bytes by another way"));
+    }
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let parsed = FileName::parse(&file).ok_or_else(|| {
+        Failure::invalid(format!("`{file}` does not say which adapter it is"))
+            .help("give the file a name such as `ztc-adapter-NAME-1.0.0-linux-x86_64`")
+    })?;
+    if parsed.platform != lock::machine() {
+        let message = format!(
+            "`{file}` is for {}, and this machine is {}",
+            parsed.platform,
+            lock::machine()
+        );
+        return Err(Failure::new(Exit::Missing, message).help("take the file for this machine"));
+    }
+    let fail = |error: std::io::Error| Failure::io("read", path, &error);
+    let sha256 = digest::file(path).map_err(fail)?;
+    let size = std::fs::metadata(path).map_err(fail)?.len();
+    let asset = Asset {
+        path: file.to_string(),
+        size,
+        sha256,
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let source = Source::Directory(directory.to_owned());
+    let place = format!("file://{shown}");
+    let choice = Choice {
+        name: parsed.name.clone(),
+        version: parsed.version.clone(),
+        release: Release {
+            released: now(),
+            platforms: [(parsed.platform.clone(), asset.clone())].into(),
+            ..Release::default()
+        },
+        asset: asset.clone(),
+    };
+    let store = Store::new(machine);
+    let before = store.installed();
+    // The same version may be built again: it is the author's own file, and nobody has signed it.
+    let others: Vec<Record> = before
+        .into_iter()
+        .filter(|record| record.source != place)
+        .collect();
+    compare(&others, &choice, &place, terms.moved)?;
+    let record = Record {
+        format: store::format(),
+        name: parsed.name.clone(),
+        version: parsed.version.clone(),
+        source: place.clone(),
+        publisher_key: None,
+        index_serial: 0,
+        installed: now(),
+        platform: parsed.platform.clone(),
+        release: choice.release,
+    };
+    let mut state = State::Planned;
+    if terms.mode == Mode::Install {
+        state = State::Present;
+        if !store.has(&asset) {
+            fetch(&store, &source, &asset, |_| {})?;
+            state = State::Installed;
+        }
+        store.save(&record)?;
+    }
+    Ok(Done {
+        name: parsed.name,
+        version: parsed.version,
+        platform: parsed.platform,
+        source: place,
+        publisher_key: None,
+        trust: TrustWord::Unsigned,
+        size,
+        sha256: asset.sha256,
+        program: store
+            .program(&record)
+            .filter(|_| terms.mode == Mode::Install),
+        state,
+    })
+}
+
+fn only_one(tree: &Tree) -> Result<String, Failure> {
+    let names: Vec<&str> = tree.index.adapters.keys().map(String::as_str).collect();
+    match names.as_slice() {
+        [name] => Ok((*name).to_owned()),
+        [] => Err(Failure::new(
+            Exit::Missing,
+            format!("`{}` has no adapters", tree.source.name()),
+        )),
+        names => Err(
+            Failure::invalid(format!("`{}` has several adapters", tree.source.name()))
+                .detail(format!("it has {}", and(names)))
+                .help(format!(
+                    "run `ztc plugins install NAME --source {}`",
+                    tree.source.name()
+                )),
+        ),
+    }
+}
+
+/// Refuses what contradicts what is installed.
+fn compare(before: &[Record], choice: &Choice, place: &str, moved: Moved) -> Result<(), Failure> {
+    for old in before.iter().filter(|old| old.name == choice.name) {
+        if old.source != place && moved == Moved::Refuse {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("`{}` was installed from another source", choice.name),
+            )
+            .detail(format!("installed: {} from {}", old.version, old.source))
+            .detail(format!("now: {} from {place}", choice.version))
+            .help("add `--moved` where its publisher has moved, and you know it from them"));
+        }
+        let known = old.asset().map(|asset| &asset.sha256);
+        if old.version == choice.version
+            && old.source == place
+            && known.is_some_and(|known| *known != choice.asset.sha256)
+        {
+            let version = choice.version.to_string();
+            return Err(seen::other_bytes(
+                place,
+                &choice.name,
+                &version,
+                &old.platform,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Pins a new key and keeps the index.
+fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
+    let place = tree.source.name();
+    if let Some(key) = tree.signer.key() {
+        let mut trust = Trust::load(machine)?;
+        let is_known = trust.key(&place)?.is_some_and(|known| known == *key);
+        if !is_known && (terms.key.is_some() || matches!(tree.signer, Signed::New(_))) {
+            trust.pin(&place, key);
+            trust.save(machine)?;
+        }
+        seen::save(&machine.data(), &place, &tree.text)?;
+    }
+    Ok(())
+}
+
+/// Brings bytes into the store; they are kept only when they are what they should be.
+fn fetch(
+    store: &Store,
+    source: &Source,
+    asset: &Asset,
+    progress: impl FnMut(u64),
+) -> Result<PathBuf, Failure> {
+    let mut incoming = store.begin()?;
+    let sha256 = source.copy(&asset.path, asset.size, &mut incoming, progress)?;
+    if sha256 != asset.sha256 {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "`{}` of `{}` does not have the bytes that were signed",
+                asset.path,
+                source.name()
+            ),
+        )
+        .detail(format!("signed: {}", asset.sha256))
+        .detail(format!("found: {sha256}"))
+        .help("do not use this tree: tell its publisher by another way than this source"));
+    }
+    store.keep(incoming, asset)
+}
+
+/// Says why a file cannot be the executable for a platform; nothing where it can, as far as its first bytes tell.
+pub(crate) fn format_problem(path: &Path, platform: &str) -> Result<Option<String>, Failure> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(20).read_to_end(&mut head))
+        .map_err(|error| Failure::io("read", path, &error))?;
+    let (system, arch) = platform.split_once('-').unwrap_or((platform, ""));
+    let machine = |low: u8, high: u8| match u16::from_le_bytes([low, high]) {
+        0x3e => "x86_64".to_owned(),
+        0xb7 => "aarch64".to_owned(),
+        0xf3 => "riscv64".to_owned(),
+        other => format!("ELF machine {other}"),
+    };
+    Ok(match head.as_slice() {
+        [b'#', b'!', ..] => None,
+        [0x7f, b'E', b'L', b'F', ..] if system != "linux" => {
+            Some("it is a program for Linux".to_owned())
+        }
+        [0x7f, b'E', b'L', b'F', .., low, high] => {
+            let built = machine(*low, *high);
+            (built != arch).then(|| format!("it is a program for {built}"))
+        }
+        [0xcf, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
+            (system != "macos").then(|| "it is a program for macOS".to_owned())
+        }
+        _ => Some("it is neither a program nor a script".to_owned()),
+    })
+}

@@ -1,0 +1,20 @@
+//! Plugins: adapters as something that is published, installed and verified.
+//!
+//! ```text
+//! publish: executables ─► tree (index, sums, signatures)          check reads the tree as an operator will
+//! install: source ─► tree (signature, key, serial, expiry) ─► choice ─► store ─► record
+//! ```
+//!
+//! Nothing of a plugin runs here: `commands` starts adapters, and only ones whose bytes were verified.
+
+pub(crate) mod check;
+pub(crate) mod index;
+pub(crate) mod install;
+pub(crate) mod name;
+pub(crate) mod publish;
+pub(crate) mod seen;
+pub(crate) mod signature;
+pub(crate) mod source;
+pub(crate) mod store;
+pub(crate) mod tree;
+pub(crate) mod trust;

@@ -1,0 +1,369 @@
+//! Publishing: executables in a directory become a tree. Files move to their places, sums and the index are written and signed. Starts
+//! nothing itself; who describes an executable is the caller's affair.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::{Timestamp, ToSpan};
+use serde::Serialize;
+
+use crate::atomic;
+use crate::digest;
+use crate::error::{Exit, Failure};
+use crate::plugins::index::{self, Asset, Index, Publisher, Release, Touches};
+use crate::plugins::install::format_problem;
+use crate::plugins::name::FileName;
+use crate::plugins::signature::Signer;
+
+/// The sums of one version, as `sha256sum` writes them.
+pub(crate) const SUMS: &str = "SHA256SUMS";
+
+/// What a release says about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Described {
+    pub(crate) description: String,
+    pub(crate) protocols: Vec<String>,
+    pub(crate) provides: Vec<String>,
+    pub(crate) requires: Vec<String>,
+    pub(crate) touches: Touches,
+}
+
+/// How to publish.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// How long the index is valid.
+    pub(crate) days: u16,
+    /// The publisher's name, for people.
+    pub(crate) publisher: Option<String>,
+    /// Whether the tree may have been signed with another key before.
+    pub(crate) other_key: OtherKey,
+    /// Versions that nobody should install any more: name, version, why.
+    pub(crate) yank: Vec<(String, String, String)>,
+    pub(crate) now: Timestamp,
+}
+
+/// What is done about a tree that another key has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherKey {
+    Refuse,
+    Replace,
+}
+
+/// What was published.
+#[derive(Debug, Serialize)]
+pub(crate) struct Published {
+    pub(crate) serial: u64,
+    pub(crate) expires: String,
+    pub(crate) publisher_key: String,
+    /// Files that are new, by their paths in the tree.
+    pub(crate) added: Vec<String>,
+    /// Every version, by adapter.
+    pub(crate) adapters: BTreeMap<String, Vec<String>>,
+}
+
+/// Makes the tree. `describe` is asked once for each new version, with its files by platform.
+pub(crate) fn publish(
+    directory: &Path,
+    signer: &Signer,
+    terms: &Terms,
+    mut describe: impl FnMut(&FileName, &BTreeMap<String, PathBuf>) -> Result<Described, Failure>,
+) -> Result<Published, Failure> {
+    let old = old_index(directory, signer, terms.other_key)?;
+    let found = files(directory)?;
+    let mut index = Index {
+        format: index::FORMAT,
+        serial: old.serial + 1,
+        issued: text(terms.now),
+        expires: expires(terms)?,
+        publisher: Publisher {
+            name: terms
+                .publisher
+                .clone()
+                .unwrap_or_else(|| old.publisher.name.clone()),
+            key: signer.public().text().to_owned(),
+        },
+        adapters: old.adapters.clone(),
+    };
+    refuse_missing(&old, &found)?;
+    let mut added = Vec::new();
+    for ((name, version), platforms) in by_version(&found) {
+        let entry = index.adapters.entry(name.clone()).or_default();
+        let is_new = !entry.versions.contains_key(&version);
+        let release = entry.versions.entry(version.clone()).or_default();
+        for (platform, (file, path)) in &platforms {
+            if let Some(problem) = format_problem(path, platform)? {
+                return Err(Failure::invalid(format!(
+                    "`{}` is not for {platform}: {problem}",
+                    path.display()
+                ))
+                .help("build it for that platform, or correct its name"));
+            }
+            let asset = asset(file, path)?;
+            match release.platforms.get(platform) {
+                Some(old) if old.sha256 != asset.sha256 => {
+                    return Err(Failure::new(
+                        Exit::Refused,
+                        format!("`{}` has other bytes than were published as `{name}` {version}", path.display()),
+                    )
+                    .help("give the change a new version: a published version never changes its bytes"));
+                }
+                Some(_) => {}
+                None => {
+                    added.push(asset.path.clone());
+                    release.platforms.insert(platform.clone(), asset);
+                }
+            }
+        }
+        if is_new && let Some((file, _)) = platforms.values().next() {
+            let paths = platforms
+                .iter()
+                .map(|(platform, (_, path))| (platform.clone(), path.clone()));
+            let described = describe(file, &paths.collect())?;
+            if !described.description.is_empty() {
+                entry.description.clone_from(&described.description);
+            }
+            let release = entry.versions.entry(version).or_default();
+            release.released = text(terms.now);
+            release.protocols = described.protocols;
+            release.provides = described.provides;
+            release.requires = described.requires;
+            release.touches = described.touches;
+        }
+    }
+    if index.adapters.is_empty() {
+        return Err(Failure::invalid(format!(
+            "`{}` has no adapters to publish",
+            directory.display()
+        ))
+        .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+    }
+    yank(&mut index, &terms.yank)?;
+    for (file, path) in &found {
+        put(path, &directory.join(file.path()))?;
+    }
+    write(directory, &index, signer)?;
+    Ok(Published {
+        serial: index.serial,
+        expires: index.expires.clone(),
+        publisher_key: index.publisher.key.clone(),
+        added,
+        adapters: index
+            .adapters
+            .iter()
+            .map(|(name, entry)| {
+                let versions = entry.newest_first().into_iter();
+                (
+                    name.clone(),
+                    versions.map(|(version, _)| version.to_string()).collect(),
+                )
+            })
+            .collect(),
+    })
+}
+
+/// Returns the text of the sums of a release.
+pub(crate) fn sums(release: &Release) -> String {
+    let line = |asset: &Asset| {
+        let file = asset.path.rsplit('/').next().unwrap_or(&asset.path);
+        format!("{}  {file}\n", asset.sha256)
+    };
+    release.platforms.values().map(line).collect()
+}
+
+/// Returns the files of a tree that have the name of a published executable: those that lie in their places, and new ones at the top.
+pub(crate) fn files(directory: &Path) -> Result<Vec<(FileName, PathBuf)>, Failure> {
+    let mut found = BTreeMap::new();
+    let entries = |path: &Path| -> Result<Vec<PathBuf>, Failure> {
+        let fail = |error: std::io::Error| Failure::io("read", path, &error);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(path).map_err(fail)? {
+            paths.push(entry.map_err(fail)?.path());
+        }
+        paths.sort();
+        Ok(paths)
+    };
+    let parse = |path: &Path| FileName::parse(path.file_name()?.to_str()?);
+    for path in entries(directory)? {
+        if path.is_file() {
+            if let Some(file) = parse(&path) {
+                found.insert(file, path);
+            }
+            continue;
+        }
+        if !path.is_dir() {
+            continue;
+        }
+        for version in entries(&path)?.into_iter().filter(|path| path.is_dir()) {
+            for path in entries(&version)?.into_iter().filter(|path| path.is_file()) {
+                if let Some(file) = parse(&path).filter(|file| directory.join(file.path()) == path)
+                {
+                    // One at the top that has the same name is what the author wants to publish now.
+                    found.entry(file).or_insert(path);
+                }
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+type Platforms = BTreeMap<String, (FileName, PathBuf)>;
+
+fn by_version(found: &[(FileName, PathBuf)]) -> BTreeMap<(String, String), Platforms> {
+    let mut all: BTreeMap<(String, String), Platforms> = BTreeMap::new();
+    for (file, path) in found {
+        all.entry((file.name.clone(), file.version.to_string()))
+            .or_default()
+            .insert(file.platform.clone(), (file.clone(), path.clone()));
+    }
+    all
+}
+
+/// Reads the index that is there; an empty one where there is none.
+fn old_index(directory: &Path, signer: &Signer, other: OtherKey) -> Result<Index, Failure> {
+    let path = directory.join(index::FILE);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Index::default()),
+        Err(error) => return Err(Failure::io("read", &path, &error)),
+    };
+    let index = Index::parse(&text, &directory.display().to_string())?;
+    if index.publisher.key != signer.public().text() && other == OtherKey::Refuse {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("`{}` was signed with another key", directory.display()),
+        )
+        .detail(format!("it was: {}", index.publisher.key))
+        .detail(format!("this is: {}", signer.public().text()))
+        .help("take that key; with `--replace-key` everybody who has installed from here has to trust the new one by hand"));
+    }
+    Ok(index)
+}
+
+/// A release that was published stays: others have locked it.
+fn refuse_missing(old: &Index, found: &[(FileName, PathBuf)]) -> Result<(), Failure> {
+    let there: BTreeSet<String> = found.iter().map(|(file, _)| file.path()).collect();
+    let releases = old
+        .adapters
+        .values()
+        .flat_map(|entry| entry.versions.values());
+    let gone: Vec<&str> = releases
+        .flat_map(|release| release.platforms.values())
+        .map(|asset| asset.path.as_str())
+        .filter(|path| !there.contains(*path))
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::Refused, "files that were published are not there any more")
+        .help("put them back: others have locked them; `--yank NAME@VERSION` tells people not to install a version");
+    failure.details = gone.into_iter().map(str::to_owned).collect();
+    Err(failure)
+}
+
+fn asset(file: &FileName, path: &Path) -> Result<Asset, Failure> {
+    let fail = |error: std::io::Error| Failure::io("read", path, &error);
+    Ok(Asset {
+        path: file.path(),
+        size: fs::metadata(path).map_err(fail)?.len(),
+        sha256: digest::file(path).map_err(fail)?,
+    })
+}
+
+fn yank(index: &mut Index, yanks: &[(String, String, String)]) -> Result<(), Failure> {
+    for (name, version, why) in yanks {
+        let release = index
+            .adapters
+            .get_mut(name)
+            .and_then(|entry| entry.versions.get_mut(version))
+            .ok_or_else(|| {
+                Failure::invalid(format!("`{name}` {version} was never published here"))
+                    .help("name a version as `NAME@VERSION`")
+            })?;
+        release.yanked = Some(why.clone());
+    }
+    Ok(())
+}
+
+/// Moves a file to its place.
+fn put(from: &Path, to: &Path) -> Result<(), Failure> {
+    if from == to {
+        return Ok(());
+    }
+    let parent = to.parent().unwrap_or(to);
+    fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
+    fs::rename(from, to).map_err(|error| Failure::io("write", to, &error))
+}
+
+/// Writes sums, index and signatures, each in one step. The index comes last, so that it never names what is not there.
+fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure> {
+    let signed = |path: &Path, content: &str, what: &str| -> Result<(), Failure> {
+        let signature = signer.sign(content.as_bytes(), what)?;
+        atomic::public(path, content)?;
+        atomic::public(
+            &PathBuf::from(format!("{}.minisig", path.display())),
+            &signature,
+        )
+    };
+    for (name, entry) in &index.adapters {
+        for (version, release) in &entry.versions {
+            let path = directory.join(name).join(version).join(SUMS);
+            let text = sums(release);
+            let is_there = fs::read_to_string(&path).is_ok_and(|old| old == text);
+            let is_ours = is_there
+                && fs::read_to_string(format!("{}.minisig", path.display())).is_ok_and(
+                    |signature| {
+                        let verified =
+                            signer
+                                .public()
+                                .verify(text.as_bytes(), &signature, SUMS, "");
+                        verified.is_ok()
+                    },
+                );
+            if !is_ours {
+                signed(&path, &text, &format!("{name} {version}"))?;
+            }
+        }
+    }
+    let mut text = serde_json::to_string_pretty(index)
+        .map_err(|error| Failure::failed("failed to write the index").detail(error))?;
+    text.push('\n');
+    signed(
+        &directory.join(index::FILE),
+        &text,
+        &format!("index serial {}", index.serial),
+    )
+}
+
+fn text(time: Timestamp) -> String {
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
+}
+
+fn expires(terms: &Terms) -> Result<String, Failure> {
+    let hours = i64::from(terms.days) * 24;
+    let expires = terms
+        .now
+        .checked_add(hours.hours())
+        .map_err(|error| Failure::invalid("the index would be valid for too long").detail(error))?;
+    Ok(text(expires))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_what_sha256sum_reads() {
+        let asset = Asset {
+            path: "a/1.0.0/ztc-adapter-a-1.0.0-linux-x86_64".into(),
+            size: 1,
+            sha256: "ab".repeat(32),
+        };
+        let release = Release {
+            platforms: [("linux-x86_64".to_owned(), asset)].into(),
+            ..Release::default()
+        };
+        let line = format!("{}  ztc-adapter-a-1.0.0-linux-x86_64\n", "ab".repeat(32));
+        assert_eq!(sums(&release), line);
+    }
+}

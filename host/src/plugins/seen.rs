@@ -1,0 +1,82 @@
+//! What a source has shown before: a copy of its last verified index below `$XDG_DATA_HOME/ztc/sources`. An index that takes something
+//! back is recognised by it.
+
+use std::path::{Path, PathBuf};
+
+use crate::atomic::{self, Existing};
+use crate::digest::sha256_hex;
+use crate::error::{Exit, Failure};
+use crate::plugins::index::Index;
+
+/// Where the copy of a source's index lies.
+pub(crate) fn path(data: &Path, source: &str) -> PathBuf {
+    data.join("sources")
+        .join(format!("{}.json", sha256_hex(source.as_bytes())))
+}
+
+/// Reads the last index of a source; nothing where none was seen. What cannot be read any more counts as not seen.
+pub(crate) fn load(data: &Path, source: &str) -> Result<Option<(Vec<u8>, Index)>, Failure> {
+    let path = path(data, source);
+    match std::fs::read(&path) {
+        Ok(text) => Ok(Index::parse(&text, source).ok().map(|index| (text, index))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io("read", &path, &error)),
+    }
+}
+
+/// Remembers an index that was verified.
+pub(crate) fn save(data: &Path, source: &str, text: &[u8]) -> Result<(), Failure> {
+    atomic::private(&path(data, source), text, Existing::Replace)
+}
+
+/// Refuses an index that is older than the one that was seen, or says something else about the same release.
+pub(crate) fn compare(
+    source: &str,
+    (old_text, old): (&[u8], &Index),
+    (new_text, new): (&[u8], &Index),
+) -> Result<(), Failure> {
+    let refused = |message: String| Err(Failure::new(Exit::Refused, message));
+    if new.serial < old.serial {
+        return refused(format!(
+            "the index of `{source}` is older than the one that this machine has seen: serial {}, seen was {}",
+            new.serial, old.serial
+        ))
+        .map_err(|failure| {
+            failure.help("run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know")
+        });
+    }
+    if new.serial == old.serial && new_text != old_text {
+        return refused(format!(
+            "`{source}` has another index with the serial {} that this machine has seen",
+            new.serial
+        ))
+        .map_err(|failure| failure.help("ask its publisher which one is right"));
+    }
+    for (name, entry) in &old.adapters {
+        let now = new.adapters.get(name);
+        for (version, release) in &entry.versions {
+            let Some(now) = now.and_then(|entry| entry.versions.get(version)) else {
+                continue;
+            };
+            for (platform, asset) in &release.platforms {
+                if let Some(other) = now.platforms.get(platform)
+                    && other.sha256 != asset.sha256
+                {
+                    return Err(other_bytes(source, name, version, platform)
+                        .detail(format!("was: {}", asset.sha256))
+                        .detail(format!("now: {}", other.sha256)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A version that was known with other bytes.
+pub(crate) fn other_bytes(source: &str, name: &str, version: &str, platform: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("`{name}` {version} of `{source}` has other bytes than before for {platform}"),
+    )
+    .help("a version never changes its bytes: ask its publisher, who has to give the change a new version")
+}

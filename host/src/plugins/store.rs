@@ -1,0 +1,232 @@
+//! What is installed on this machine, below `$XDG_DATA_HOME/ztc`: `store/<sha256>/<file>` holds bytes, `installed/<name>/<version>.json` says what
+//! they are. A record is written last and in one step, so whatever is interrupted leaves the old or the new.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{self, Existing};
+use crate::digest;
+use crate::error::{Exit, Failure};
+use crate::paths::Machine;
+use crate::pipeline::files;
+use crate::plugins::index::{Asset, Release};
+
+const FORMAT: u32 = 1;
+
+/// One installed version of an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) format: u32,
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    /// The name of the source.
+    pub(crate) source: String,
+    /// The key of its publisher; nothing: it was not signed.
+    pub(crate) publisher_key: Option<String>,
+    /// The serial of the index.
+    pub(crate) index_serial: u64,
+    /// When it was installed, RFC 3339, UTC.
+    pub(crate) installed: String,
+    /// For which of its platforms.
+    pub(crate) platform: String,
+    /// What the index says about it, all platforms included.
+    pub(crate) release: Release,
+}
+
+impl Record {
+    /// The bytes that are installed.
+    pub(crate) fn asset(&self) -> Option<&Asset> {
+        self.release.platforms.get(&self.platform)
+    }
+}
+
+/// The directories.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+/// The right to change what is installed, until it is dropped.
+pub(crate) struct Hold {
+    _file: File,
+}
+
+/// A file that is being written; one that is dropped leaves nothing.
+pub(crate) struct Incoming {
+    file: tempfile::NamedTempFile,
+}
+
+impl Store {
+    /// That of this machine.
+    pub(crate) fn new(machine: &Machine) -> Self {
+        Self {
+            root: machine.data(),
+        }
+    }
+
+    /// Waits for other programs that change something. `waiting` is called where there is one.
+    pub(crate) fn hold(&self, waiting: impl FnOnce()) -> Result<Hold, Failure> {
+        make(&self.root)?;
+        let path = self.root.join("plugins.lock");
+        let file = files::read_write(&path).map_err(|error| Failure::io("open", &path, &error))?;
+        let locked = match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(fs::TryLockError::WouldBlock) => {
+                waiting();
+                file.lock()
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        };
+        match locked {
+            Ok(()) => {}
+            // A file system without locks: everything is still written in one step.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => return Err(Failure::io("lock", &path, &error)),
+        }
+        Ok(Hold { _file: file })
+    }
+
+    /// Where bytes lie.
+    pub(crate) fn program(&self, record: &Record) -> Option<PathBuf> {
+        let asset = record.asset()?;
+        Some(self.bytes(&asset.sha256, &asset.path))
+    }
+
+    fn bytes(&self, sha256: &str, path: &str) -> PathBuf {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        self.root.join("store").join(sha256).join(file)
+    }
+
+    /// Whether bytes are there and are what they should be.
+    pub(crate) fn has(&self, asset: &Asset) -> bool {
+        digest::file(&self.bytes(&asset.sha256, &asset.path))
+            .is_ok_and(|sha256| sha256 == asset.sha256)
+    }
+
+    /// Begins a file.
+    pub(crate) fn begin(&self) -> Result<Incoming, Failure> {
+        let directory = self.root.join("store");
+        make(&directory)?;
+        let file = tempfile::Builder::new()
+            .prefix(".incoming-")
+            .tempfile_in(&directory)
+            .map_err(|error| Failure::io("write", &directory, &error))?;
+        Ok(Incoming { file })
+    }
+
+    /// Takes a file whose bytes were verified.
+    pub(crate) fn keep(&self, incoming: Incoming, asset: &Asset) -> Result<PathBuf, Failure> {
+        let path = self.bytes(&asset.sha256, &asset.path);
+        let fail = |error: std::io::Error| Failure::io("write", &path, &error);
+        let directory = path.parent().unwrap_or(&self.root);
+        make(directory)?;
+        let file = incoming.file;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o555))
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(fail)?;
+        file.persist(&path).map_err(|error| fail(error.error))?;
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(fail)?;
+        Ok(path)
+    }
+
+    fn record(&self, name: &str, version: &Version) -> PathBuf {
+        self.root
+            .join("installed")
+            .join(name)
+            .join(format!("{version}.json"))
+    }
+
+    /// Writes a record: from here on the version is installed.
+    pub(crate) fn save(&self, record: &Record) -> Result<(), Failure> {
+        let path = self.record(&record.name, &record.version);
+        let mut text = serde_json::to_vec_pretty(record)
+            .map_err(|error| Failure::failed("failed to write what is installed").detail(error))?;
+        text.push(b'\n');
+        atomic::private(&path, &text, Existing::Replace)
+    }
+
+    /// Reads all records, by name, the newest version first. A file that is no record is left out.
+    pub(crate) fn installed(&self) -> Vec<Record> {
+        let entries = |path: &Path| {
+            let entries = fs::read_dir(path).into_iter().flatten();
+            entries.filter_map(|entry| Some(entry.ok()?.path()))
+        };
+        let mut all: Vec<Record> = entries(&self.root.join("installed"))
+            .flat_map(|directory| entries(&directory).collect::<Vec<_>>())
+            .filter_map(|path| {
+                let record: Record = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+                let is_its_own = self.record(&record.name, &record.version) == path;
+                (record.format <= FORMAT && is_its_own).then_some(record)
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.name, &b.version).cmp(&(&b.name, &a.version)));
+        all
+    }
+
+    /// Forgets a version, and its bytes where no other needs them.
+    pub(crate) fn remove(&self, record: &Record) -> Result<(), Failure> {
+        let path = self.record(&record.name, &record.version);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Failure::io("remove", &path, &error));
+            }
+            _ => {}
+        }
+        if let Some(parent) = path.parent() {
+            // It stays where it holds other versions.
+            let _ = fs::remove_dir(parent);
+        }
+        let digests = self.installed();
+        let used = digests.iter().filter_map(Record::asset);
+        let Some(asset) = record.asset() else {
+            return Ok(());
+        };
+        if used.into_iter().any(|other| other.sha256 == asset.sha256) {
+            return Ok(());
+        }
+        let directory = self.root.join("store").join(&asset.sha256);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Failure::io("remove", &directory, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Makes a record.
+pub(crate) fn format() -> u32 {
+    FORMAT
+}
+
+fn make(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory).map_err(|error| match error.kind() {
+        // A parent that is a file reads like nonsense otherwise.
+        ErrorKind::NotADirectory => Failure::new(
+            Exit::Failed,
+            format!(
+                "failed to make `{}`: one of its parents is a file",
+                directory.display()
+            ),
+        ),
+        _ => Failure::io("make", directory, &error),
+    })
+}

@@ -1,0 +1,243 @@
+//! A source, opened: its index fetched, verified and compared with what is trusted and what was seen. Everything that an attacker
+//! could do to an index is refused here.
+
+use jiff::Timestamp;
+
+use crate::error::{Exit, Failure};
+use crate::plugins::index::{self, Index};
+use crate::plugins::seen;
+use crate::plugins::signature::{Key, Refused};
+use crate::plugins::source::Source;
+
+/// Whether a tree without a signature will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsigned {
+    /// No.
+    Refuse,
+    /// Yes, this once: the operator says so.
+    Allow,
+}
+
+/// What is known of a source before it is opened.
+#[derive(Debug)]
+pub(crate) struct Known<'a> {
+    /// The key that has to have signed, with whose word that is.
+    pub(crate) key: Option<(Key, &'a str)>,
+    /// The last index that was seen.
+    pub(crate) seen: Option<(Vec<u8>, Index)>,
+    /// The serial that a lock has seen.
+    pub(crate) serial: u64,
+    pub(crate) unsigned: Unsigned,
+}
+
+/// A tree whose index can be believed.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) source: Source,
+    pub(crate) text: Vec<u8>,
+    pub(crate) index: Index,
+    /// Who has signed it.
+    pub(crate) signer: Signed,
+}
+
+/// Who has signed an index.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Signed {
+    /// Nobody; the operator allowed that.
+    Nobody,
+    /// A key that was trusted before.
+    Known(Key),
+    /// A key that nobody knew before.
+    New(Key),
+}
+
+impl Signed {
+    /// The key.
+    pub(crate) fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Nobody => None,
+            Self::Known(key) | Self::New(key) => Some(key),
+        }
+    }
+}
+
+impl Tree {
+    /// Fetches and verifies the index of a source.
+    pub(crate) fn open(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
+        let place = source.name();
+        let text = source
+            .small(index::FILE, index::MOST_INDEX)?
+            .ok_or_else(|| {
+                Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
+                    .help("name the directory that `ztc plugins publish` has made")
+            })?;
+        let signature = source.small(index::SIGNATURE, index::MOST_SIGNATURE)?;
+        let signer = who_signed(&place, &text, signature, &known)?;
+        let index = Index::parse(&text, &place)?;
+        match signer.key() {
+            Some(key) if key.text() != index.publisher.key => {
+                let message =
+                    format!("the index of `{place}` names another key than the one that signed it");
+                return Err(Failure::new(Exit::Refused, message)
+                    .detail(format!("names: {}", index.publisher.key))
+                    .detail(format!("signed: {}", key.text()))
+                    .help("ask its publisher"));
+            }
+            _ => {}
+        }
+        if let Some((old_text, old)) = &known.seen {
+            seen::compare(&place, (old_text, old), (&text, &index))?;
+        }
+        if index.serial < known.serial {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "the index of `{place}` is older than the one of the lock: serial {}, locked was {}",
+                    index.serial, known.serial
+                ),
+            )
+            .help("run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know"));
+        }
+        if index.is_expired(now) {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("the index of `{place}` is not valid any more since {}", index.expires),
+            )
+            .help("its publisher renews it with `ztc plugins publish`; an old copy may hide newer releases"));
+        }
+        Ok(Self {
+            source,
+            text,
+            index,
+            signer,
+        })
+    }
+}
+
+fn who_signed(
+    place: &str,
+    text: &[u8],
+    signature: Option<Vec<u8>>,
+    known: &Known<'_>,
+) -> Result<Signed, Failure> {
+    let Some(signature) = signature else {
+        return match (&known.key, known.unsigned) {
+            (Some((key, _)), _) => Err(Failure::new(
+                Exit::Refused,
+                format!("`{place}` has no signature any more, and it had one"),
+            )
+            .detail(format!("trusted: {}", key.text()))
+            .help(format!(
+                "ask its publisher; `ztc plugins trust remove {place}` forgets that it was signed"
+            ))),
+            (None, Unsigned::Allow) => Ok(Signed::Nobody),
+            (None, Unsigned::Refuse) => Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "`{place}` has no signature: there is no `{}`",
+                    index::SIGNATURE
+                ),
+            )
+            .help("add `--allow-unsigned` where you know these bytes by another way")),
+        };
+    };
+    let signature = String::from_utf8_lossy(&signature);
+    let (key, is_new) = match &known.key {
+        Some((key, _)) => (key.clone(), false),
+        // Whose key it is nobody knows yet; that it is one and has signed all this is what the first use can tell.
+        None => (Key::parse(&announced(text))?, true),
+    };
+    match key.verify(text, &signature, index::FILE, place) {
+        Ok(()) if is_new => Ok(Signed::New(key)),
+        Ok(()) => Ok(Signed::Known(key)),
+        Err(Refused::Wrong(failure)) => Err(*failure),
+        Err(Refused::OtherKey) => {
+            let announced = announced(text);
+            let says = known.key.as_ref().map_or("its index", |(_, says)| says);
+            Err(Failure::new(
+                Exit::Refused,
+                format!("`{place}` is signed with another key than the one that {says} names"),
+            )
+            .detail(format!("known: {}", key.text()))
+            .detail(format!("now: {announced}"))
+            .help(format!(
+                "ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add {place} KEY`"
+            )))
+        }
+    }
+}
+
+/// Returns the key that an index names, which proves nothing yet.
+fn announced(text: &[u8]) -> String {
+    let index: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
+    index["publisher"]["key"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::signature::{Signer, new_pair};
+
+    /// Opens a tree whose index was changed and signed by its publisher.
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut serde_json::Value), serial: u64, message: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("key");
+        std::fs::write(&key, new_pair(None).unwrap().0).unwrap();
+        let signer = Signer::open(&key, || panic!("it has no password")).unwrap();
+        let mut index = serde_json::json!({
+            "format": 1,
+            "serial": 7,
+            "issued": "2026-01-01T00:00:00Z",
+            "expires": "2026-02-01T00:00:00Z",
+            "publisher": {"key": signer.public().text()},
+            "adapters": {},
+        });
+        change(&mut index);
+        let text = index.to_string();
+        let signature = signer.sign(text.as_bytes(), "index").unwrap();
+        std::fs::write(directory.path().join(index::FILE), &text).unwrap();
+        std::fs::write(directory.path().join(index::SIGNATURE), signature).unwrap();
+        let known = Known {
+            key: Some((signer.public().clone(), "the test")),
+            seen: None,
+            serial,
+            unsigned: Unsigned::Refuse,
+        };
+        let source = Source::Directory(directory.path().to_owned());
+        let place = source.name();
+        let opened = Tree::open(source, known, "2026-01-15T00:00:00Z".parse().unwrap());
+        let failure = opened.unwrap_err();
+        assert_eq!(failure.message.replace(&place, "there"), message);
+    }
+
+    #[test]
+    fn what_is_signed_can_still_be_refused() {
+        refused(
+            |index| index["expires"] = "2026-01-14T00:00:00Z".into(),
+            0,
+            "the index of `there` is not valid any more since 2026-01-14T00:00:00Z",
+        );
+        refused(
+            |_| {},
+            8,
+            "the index of `there` is older than the one of the lock: serial 7, locked was 8",
+        );
+        refused(
+            |index| index["publisher"]["key"] = "RWother".into(),
+            0,
+            "the index of `there` names another key than the one that signed it",
+        );
+        let asset =
+            serde_json::json!({"path": "../../etc/passwd", "size": 1, "sha256": "a".repeat(64)});
+        let release = serde_json::json!({"released": "", "protocols": ["1.0"], "platforms": {"linux-x86_64": asset}});
+        refused(
+            |index| index["adapters"] = serde_json::json!({"a": {"versions": {"1.0.0": release}}}),
+            0,
+            "the index of `there` cannot be used: `a` 1.0.0 for linux-x86_64: the path `../../etc/passwd` is refused: it leaves the tree",
+        );
+    }
+}

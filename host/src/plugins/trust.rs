@@ -1,0 +1,96 @@
+//! The publishers that this machine trusts: `$XDG_CONFIG_HOME/ztc/trust.json`, one key for each source, pinned when it is first used.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{self, Existing};
+use crate::error::{Failure, Location};
+use crate::paths::Machine;
+use crate::pipeline::journal::now;
+use crate::plugins::signature::Key;
+
+const FORMAT: u32 = 1;
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Trust {
+    format: u32,
+    /// Every pinned key by the name of its source.
+    pub(crate) sources: BTreeMap<String, Pin>,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    pub(crate) key: String,
+    /// When it was pinned, RFC 3339, UTC.
+    pub(crate) since: String,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            sources: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where it lies.
+pub(crate) fn path(machine: &Machine) -> PathBuf {
+    machine.config.join("trust.json")
+}
+
+impl Trust {
+    /// Reads it; empty where there is none.
+    pub(crate) fn load(machine: &Machine) -> Result<Self, Failure> {
+        let path = path(machine);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(Failure::io("read", &path, &error)),
+        };
+        let trust: Self = serde_json::from_slice(&text).map_err(|error| {
+            Failure::invalid("the list of trusted publishers cannot be read")
+                .at(Location::file(path.display().to_string()))
+                .detail(error)
+                .help("correct the file, or remove it: then every publisher's key is pinned anew when it is first used")
+        })?;
+        match trust.format {
+            ..=FORMAT => Ok(trust),
+            newer => Err(Failure::invalid(format!(
+                "the list of trusted publishers has format {newer}, and this program reads {FORMAT}"
+            ))
+            .help("upgrade ztc")),
+        }
+    }
+
+    /// The key of a source.
+    pub(crate) fn key(&self, source: &str) -> Result<Option<Key>, Failure> {
+        let pin = self.sources.get(source);
+        pin.map(|pin| Key::parse(&pin.key)).transpose()
+    }
+
+    /// Pins a key, in place of the one that was there.
+    pub(crate) fn pin(&mut self, source: &str, key: &Key) {
+        let pin = Pin {
+            key: key.text().to_owned(),
+            since: now(),
+        };
+        self.sources.insert(source.to_owned(), pin);
+    }
+
+    /// Writes it.
+    pub(crate) fn save(&self, machine: &Machine) -> Result<(), Failure> {
+        let path = path(machine);
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| {
+            Failure::failed("failed to write the list of trusted publishers").detail(error)
+        })?;
+        text.push(b'\n');
+        atomic::private(&path, &text, Existing::Replace)
+    }
+}
