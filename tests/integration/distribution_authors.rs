@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::distribution::machine;
 use crate::environment::{Run, TestEnv};
 use crate::kit::has;
+use crate::schemas::valid;
 use crate::tidy::root;
 
 /// Returns what is typed in a section of a document: the lines that begin with `$ `.
@@ -150,6 +151,72 @@ fn what_is_added_is_asked_who_it_is() {
       help: rename the file to `ztc-adapter-../../hello`, or use the name `../../hello` in platform.yaml
     ");
     environment.ztc_ok(&["plugins", "publish-check", "tree"]);
+}
+
+#[test]
+fn what_programs_read_has_its_schema() {
+    if !has("python3") {
+        return;
+    }
+    let environment = TestEnv::new();
+    let json = |arguments: &[&str]| {
+        let run = environment.ztc(&[&["plugins", "--json"], arguments].concat());
+        assert!(run.code == Some(0) || run.code == Some(1), "{run}");
+        run.json()
+    };
+    valid(
+        "plugins-keygen.schema.json",
+        &json(&["keygen", "publisher.key", "--no-password"]),
+    );
+    environment.ztc_ok(&["plugins", "new", "hello", "--lang", "python"]);
+    let publish = ["publish", "tree", "--key", "publisher.key"];
+    let add = ["--add", "ztc-adapter-hello/ztc-adapter-hello"];
+    let published = json(&[&publish[..], &add].concat());
+    valid("plugins-publish.schema.json", &published);
+    assert_eq!(published["added"].as_array().unwrap().len(), 4);
+    valid("plugins-publish.schema.json", &json(&publish));
+    let good = json(&["publish-check", "tree"]);
+    valid("plugins-publish-check.schema.json", &good);
+    let program = format!("tree/hello/0.1.0/ztc-adapter-hello-0.1.0-{}", machine());
+    environment.write(&program, "#!/bin/sh\n");
+    let bad = json(&["publish-check", "tree"]);
+    valid("plugins-publish-check.schema.json", &bad);
+    assert_eq!(
+        (
+            good["problems"].as_array().map(Vec::len),
+            bad["problems"].as_array().map(Vec::len)
+        ),
+        (Some(0), Some(1))
+    );
+    let pinned = json(&["trust", "add", "tree", "publisher.key.pub"]);
+    valid("plugins-trust.schema.json", &pinned);
+    assert_eq!(pinned["sources"].as_object().unwrap().len(), 1);
+    valid("plugins-trust.schema.json", &json(&["trust", "list"]));
+    valid(
+        "plugins-trust.schema.json",
+        &json(&["trust", "remove", "tree"]),
+    );
+}
+
+#[test]
+fn every_refusal_that_the_operators_page_explains_exists() {
+    let page = fs::read_to_string(root().join("docs/plugins.md")).unwrap();
+    let (_, rest) = page.split_once("\n## Refusals\n").unwrap();
+    let rows = rest.split("\n## ").next().unwrap().lines();
+    let sources: String = crate::tidy::sources()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("host/src"))
+        .map(|(_, text)| text)
+        .collect();
+    let mut rows_seen = 0;
+    for row in rows.filter(|row| row.starts_with("| `")) {
+        rows_seen += 1;
+        let message = row.split(" | ").next().unwrap();
+        for piece in message.split('`').skip(1).step_by(2) {
+            assert!(sources.contains(piece), "no message says `{piece}`");
+        }
+    }
+    assert!(rows_seen > 15, "{rows_seen} rows");
 }
 
 /// Returns an output without times, keys and this machine.

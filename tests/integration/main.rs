@@ -24,6 +24,7 @@ mod leaks;
 mod pipeline;
 mod render;
 mod sandbox;
+mod schemas;
 mod talos;
 mod terminal;
 mod tidy;
