@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::distribution::machine;
 use crate::distribution_team::{
-    ELSEWHERE, PLATFORM, colleague, edit, executable, greeting, lock, locked_digest, release,
-    rendered, renderer, steps, team,
+    ELSEWHERE, PLATFORM, colleague, edit, greeting, lock, locked_digest, release, rendered,
+    renderer, steps, team,
 };
 
 #[test]

@@ -22,6 +22,7 @@ use crate::platform::{Platform, Section};
 use crate::render::bundles::exchanged;
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
+use crate::session;
 use crate::ui::table::table;
 
 /// Subcommands of `ztc secrets`.
@@ -156,6 +157,7 @@ impl<'a> Keeper<'a> {
         let lock = Lock::load(&context.repository)?;
         let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins)
             .with_lock(lock.as_ref());
+        session::find_all(&platform, &discovery)?;
         let supervisor = Supervisor::new(discovery, context.ui.clone());
         let names: BTreeSet<String> = platform
             .sections

@@ -159,6 +159,26 @@ pub(crate) fn open(
     Tree::open(source, known, Timestamp::now())
 }
 
+/// Opens the source of what is locked and finds it there, to show it.
+pub(crate) fn look(
+    machine: &Machine,
+    root: &Path,
+    (name, locked): (&str, &LockedPlugin),
+    terms: &Terms,
+) -> Result<(Tree, Choice), Failure> {
+    let follow = Follow {
+        machine,
+        root,
+        terms,
+        instead: None,
+        network: Network::Use,
+    };
+    executable(name, locked)?;
+    let tree = follow.open(locked, follow.source(name, locked)?)?;
+    let choice = follow.choose(&tree, name, locked)?;
+    Ok((tree, choice))
+}
+
 /// Returns what is known of a source that a lock names. The lock's key is reviewed by the team and comes before what this machine has pinned.
 fn known<'a>(
     machine: &Machine,

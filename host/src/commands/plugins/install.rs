@@ -180,6 +180,42 @@ impl Job {
     }
 }
 
+/// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
+pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
+    let arguments = Arguments {
+        what: Some(what.to_owned()),
+        source: None,
+        key: None,
+        allow_unsigned: false,
+        moved: false,
+        dry_run: false,
+        locked: false,
+    };
+    let terms = Terms {
+        unsigned: Unsigned::Refuse,
+        moved: Moved::Refuse,
+        key: None,
+        mode: Mode::Install,
+    };
+    let _hold = Store::new(&context.machine).hold(|| {
+        context
+            .ui
+            .say("another ztc installs something; waiting for it");
+    })?;
+    let project = Project::read(context)?;
+    for job in jobs(context, &arguments, &project)? {
+        let work = Work {
+            context,
+            project: &project,
+            terms: &terms,
+            arguments: &arguments,
+        };
+        say(context, &work.one(job)?);
+    }
+    project.remember(context, terms.mode);
+    Ok(())
+}
+
 fn say(context: &Context, done: &Done) {
     for warning in &done.warnings {
         context.ui.warning(warning);

@@ -50,6 +50,11 @@ impl Project {
         self.repository.root()
     }
 
+    /// Its lock.
+    pub(crate) fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
     /// What platform.yaml says of an adapter.
     pub(crate) fn asked(&self, name: &str) -> Option<&Plugin> {
         self.platform.as_ref()?.plugins.get(name)

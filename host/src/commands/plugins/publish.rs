@@ -9,7 +9,7 @@ use ztc_protocol::{Manifest, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
-use crate::commands::plugins::introduce;
+use crate::commands::plugins::{added, introduce};
 use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::platform::Plugin;
@@ -33,8 +33,13 @@ pub(crate) struct Keygen {
 /// Options of `ztc plugins publish`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The directory with executables `ztc-adapter-NAME-VERSION-OS-ARCH`; it becomes, or is, the tree
-    directory: PathBuf,
+    /// The directory that becomes, or is, the tree; executables `ztc-adapter-NAME-VERSION-OS-ARCH` in it are published
+    // `directory` would be the repository: clap knows arguments by the names of their fields, and that one is everywhere.
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
+    /// An executable `ztc-adapter-NAME` to publish: it is asked for its version, and a script is for every platform (repeatable)
+    #[arg(long, value_name = "PROGRAM")]
+    add: Vec<PathBuf>,
     /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -67,7 +72,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// The tree
-    directory: PathBuf,
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
 }
 
 /// Makes a key.
@@ -109,13 +115,17 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
 
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let directory = context.repository.root().join(&arguments.directory);
+    let directory = context.repository.root().join(&arguments.tree);
+    if !arguments.add.is_empty() {
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Failure::io("make", &directory, &error))?;
+    }
     if !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
-            format!("there is no directory `{}`", arguments.directory.display()),
+            format!("there is no directory `{}`", arguments.tree.display()),
         )
-        .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+        .help("name an adapter's executable with `--add PROGRAM`, or make the directory and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
     let directory = std::fs::canonicalize(&directory)
         .map_err(|error| Failure::io("open", &directory, &error))?;
@@ -132,6 +142,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         yank: yank
             .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
             .collect(),
+        add: added::read(context, &directory, &arguments.add)?,
         now: Timestamp::now(),
     };
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
@@ -148,7 +159,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         "signed the index with serial {}, valid until {}",
         published.serial, published.expires
     ));
-    let shown = arguments.directory.display();
+    let shown = arguments.tree.display();
     context.ui.next(
         &format!("ztc plugins publish-check {shown}"),
         "then serve the directory as static files, `index.json.minisig` last",
@@ -158,7 +169,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Checks a tree.
 pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failure> {
-    let checked = check::check(&context.repository.root().join(&arguments.directory))?;
+    let checked = check::check(&context.repository.root().join(&arguments.tree))?;
     let is_good = checked.problems.is_empty();
     if context.ui.is_json() {
         context.ui.json(&checked);
@@ -179,7 +190,7 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
         false => {
             let mut failure = Failure::failed(format!(
                 "`{}` cannot be installed from",
-                arguments.directory.display()
+                arguments.tree.display()
             ))
             .help("correct the files and run `ztc plugins publish` again");
             failure.details = checked.problems;
