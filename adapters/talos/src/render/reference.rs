@@ -81,14 +81,14 @@ fn configurations_equal_those_of_talos() {
 /// The variants of the reference, with the inputs that say the same where there are such inputs.
 fn variants() -> Vec<(&'static str, Option<Map<String, Value>>)> {
     let inputs = |value: Value| value.as_object().cloned();
-    let node = json!([{
+    let nodes = json!([{
         "name": "cp01",
         "ip": "203.0.113.10",
         "role": "controlplane",
         "provider_id": "hcloud://4711",
         "labels": {"rack": "rack0"},
         "taints": {"dedicated": "gpu:NoSchedule"},
-    }]);
+    }, {"name": "worker01", "ip": "203.0.113.11", "role": "worker"}]);
     vec![
         (
             "disk-selector",
@@ -107,7 +107,7 @@ fn variants() -> Vec<(&'static str, Option<Map<String, Value>>)> {
         ("multidoc-firewall", None),
         (
             "provider-id",
-            inputs(json!({"nodes": node, "node_ip_subnets": ["10.0.0.0/8"]})),
+            inputs(json!({"nodes": nodes, "node_ip_subnets": ["10.0.0.0/8"]})),
         ),
         (
             "schedule-on-cp",

@@ -1,6 +1,6 @@
 //! Checks the machines: names, addresses, roles, labels and taints, and that the provider knows each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ztc_adapter_sdk::protocol::capability::CloudInfrastructure;
@@ -55,7 +55,34 @@ pub(super) fn check(
         labels_and_taints(node, &place, findings);
     }
     loopback(addresses.keys(), findings);
+    if let Some(infrastructure) = infrastructure {
+        idle(config, infrastructure, findings);
+    }
     roles(config, findings);
+}
+
+/// Machines that are no nodes: the provider's stages would switch them off and boot them into the rescue system, and nothing would follow.
+fn idle(config: &Config, infrastructure: &CloudInfrastructure, findings: &mut Findings) {
+    let used: BTreeSet<&String> = config
+        .nodes
+        .iter()
+        .filter_map(|node| Some(server(infrastructure, &node.ip)?.0))
+        .collect();
+    let provider = &infrastructure.provider;
+    for (ip, server) in &infrastructure.servers {
+        if !infrastructure.rescue_mode_enabled || used.contains(ip) {
+            continue;
+        }
+        let machine = match server.name.as_str() {
+            "" => format!("`{ip}`"),
+            name => format!("`{name}` (`{ip}`)"),
+        };
+        findings.error(
+            "/nodes",
+            format!("the machine {machine} of `{provider}` is no node, and would still be switched off and booted into its rescue system"),
+            format!("take `{ip}` out of the section of `{provider}`, or make the machine a node"),
+        );
+    }
 }
 
 /// Loopback addresses are said once, however many there are.
@@ -315,7 +342,33 @@ mod tests {
         let capabilities = [("cloud-infrastructure".to_owned(), data)].into();
         assert_eq!(
             found_with(json!({}), &capabilities),
-            ["error /nodes/1/ip: `203.0.113.11` is not one of the machines that `hetzner` knows"]
+            [
+                "error /nodes/1/ip: `203.0.113.11` is not one of the machines that `hetzner` knows",
+                "error /nodes: the machine `203.0.113.12` of `hetzner` is no node, and would still be switched off and booted into its rescue system",
+            ]
         );
+    }
+
+    #[test]
+    fn a_machine_that_is_no_node_is_not_touched() {
+        let found = |rescue: bool| {
+            let data = json!({
+                "provider": "hetzner",
+                "servers": {"203.0.113.10": {}, "203.0.113.11": {}, "203.0.113.12": {"name": "worker02"}},
+                "rescue_mode_enabled": rescue,
+                "ssh": {},
+            });
+            found_with(
+                json!({}),
+                &[("cloud-infrastructure".to_owned(), data)].into(),
+            )
+        };
+        assert_eq!(
+            found(true),
+            [
+                "error /nodes: the machine `worker02` (`203.0.113.12`) of `hetzner` is no node, and would still be switched off and booted into its rescue system"
+            ]
+        );
+        assert_eq!(found(false), Vec::<String>::new());
     }
 }
