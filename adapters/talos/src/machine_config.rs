@@ -207,19 +207,26 @@ fn failed(problem: Problem, place: String) -> AdapterError {
     error.diagnostics(vec![problem.at(place, Severity::Error)])
 }
 
-/// The entry of the control planes' configuration, without its last line feed: the template's line has one.
-fn inline_manifests(cluster: &Cluster) -> String {
-    let mut manifests = Vec::new();
-    if let Some(gateway_api) = cluster
+/// The manifests that all control planes embed: names and contents.
+pub(crate) fn embedded(cluster: &Cluster) -> Vec<(&str, &str)> {
+    let definitions = cluster
         .gateway_api
         .as_ref()
-        .filter(|gateway_api| !gateway_api.crds.is_empty())
-    {
-        manifests.push(json!({ "name": "gateway-api", "contents": gateway_api.crds }));
-    }
-    if !cluster.cni.manifests.is_empty() {
-        manifests.push(json!({ "name": cluster.cni.provider, "contents": cluster.cni.manifests }));
-    }
+        .map(|gateway_api| ("gateway-api", gateway_api.crds.as_str()));
+    let network = (
+        cluster.cni.provider.as_str(),
+        cluster.cni.manifests.as_str(),
+    );
+    let all = definitions.into_iter().chain([network]);
+    all.filter(|(_, contents)| !contents.is_empty()).collect()
+}
+
+/// The entry of the control planes' configuration, without its last line feed: the template's line has one.
+fn inline_manifests(cluster: &Cluster) -> String {
+    let manifests: Vec<Value> = embedded(cluster)
+        .into_iter()
+        .map(|(name, contents)| json!({ "name": name, "contents": contents }))
+        .collect();
     let mut out = String::new();
     if !manifests.is_empty() {
         yaml::entry(&mut out, "inlineManifests", &manifests.into(), 4);

@@ -13,7 +13,7 @@ use crate::validate::tests::section;
 use crate::{TalosAdapter, yaml};
 
 /// What the adapters before this one say.
-pub(super) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
+pub(crate) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
     let server = |id: &str, architecture: &str| {
         json!({
             "id": id,
@@ -37,7 +37,7 @@ pub(super) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
     .into()
 }
 
-fn cilium() -> Value {
+pub(crate) fn cilium() -> Value {
     json!({
         "provider": "cilium",
         "manifests": "kind: Namespace\nmetadata:\n  name: cilium-secrets\n",
@@ -46,7 +46,7 @@ fn cilium() -> Value {
     })
 }
 
-pub(super) fn params(changes: Value, capabilities: BTreeMap<String, Value>) -> RenderParams {
+pub(crate) fn params(changes: Value, capabilities: BTreeMap<String, Value>) -> RenderParams {
     RenderParams {
         config: section(changes),
         capabilities,

@@ -143,6 +143,22 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
         let message = format!("a patch cannot make a machine a {kind}");
         findings.error("/machine/type", message, "change the node's `role` instead");
     }
+    let control_planes = || {
+        config
+            .nodes
+            .iter()
+            .filter(|node| node.role == Role::ControlPlane)
+    };
+    if whole.pointer("/cluster/inlineManifests").is_some()
+        && control_planes().count() > 1
+        && control_planes().any(|node| node.name == patch.target)
+    {
+        findings.error(
+            "/cluster/inlineManifests",
+            "inline manifests are the same on all control planes, and this patch is for one of them",
+            "give the patch `target: controlplane`",
+        );
+    }
     for role in reached(config, patch) {
         for (pointer, finding) in check_patch(content, role) {
             let known = |one: &Diagnostic| {
