@@ -8,6 +8,7 @@ use crate::error::{Exit, Failure, Finding, Location};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::secrets::bundle::Bundle;
+use crate::secrets::stored;
 
 /// What there is.
 #[derive(Default)]
@@ -42,6 +43,7 @@ impl Bundles {
         missing: Missing,
     ) -> Result<Self, Failure> {
         let mut bundles = Self::default();
+        stored::join(repository, mask, &mut bundles.loaded)?;
         for declared in manifests.into_iter().flat_map(|manifest| &manifest.bundles) {
             let name = &declared.name;
             let bundle = Bundle::load(repository, environment, mask, name)?;

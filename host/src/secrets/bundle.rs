@@ -62,6 +62,21 @@ impl Bundle {
         }))
     }
 
+    /// What an operator stored himself: values by name, masked from then on.
+    pub(crate) fn of_store(mask: &Mask, values: serde_json::Map<String, Value>) -> Self {
+        for (name, value) in &values {
+            mask.add(
+                &format!("secrets/{name}"),
+                value.as_str().unwrap_or_default(),
+            );
+        }
+        Self {
+            name: "store".into(),
+            derived: true,
+            document: Value::Object(values),
+        }
+    }
+
     /// Returns what identifies the bundle without telling anything about it.
     pub fn fingerprint(&self) -> String {
         format!(
@@ -94,6 +109,11 @@ pub fn referenced(text: &str) -> BTreeSet<String> {
     placeholders(text)
         .filter_map(|(_, placeholder)| Some(placeholder.split_once('/')?.0.to_owned()))
         .collect()
+}
+
+/// Returns what follows the prefix of each placeholder of a text.
+pub(crate) fn places(text: &str) -> impl Iterator<Item = &str> {
+    placeholders(text).map(|(_, placeholder)| placeholder)
 }
 
 /// Returns the text with every placeholder replaced by its value.

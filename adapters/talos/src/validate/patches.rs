@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use ztc_adapter_sdk::protocol::message::Diagnostic;
 
+use super::escaped;
 use crate::config::{Config, Patch, Role};
 use crate::deletion;
 use crate::machine::check_patch;
@@ -25,6 +26,9 @@ const SECRETS: [&str; 11] = [
     "/cluster/serviceAccount",
     "/cluster/etcd/ca",
 ];
+
+/// How a placeholder begins for what the operator stored himself.
+const STORED: &str = "ztc-secret:store/";
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     for (index, patch) in config.patches.iter().enumerate() {
@@ -139,6 +143,7 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
             help,
         );
     }
+    in_clear(&whole, "", findings);
     if let Some(kind) = whole.pointer("/machine/type") {
         let message = format!("a patch cannot make a machine a {kind}");
         findings.error("/machine/type", message, "change the node's `role` instead");
@@ -173,6 +178,41 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
                 );
             }
         }
+    }
+}
+
+/// Finds secrets of others in the clear: a patch and what is rendered from it are in git.
+fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
+    let of_key = |key: &str| match key {
+        "apiToken" | "password" | "identityToken" | "passphrase" | "privateKey" | "uniqueToken"
+        | "auth" => true,
+        "key" => place.ends_with("/clientIdentity"),
+        _ => false,
+    };
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let place = format!("{place}/{}", escaped(key));
+                match value {
+                    Value::String(text) if of_key(key) => {
+                        if !text.is_empty() && !text.starts_with(STORED) {
+                            findings.error(
+                                place,
+                                "a secret stands here in the clear, and git would keep it",
+                                format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
+                            );
+                        }
+                    }
+                    _ => in_clear(value, &place, findings),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                in_clear(item, &format!("{place}/{index}"), findings);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -212,6 +252,29 @@ mod tests {
                 {"target": "worker01", "patch": {"apiVersion": "v1alpha1", "kind": "NetworkDefaultActionConfig", "ingress": "block"}},
             ])),
             Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_stand_in_patches() {
+        let with = |token: &str| {
+            json!([
+                {"target": "cp01", "patch": {"machine": {"network": {"interfaces": [{"interface": "eth0", "vip": {"ip": "10.0.1.100", "hcloud": {"apiToken": token}}}]}}}},
+                {"patch": {"machine": {"registries": {"config": {"ghcr.io": {"auth": {"username": "me", "password": token}}}}}}},
+                {"target": "worker", "patch": format!("machine: {{}}\n---\napiVersion: v1alpha1\nkind: VolumeConfig\nname: EPHEMERAL\nencryption: {{provider: luks2, keys: [{{slot: 0, static: {{passphrase: \"{token}\"}}}}]}}\n")},
+            ])
+        };
+        assert_eq!(
+            patches(with("ztc-secret:store/a-token")),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            patches(with("0123456789")),
+            [
+                "error /patches/0/patch/machine/network/interfaces/0/vip/hcloud/apiToken: a secret stands here in the clear, and git would keep it",
+                "error /patches/1/patch/machine/registries/config/ghcr.io/auth/password: a secret stands here in the clear, and git would keep it",
+                "error /patches/2/patch: document 2: a secret stands here in the clear, and git would keep it",
+            ]
         );
     }
 
