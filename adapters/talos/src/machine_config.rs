@@ -44,6 +44,8 @@ struct View<'a> {
     forward_dns_to_host: bool,
     labels: Vec<Value>,
     taints: Vec<Value>,
+    /// Those that the kubelet registers its node with.
+    first_taints: Vec<Value>,
     dns_domain: String,
     pod_subnets: Vec<String>,
     service_subnets: Vec<String>,
@@ -149,11 +151,8 @@ impl<'a> MachineConfigs<'a> {
             mirrors: mirrors(self.cluster),
             forward_dns_to_host: !cni.bpf_masquerade,
             labels,
-            taints: machine
-                .taints
-                .iter()
-                .map(|(key, value)| pair(key, value))
-                .collect(),
+            taints: taints(machine, is_control_plane, |key, value| pair(key, value)),
+            first_taints: taints(machine, !is_control_plane, first_taint),
             dns_domain: scalar(&config.dns_domain),
             pod_subnets: scalars(&config.pod_subnets),
             service_subnets: scalars(&config.service_subnets),
@@ -167,6 +166,18 @@ impl<'a> MachineConfigs<'a> {
 }
 
 const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// A worker may taint its node only when it registers; control planes may at any time, and Talos keeps theirs up to date.
+fn taints(machine: &Machine, are_here: bool, write: impl Fn(&str, &str) -> Value) -> Vec<Value> {
+    let taints = machine.taints.iter().filter(|_| are_here);
+    taints.map(|(key, value)| write(key, value)).collect()
+}
+
+fn first_taint(key: &str, taint: &str) -> Value {
+    let (value, effect) = taint.rsplit_once(':').unwrap_or(("", taint));
+    let value = (!value.is_empty()).then(|| scalar(value));
+    json!({ "key": scalar(key), "value": value, "effect": effect })
+}
 
 /// Says whether a patch is for a machine.
 pub(crate) fn applies(patch: &Patch, machine: &Machine) -> bool {

@@ -3,6 +3,7 @@
 mod network;
 mod nodes;
 mod patches;
+mod restricted;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ztc_adapter_sdk::protocol::capability::CloudInfrastructure;
 
+use super::restricted::is_restricted;
 use super::{disk, escaped, schematic};
 use crate::cluster::{image, server};
 use crate::config::{Config, Node, Role};
@@ -195,6 +196,12 @@ fn labels_and_taints(node: &Node, place: &str, findings: &mut Findings) {
                 format!("`{value}` is not the value of a label"),
                 help,
             );
+        } else if node.role == Role::Worker && is_restricted(key) {
+            findings.error(
+                place,
+                format!("Kubernetes does not let a worker set the label `{key}` on itself, and Talos would set none of its labels"),
+                format!("take a label of your own, or set it once the node is there: `kubectl label node {} {key}={value}`", node.name),
+            );
         }
     }
     for (key, value) in &node.taints {
@@ -320,11 +327,12 @@ mod tests {
         assert_eq!(
             nodes(json!([
                 {"name": "cp01", "ip": "203.0.113.10", "role": "controlplane", "labels": {"bad label!": "x", "rack": "-"}},
-                {"name": "w1", "ip": "203.0.113.11", "role": "worker", "taints": {"dedicated": "gpu:Nope", "a/b/c": "NoSchedule"}},
+                {"name": "w1", "ip": "203.0.113.11", "role": "worker", "taints": {"dedicated": "gpu:Nope", "a/b/c": "NoSchedule"}, "labels": {"node-role.kubernetes.io/worker": ""}},
             ])),
             [
                 "error /nodes/0/labels/bad label!: `bad label!` is not the key of a label",
                 "error /nodes/0/labels/rack: `-` is not the value of a label",
+                "error /nodes/1/labels/node-role.kubernetes.io~1worker: Kubernetes does not let a worker set the label `node-role.kubernetes.io/worker` on itself, and Talos would set none of its labels",
                 "error /nodes/1/taints/a~1b~1c: `a/b/c` is not the key of a taint",
                 "error /nodes/1/taints/dedicated: `gpu:Nope` is not a taint",
             ]

@@ -148,6 +148,14 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
         let message = format!("a patch cannot make a machine a {kind}");
         findings.error("/machine/type", message, "change the node's `role` instead");
     }
+    let workers = reached(config, patch).contains(&Role::Worker);
+    if workers && whole.pointer("/machine/nodeTaints").is_some() {
+        findings.warn(
+            "/machine/nodeTaints",
+            "Kubernetes does not let a worker change its taints, so workers do not get these",
+            "give the nodes `taints`, with which they register",
+        );
+    }
     let control_planes = || {
         config
             .nodes
@@ -252,6 +260,17 @@ mod tests {
                 {"target": "worker01", "patch": {"apiVersion": "v1alpha1", "kind": "NetworkDefaultActionConfig", "ingress": "block"}},
             ])),
             Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn taints_by_patch_do_not_reach_workers() {
+        let taints = json!({"machine": {"nodeTaints": {"a": "NoSchedule"}}});
+        assert_eq!(
+            patches(json!([{"target": "controlplane", "patch": taints}, {"patch": taints}])),
+            [
+                "warning /patches/1/patch/machine/nodeTaints: Kubernetes does not let a worker change its taints, so workers do not get these"
+            ]
         );
     }
 
