@@ -200,7 +200,7 @@ fn patched(text: &str, patches: &[(usize, &Patch)]) -> Result<String, AdapterErr
             patch::documents(patch, index).map_err(|(place, problem)| failed(problem, place))?
         {
             documents.merge(&one.content).map_err(|mut problem| {
-                problem.message = one.say(&problem.message);
+                problem.message = one.say("", &problem.message);
                 failed(problem, one.at(""))
             })?;
         }

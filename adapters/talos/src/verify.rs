@@ -124,7 +124,7 @@ fn blame(finding: &Finding, index: usize, patch: &Patch, message: String) -> (St
         (is_main != is_further(&document.content)).then_some((document, inside))
     });
     match places.max_by_key(|(_, inside)| inside.len()) {
-        Some((document, inside)) => (document.at(&inside), document.say(&message)),
+        Some((document, inside)) => (document.at(&inside), document.say(&inside, &message)),
         None => (format!("/patches/{index}"), message),
     }
 }

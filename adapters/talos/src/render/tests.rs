@@ -427,7 +427,7 @@ fn a_patch_that_breaks_a_configuration_is_named() {
         [
             "/patches/1/patch/machine/install/disk: on `cp01`, .machine.install.disk: neither a disk nor a disk selector (`.machine.install.diskSelector`) says where to install",
             "/patches/3/patch/cluster/inlineManifests/0/name: on `cp01`, .cluster.inlineManifests[1].name: two inline manifests have the name `cilium`",
-            "/patches/2/patch: document 2: on `cp01`, .timeout: `5s` is too short for a watchdog",
+            "/patches/2/patch: line 6, column 1 of the text: on `cp01`, .timeout: `5s` is too short for a watchdog",
         ]
     );
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ztc_adapter_sdk::protocol::capability::Cni;
 
-use crate::config::{Config, Role};
+use crate::config::{Config, Patch, Role};
 use crate::endpoint::Endpoint;
 use crate::problem::Findings;
 use crate::syntax::{Network, is_dns_name};
@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, cni: Option<&Cni>, findings: &mut Findings)
     let pods = networks("/pod_subnets", &config.pod_subnets, findings);
     let services = networks("/service_subnets", &config.service_subnets, findings);
     families(&pods, &services, findings);
+    ranges(config, &pods, findings);
     if let Some(cni) = cni {
         agreed(cni, &pods, findings);
     }
@@ -154,6 +155,42 @@ fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: 
     }
 }
 
+/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise.
+fn ranges(config: &Config, pods: &[(usize, Network)], findings: &mut Findings) {
+    let is_told = |patch: &Patch| patch.patch.to_string().contains("node-cidr-mask-size");
+    if config.patches.iter().any(is_told) {
+        return;
+    }
+    for (index, network) in pods {
+        let (part, most) = if network.is_ipv4() {
+            (24_u8, 24)
+        } else {
+            (64, 16)
+        };
+        let text = &config.pod_subnets[*index];
+        let place = format!("/pod_subnets/{index}");
+        let nodes = config.nodes.len();
+        let parts = match part.checked_sub(network.bits()) {
+            None => 0,
+            Some(bits) => 1_usize << bits.min(32),
+        };
+        if parts < nodes {
+            let widest = part - u8::try_from(nodes.next_power_of_two().ilog2()).unwrap_or(part);
+            findings.error(
+                place,
+                format!("`{text}` has room for {parts} nodes, of {nodes}: each gets a network of /{part}"),
+                format!("take a network of /{widest} or wider, and some bits more for nodes to come"),
+            );
+        } else if part - network.bits() > most {
+            findings.error(
+                place,
+                format!("`{text}` is too wide: Kubernetes cuts networks of /{part} out of one of /{} at most", part - most),
+                format!("take a network of /{} or narrower", part - most),
+            );
+        }
+    }
+}
+
 /// Pods get addresses from the node's part of the pod networks, so these and the pod network's families are the same.
 fn agreed(cni: &Cni, pods: &[(usize, Network)], findings: &mut Findings) {
     let provider = &cni.provider;
@@ -245,6 +282,48 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::tests::{found, found_with};
+
+    #[test]
+    fn every_node_gets_a_part_of_the_pod_network() {
+        let check = |pods: &str, services: &str, patches: Value| {
+            found(json!({"pod_subnets": [pods], "service_subnets": [services], "patches": patches}))
+        };
+        let (four, six) = ("10.96.0.0/12", "fd00:10:96::/112");
+        assert_eq!(
+            check("10.244.0.0/23", four, json!([])),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("fd00:10:244::/48", six, json!([])),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("10.244.0.0/26", four, json!([])),
+            [
+                "error /pod_subnets/0: `10.244.0.0/26` has room for 0 nodes, of 2: each gets a network of /24"
+            ]
+        );
+        assert_eq!(
+            check("10.244.0.0/24", four, json!([])),
+            [
+                "error /pod_subnets/0: `10.244.0.0/24` has room for 1 nodes, of 2: each gets a network of /24"
+            ]
+        );
+        assert_eq!(
+            check("fd00:10:244::/64", six, json!([])),
+            [
+                "error /pod_subnets/0: `fd00:10:244::/64` has room for 1 nodes, of 2: each gets a network of /64"
+            ]
+        );
+        assert_eq!(
+            check("fd00:20::/40", six, json!([])),
+            [
+                "error /pod_subnets/0: `fd00:20::/40` is too wide: Kubernetes cuts networks of /64 out of one of /48 at most"
+            ]
+        );
+        let told = json!([{"target": "controlplane", "patch": {"cluster": {"controllerManager": {"extraArgs": {"node-cidr-mask-size": "27"}}}}}]);
+        assert_eq!(check("10.244.0.0/26", four, told), Vec::<String>::new());
+    }
 
     #[test]
     fn pod_networks_have_the_families_of_the_pod_network() {

@@ -237,7 +237,7 @@ fn roles(config: &Config, findings: &mut Findings) {
             "{control_planes} control planes survive the loss of no more nodes than {} would, and one node more can fail: etcd needs more than half of them",
             control_planes - 1
         );
-        findings.warn(
+        findings.error(
             "/nodes",
             message,
             format!(
@@ -316,7 +316,7 @@ mod tests {
                 {"name": "b", "ip": "203.0.113.11", "role": "controlplane"},
             ])),
             [
-                "warning /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
+                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
                 "warning /allow_scheduling_on_control_planes: there is no worker and control planes take no ordinary pods, so none will run",
             ]
         );

@@ -11,6 +11,7 @@ use crate::machine::check_patch;
 use crate::merge::is_further;
 use crate::patch::{Document, documents};
 use crate::problem::{Findings, Problem};
+use crate::versions::table;
 
 /// Where Talos' own secrets stand; a patch there would put a secret into git and cut the node off from the cluster.
 const SECRETS: [&str; 11] = [
@@ -25,6 +26,14 @@ const SECRETS: [&str; 11] = [
     "/cluster/aggregatorCA",
     "/cluster/serviceAccount",
     "/cluster/etcd/ca",
+];
+
+/// The kinds of documents that Talos 1.10 does not know.
+const SINCE_1_11: [&str; 4] = [
+    "ExistingVolumeConfig",
+    "RawVolumeConfig",
+    "SwapVolumeConfig",
+    "ZswapConfig",
 ];
 
 /// How a placeholder begins for what the operator stored himself.
@@ -95,7 +104,7 @@ fn judge(config: &Config, patch: &Patch, one: &Document, findings: &mut Findings
         .0
         .extend(found.0.into_iter().map(|finding| Diagnostic {
             pointer: one.at(&finding.pointer),
-            message: one.say(&finding.message),
+            message: one.name(&finding.pointer, &finding.message),
             ..finding
         }));
 }
@@ -108,7 +117,7 @@ fn twice(before: &[Document], one: &Document, findings: &mut Findings) {
     if is_further(&one.content) && before.iter().any(|other| name(other) == name(one)) {
         findings.error(
             one.at(""),
-            one.say("the patch has this document already"),
+            one.say("", "the patch has this document already"),
             "join the two, or put the second one into a patch of its own",
         );
     }
@@ -143,6 +152,7 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
             help,
         );
     }
+    later(config, content, findings);
     in_clear(&whole, "", findings);
     if let Some(kind) = whole.pointer("/machine/type") {
         let message = format!("a patch cannot make a machine a {kind}");
@@ -186,6 +196,27 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
                 );
             }
         }
+    }
+}
+
+/// Finds kinds of documents that came after the Talos version of the section.
+fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings) {
+    let kind = content.get("kind").and_then(Value::as_str);
+    let Some(kind) = kind.filter(|kind| SINCE_1_11.contains(kind)) else {
+        return;
+    };
+    if config.version.starts_with("v1.10.") {
+        findings.error(
+            "/kind",
+            format!(
+                "Talos `{}` does not know documents of kind `{kind}`: they come with 1.11",
+                config.version
+            ),
+            format!(
+                "take `version: {}`, or take the document out",
+                table().default
+            ),
+        );
     }
 }
 
@@ -264,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn kinds_belong_to_a_version() {
+        let zswap = json!([{"patch": {"apiVersion": "v1alpha1", "kind": "ZswapConfig"}}]);
+        assert_eq!(patches(zswap.clone()), Vec::<String>::new());
+        assert_eq!(
+            found(json!({"version": "v1.10.7", "patches": zswap})),
+            [
+                "error /patches/0/patch/kind: Talos `v1.10.7` does not know documents of kind `ZswapConfig`: they come with 1.11"
+            ]
+        );
+    }
+
+    #[test]
     fn taints_by_patch_do_not_reach_workers() {
         let taints = json!({"machine": {"nodeTaints": {"a": "NoSchedule"}}});
         assert_eq!(
@@ -292,7 +335,7 @@ mod tests {
             [
                 "error /patches/0/patch/machine/network/interfaces/0/vip/hcloud/apiToken: a secret stands here in the clear, and git would keep it",
                 "error /patches/1/patch/machine/registries/config/ghcr.io/auth/password: a secret stands here in the clear, and git would keep it",
-                "error /patches/2/patch: document 2: a secret stands here in the clear, and git would keep it",
+                "error /patches/2/patch: line 6, column 57 of the text: `encryption.keys.0.static.passphrase`: a secret stands here in the clear, and git would keep it",
             ]
         );
     }
@@ -328,7 +371,7 @@ mod tests {
                 "error /patches/4/patch/apiVersion: a document of its own needs a version that Talos knows",
                 "error /patches/4/patch/kind: Talos 1.11 does not know documents of kind `HostnameConfig`",
                 "error /patches/5/patch: `$patch: replace` below `machine.sysctls` is not known",
-                "error /patches/6/patch: document 2: the document has no field `machin`",
+                "error /patches/6/patch: line 3, column 1 of the text: `machin`: the document has no field `machin`",
                 "error /patches/7/patch/0/apiVersion: a document of its own needs a version that Talos knows",
                 "error /patches/7/patch/0/kind: Talos 1.11 does not know documents of kind `A`",
                 "error /patches/7/patch/1/apiVersion: a document of its own needs a version that Talos knows",
