@@ -93,6 +93,17 @@ impl Bundle {
     }
 }
 
+/// Returns what identifies the text of a bundle; nothing where it is no YAML.
+pub(crate) fn fingerprint_of(text: &str) -> Option<String> {
+    let document = yaml::parse::<Value>(text).ok()?;
+    let bundle = Bundle {
+        name: String::new(),
+        derived: false,
+        document,
+    };
+    Some(bundle.fingerprint())
+}
+
 fn mask_values(mask: &Mask, name: &str, value: &Value) {
     match value {
         Value::String(text) => mask.add(&format!("secret bundle `{name}`"), text),
