@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::environment::TestEnv;
+use crate::init::cluster;
 use crate::kit::has;
 use crate::terminal::Terminal;
 
@@ -58,12 +59,25 @@ fn an_installed_adapter_appears_in_its_group() {
     environment.ztc_ok(&["plugins", "install", "hello", "--source", "../tree"]);
     let mut terminal = Terminal::ztc(&environment, &["init"]);
     terminal.answer("Environment", ENTER);
-    terminal.wait_for("Which adapter for services?");
-    terminal.wait_for("hello");
-    terminal.answer("", &format!("{UP}{ENTER}"));
+    terminal.wait_for("hello  an adapter to begin with");
+    terminal.answer("none   leave it out", &format!("{UP}{ENTER}"));
     terminal.answer("Where is the Hetzner Cloud API token?", ENTER);
-    terminal.interrupt("ztc init --resume");
-    assert_eq!(terminal.exit_code(), Some(130));
+    terminal.answer("Its name", ENTER);
+    cluster(&mut terminal);
+    terminal.answer("Let `hello` see your variable `HELLO_REGION`?", "y\r");
+    terminal.answer("What does it say?", ENTER);
+    terminal.wait_for("wrote `platform.yaml`");
+    assert_eq!(terminal.exit_code(), Some(0));
+    // Whoever gets this file is offered the adapter.
+    let platform = environment.read("platform.yaml");
+    let platform = environment.filtered(&platform);
+    let plugins = platform.split_once("\nplugins:\n").unwrap().1;
+    insta::assert_snapshot!(plugins, @"
+    hello:
+      source: file://[ROOT]/tree
+      version: ^0.1
+      environment: [HELLO_REGION]
+    ");
 }
 
 #[test]
@@ -81,8 +95,8 @@ fn what_a_shared_platform_asks_for_is_offered() {
         "^0.1",
         "source",
         "/tree",
+        "Hello Inc, as it calls itself",
         "publisher key   RW",
-        "calls itself Hello Inc",
         "new here: compare it",
         "may see",
         "HELLO_REGION",

@@ -168,7 +168,7 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
     let key = tree.signer.key().map_or("", |key| key.text());
     let publisher = match tree.index.publisher.name.as_str() {
         "" => String::new(),
-        name => format!(", calls itself {name}"),
+        name => format!("{name}, as it calls itself"),
     };
     let trust = match tree.signer {
         Signed::Known(_) => "trusted on this machine",
@@ -179,7 +179,8 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
     for (what, text) in [
         ("asked for", range.to_owned()),
         ("source", tree.source.name()),
-        ("publisher key", format!("{key}{publisher}")),
+        ("publisher", publisher),
+        ("publisher key", key.to_owned()),
         ("", trust.to_owned()),
         ("provides", words(&release.provides)),
         ("requires", words(&release.requires)),
