@@ -10,6 +10,7 @@ use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams}
 
 use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::error::{Failure, Finding};
+use crate::lock::Lock;
 use crate::paths::{Machine, Repository};
 use crate::platform::input_files::{self, InputFiles};
 use crate::platform::{Platform, Plugin, Section, check};
@@ -43,10 +44,10 @@ impl Session {
         environment: Option<&str>,
     ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
-        let supervisor = Supervisor::new(
-            Discovery::new(machine, repository, &platform.plugins),
-            ui.clone(),
-        );
+        let lock = Lock::load(repository)?;
+        let discovery =
+            Discovery::new(machine, repository, &platform.plugins).with_lock(lock.as_ref());
+        let supervisor = Supervisor::new(discovery, ui.clone());
         match checked(repository, &platform, &supervisor).await {
             Ok(checked) => Ok(Self {
                 platform,
@@ -98,6 +99,10 @@ async fn checked(
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
     let mut warnings = grant::findings_of_all(platform, supervisor.discovery(), &running);
+    let shadowed = names
+        .iter()
+        .map(|name| supervisor.discovery().shadowed(name));
+    warnings.extend(shadowed.flatten());
     let manifests = adapters
         .iter()
         .map(|(section, adapter)| (section.as_str(), &adapter.manifest))

@@ -10,6 +10,7 @@ use crate::adapter::{Discovery, Source, Supervisor};
 use crate::commands::plugins::offer::{self, Offered};
 use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
+use crate::lock::Lock;
 use crate::platform::{Partial, Platform, Plugin, answers};
 use crate::plugins::store::Store;
 use crate::secrets::Vault;
@@ -48,7 +49,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let mut end = Interrupts::listen()?;
         let start = Start::read(context, arguments, is_twin)?;
         let supervisor = Supervisor::new(
-            Discovery::new(&context.machine, &context.repository, &start.plugins()),
+            Discovery::new(&context.machine, &context.repository, &start.plugins())
+                .with_lock(Lock::load(&context.repository)?.as_ref()),
             context.ui.clone(),
         );
         let done = converse(context, &supervisor, start, &mut end, is_twin).await;
