@@ -12,6 +12,7 @@ use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::platform::{Partial, Platform, Plugin, answers};
+use crate::plugins::locked;
 use crate::plugins::store::Store;
 use crate::secrets::Vault;
 use crate::wizard::files::{self, Files};
@@ -252,6 +253,9 @@ async fn converse(
                 candidate.is_ok_and(|candidate| candidate.source == Source::Installed)
             };
             installed.retain(|record| is_used(&record.name));
+            for record in &mut installed {
+                record.source = locked::portable(&record.source, context.repository.root(), None);
+            }
             origin::add(&mut draft, &installed);
             draft
         }

@@ -44,7 +44,7 @@ pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> Loc
 }
 
 /// Writes a source as other machines understand it: as platform.yaml does, or relative to the repository where it is inside.
-fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
+pub(crate) fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
     let same = |text: &&String| place(text, root).as_deref() == Some(source);
     if let Some(text) = asked.and_then(|plugin| plugin.source.as_ref()).filter(same) {
         let is_plain = !text.contains("://") && !text.starts_with(['.', '/']);

@@ -181,7 +181,7 @@ impl Job {
 }
 
 /// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
-pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
+pub(crate) fn one_by_name(context: &Context, project: &Project, what: &str) -> Result<(), Failure> {
     let arguments = Arguments {
         what: Some(what.to_owned()),
         source: None,
@@ -202,11 +202,10 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
             .ui
             .say("another ztc installs something; waiting for it");
     })?;
-    let project = Project::read(context)?;
-    for job in jobs(context, &arguments, &project)? {
+    for job in jobs(context, &arguments, project)? {
         let work = Work {
             context,
-            project: &project,
+            project,
             terms: &terms,
             arguments: &arguments,
         };
