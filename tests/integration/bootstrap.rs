@@ -156,7 +156,7 @@ fn a_cluster_with_the_definitions_of_the_gateway_api_in_its_configuration_become
     ));
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()).unwrap();
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
-fn adapter(name: &str, version: &str) -> String {
+pub(crate) fn adapter(name: &str, version: &str) -> String {
     format!(
         r#"#!/usr/bin/env python3
 import json, sys
@@ -29,17 +29,17 @@ for line in sys.stdin:
     )
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// A publisher: a directory `tree` with one or more versions of `hello`, and the key `key`, beside the repository.
-struct Publisher {
-    environment: TestEnv,
+pub(crate) struct Publisher {
+    pub(crate) environment: TestEnv,
 }
 
 impl Publisher {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let environment = TestEnv::new();
         environment.ztc_ok(&["plugins", "keygen", "../key", "--no-password"]);
         fs::create_dir(environment.root().join("tree")).unwrap();
@@ -49,12 +49,12 @@ impl Publisher {
         publisher
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.environment.root().join("tree")
     }
 
     /// Puts an executable where it will be published from.
-    fn put(&self, name: &str, version: &str, platform: &str) {
+    pub(crate) fn put(&self, name: &str, version: &str, platform: &str) {
         let file = format!("ztc-adapter-{name}-{version}-{platform}");
         let path = self.tree().join(file);
         fs::write(&path, adapter(name, version)).unwrap();
@@ -62,31 +62,31 @@ impl Publisher {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn publish(&self, options: &[&str]) -> Run {
+    pub(crate) fn publish(&self, options: &[&str]) -> Run {
         let command = ["plugins", "publish", "../tree", "--key", "../key"];
         self.environment.ztc_ok(&[&command, options].concat())
     }
 
     /// Changes the index and signs it anew, as a publisher who means ill could.
-    fn change(&self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Value)) {
         let path = self.tree().join("index.json");
         let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut index);
         fs::write(&path, serde_json::to_vec_pretty(&index).unwrap()).unwrap();
     }
 
-    fn executable(&self) -> PathBuf {
+    pub(crate) fn executable(&self) -> PathBuf {
         let file = format!("hello/1.0.0/ztc-adapter-hello-1.0.0-{}", machine());
         self.tree().join(file)
     }
 
-    fn install(&self, options: &[&str]) -> Run {
+    pub(crate) fn install(&self, options: &[&str]) -> Run {
         let command = ["plugins", "install", "hello", "--source", "../tree"];
         self.run(&[&command, options].concat())
     }
 
     /// Runs `ztc`; keys and times are replaced.
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let mut run = self.environment.ztc(arguments);
         for stream in [&mut run.stdout, &mut run.stderr] {
             *stream = self.filtered(stream);
@@ -94,7 +94,7 @@ impl Publisher {
         run
     }
 
-    fn filtered(&self, text: &str) -> String {
+    pub(crate) fn filtered(&self, text: &str) -> String {
         let mut words = Vec::new();
         for word in text.split_inclusive([' ', '\n', '"']) {
             let bare = word.trim_end_matches([' ', '\n', '"', ',']);
@@ -134,7 +134,7 @@ impl Publisher {
 
 /// How a web server lies about the adapter's executable.
 #[derive(Clone, Copy)]
-enum Lie {
+pub(crate) enum Lie {
     Nothing,
     Truncated,
     Endless,
@@ -142,7 +142,7 @@ enum Lie {
 }
 
 /// A static web server on loopback over a directory; it ends with the test.
-fn serve(directory: PathBuf, lie: Arc<Mutex<Lie>>) -> String {
+pub(crate) fn serve(directory: PathBuf, lie: Arc<Mutex<Lie>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

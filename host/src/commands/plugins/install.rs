@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use semver::{Version, VersionReq};
 
 use crate::commands::Context;
@@ -23,7 +22,7 @@ pub(crate) struct Arguments {
     /// [default: everything that platform.yaml asks for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
     what: Option<String>,
-    /// Where the adapter comes from: a directory, `file://` or `https://`
+    /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`
     #[arg(long, value_name = "SOURCE", requires = "what")]
     source: Option<String>,
     /// The publisher's public key, known from elsewhere: no other will do
@@ -208,7 +207,7 @@ fn platform(context: &Context) -> Result<Option<Platform>, Failure> {
     }
 }
 
-fn range_of(plugin: &Plugin) -> Option<VersionReq> {
+pub(crate) fn range_of(plugin: &Plugin) -> Option<VersionReq> {
     plugin
         .version
         .as_deref()
@@ -216,7 +215,7 @@ fn range_of(plugin: &Plugin) -> Option<VersionReq> {
 }
 
 /// Reads a range; a whole version means that version alone.
-fn requirement(text: &str) -> Result<VersionReq, Failure> {
+pub(crate) fn requirement(text: &str) -> Result<VersionReq, Failure> {
     let exact = Version::parse(text).map(|version| format!("={version}"));
     VersionReq::parse(exact.as_deref().unwrap_or(text)).map_err(|error| {
         Failure::invalid(format!("`{text}` is not a range of versions: {error}"))
@@ -274,22 +273,8 @@ fn one(context: &Context, job: Job, terms: &Terms) -> Result<Done, Failure> {
             )
         }
     };
-    let bar = bar(context, wish.name.as_deref().unwrap_or("plugin"));
-    let done = install::from_tree(machine, &tree, &wish, terms, |come| bar.set_position(come));
-    bar.finish_and_clear();
-    done
-}
-
-/// A bar on a terminal, nothing elsewhere.
-fn bar(context: &Context, name: &str) -> ProgressBar {
-    if !context.ui.has_live_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("  {msg} {bytes} {bytes_per_sec}");
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-        .with_message(name.to_owned());
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    let bar = context
+        .ui
+        .transfer(wish.name.as_deref().unwrap_or("plugin"));
+    install::from_tree(machine, &tree, &wish, terms, |come, of| bar.at(come, of))
 }

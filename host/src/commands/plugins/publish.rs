@@ -9,14 +9,16 @@ use ztc_protocol::{Manifest, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
-use crate::commands::plugins::introduce;
+use crate::commands::plugins::{introduce, push};
 use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::platform::Plugin;
 use crate::plugins::check;
 use crate::plugins::index::Touches;
+use crate::plugins::inputs;
 use crate::plugins::name::FileName;
-use crate::plugins::publish::{self, Described, OtherKey, Terms};
+use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
+use crate::plugins::registry::push::{Mode, Pushed};
 use crate::plugins::signature::{self, PASSWORD, Signer};
 use crate::ui::prompt::{Prompts, Refusal};
 
@@ -33,8 +35,10 @@ pub(crate) struct Keygen {
 /// Options of `ztc plugins publish`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The directory with executables `ztc-adapter-NAME-VERSION-OS-ARCH`; it becomes, or is, the tree
-    directory: PathBuf,
+    /// The directory that becomes, or is, the tree; executables `ztc-adapter-NAME-VERSION-OS-ARCH` in it are published
+    // `directory` would be the repository: clap knows arguments by the names of their fields, and that one is everywhere.
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
     /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -61,13 +65,26 @@ pub(crate) struct Arguments {
     /// Sign a tree that another key has signed
     #[arg(long)]
     replace_key: bool,
+    /// Then push it to a repository of a registry
+    #[arg(long, value_name = "oci://HOST/PATH")]
+    to: Option<String>,
 }
 
 /// Options of `ztc plugins publish-check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// The tree
-    directory: PathBuf,
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
+}
+
+/// What `publish` says to a program.
+#[derive(serde::Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    published: Published,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<Pushed>,
 }
 
 /// Makes a key.
@@ -109,11 +126,11 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
 
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let directory = context.repository.root().join(&arguments.directory);
+    let directory = context.repository.root().join(&arguments.tree);
     if !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
-            format!("there is no directory `{}`", arguments.directory.display()),
+            format!("there is no directory `{}`", arguments.tree.display()),
         )
         .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
@@ -137,8 +154,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
         describe(context, file, platforms, arguments.protocol)
     })?;
+    let pushed = arguments.to.as_ref();
+    let pushed = pushed
+        .map(|to| push::push(context, &directory, to, Mode::Push))
+        .transpose()?;
     if context.ui.is_json() {
-        context.ui.json(&published);
+        context.ui.json(&Answer { published, pushed });
         return Ok(Exit::Done);
     }
     for path in &published.added {
@@ -148,7 +169,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         "signed the index with serial {}, valid until {}",
         published.serial, published.expires
     ));
-    let shown = arguments.directory.display();
+    if let Some(pushed) = &pushed {
+        push::say(context, pushed, Mode::Push);
+        return Ok(Exit::Done);
+    }
+    let shown = arguments.tree.display();
     context.ui.next(
         &format!("ztc plugins publish-check {shown}"),
         "then serve the directory as static files, `index.json.minisig` last",
@@ -158,11 +183,16 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Checks a tree.
 pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failure> {
-    let checked = check::check(&context.repository.root().join(&arguments.directory))?;
+    let checked = check::check(&context.repository.root().join(&arguments.tree))?;
     let is_good = checked.problems.is_empty();
     if context.ui.is_json() {
         context.ui.json(&checked);
     } else if is_good {
+        if let Some(source) = &checked.mirror_of {
+            context.ui.say(format!(
+                "a mirror of {source}, which need not hold every file"
+            ));
+        }
         context.ui.done(format!(
             "{} files, {} versions, {} adapters: serial {}, valid until {}, key {}",
             checked.files,
@@ -179,7 +209,7 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
         false => {
             let mut failure = Failure::failed(format!(
                 "`{}` cannot be installed from",
-                arguments.directory.display()
+                arguments.tree.display()
             ))
             .help("correct the files and run `ztc plugins publish` again");
             failure.details = checked.problems;
@@ -280,6 +310,7 @@ fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
                 .map(|item| item.name.clone())
                 .collect(),
         },
+        inputs: Some(inputs::inputs(&manifest.config_schema)),
     }
 }
 
