@@ -121,6 +121,8 @@ pub struct Running {
     pub confinement: Confinement,
     /// The adapters that run already, with their sockets.
     pub attached: BTreeMap<String, PathBuf>,
+    /// Their authors' own builds, by name.
+    pub dev: BTreeMap<String, PathBuf>,
     /// Where what is said with them is written.
     pub record: Option<PathBuf>,
     /// Where the files of all sources of plugins are read: a directory or an address that `ztc plugins mirror` has filled.

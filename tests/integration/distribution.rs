@@ -112,7 +112,7 @@ impl Publisher {
         let text = words.concat().replace(&machine(), "[MACHINE]");
         // How wide a column with a path is depends on where the test runs.
         let line = |line: &str| match line.split_once("  ") {
-            Some(_) if line.contains("file://[ROOT]") && !line.starts_with(' ') => {
+            Some(_) if !line.starts_with(' ') => {
                 let cells = line
                     .split("  ")
                     .map(str::trim)
@@ -218,18 +218,18 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     insta::assert_snapshot!(publisher.run(&["plugins", "list"]), @"
     exit: 0
     --- stdout
-    NAME  VERSION  SOURCE  PROTOCOL  PROVIDES  STATUS
-    cilium   [VERSION]    built-in   1.0       cni 1.0, gateway-api 1.0  ok
-    hello    1.0.0    installed  1.0       acme/hello 1.0            ok
-    hetzner  [VERSION]    built-in   1.0       cloud-infrastructure 1.0  ok
-    talos    [VERSION]    built-in   1.0       kubernetes-api 1.0        ok
+    NAME  VERSION  SOURCE  TRUST  PROTOCOL  STATUS  LOCKED BY
+    cilium  [VERSION]  built-in  built-in  1.0  ok  -
+    hello  1.0.0  file://[ROOT]/tree  signed  1.0  ok  -
+    hetzner  [VERSION]  built-in  built-in  1.0  ok  -
+    talos  [VERSION]  built-in  built-in  1.0  ok  -
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "list", "--no-sandbox"]).stdout, @"
-    NAME  VERSION  SOURCE  PROTOCOL  PROVIDES  STATUS
-    cilium   [VERSION]    built-in   1.0       cni 1.0, gateway-api 1.0  ok
-    hello    1.0.0    installed  1.0       acme/hello 1.0            ok
-    hetzner  [VERSION]    built-in   1.0       cloud-infrastructure 1.0  ok
-    talos    [VERSION]    built-in   1.0       kubernetes-api 1.0        ok
+    NAME  VERSION  SOURCE  TRUST  PROTOCOL  STATUS  LOCKED BY
+    cilium  [VERSION]  built-in  built-in  1.0  ok  -
+    hello  1.0.0  file://[ROOT]/tree  signed  1.0  ok  -
+    hetzner  [VERSION]  built-in  built-in  1.0  ok  -
+    talos  [VERSION]  built-in  built-in  1.0  ok  -
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "verify"]), @"
     exit: 0

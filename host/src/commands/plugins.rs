@@ -1,11 +1,14 @@
 //! `ztc plugins`: which adapters there are, and what each one is and may touch.
 
+mod added;
 mod info;
 mod install;
 mod installed;
 mod list;
 mod mirror;
 mod new;
+pub(crate) mod offer;
+pub(crate) mod project;
 mod publish;
 mod push;
 mod replay;
@@ -13,6 +16,7 @@ mod search;
 mod sources;
 mod test;
 mod trust;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -22,13 +26,14 @@ use ztc_protocol::{Manifest, PROTOCOL, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source, Supervisor, builtin, process};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
+use crate::lock::Lock;
 use crate::platform::Platform;
 
 /// Subcommands of `ztc plugins`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     /// List all adapters: built in, installed, on PATH, named in platform.yaml
-    List,
+    List(list::Arguments),
     /// Show what an adapter provides, requires and may touch
     Info {
         /// The adapter
@@ -36,6 +41,8 @@ pub(crate) enum Arguments {
     },
     /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
     Install(install::Arguments),
+    /// Show what newer versions change, and then install them
+    Upgrade(upgrade::Arguments),
     /// Search what the known sources offer
     Search(search::Arguments),
     /// Copy what is needed of every source into a directory, for machines without network
@@ -79,9 +86,10 @@ pub(crate) enum Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     match arguments {
-        Arguments::List => list::run(context),
+        Arguments::List(arguments) => list::run(context, arguments),
         Arguments::Info { name } => info::run(context, name),
         Arguments::Install(arguments) => install::run(context, arguments),
+        Arguments::Upgrade(arguments) => upgrade::run(context, arguments),
         Arguments::Search(arguments) => search::run(context, arguments),
         Arguments::Mirror(arguments) => mirror::run(context, arguments),
         Arguments::Verify => installed::verify(context),
@@ -122,7 +130,16 @@ fn discovery(context: &Context) -> Discovery {
             }
         }
     }
-    Discovery::new(&context.machine, &context.repository, &plugins)
+    let lock = match Lock::load(&context.repository) {
+        Ok(lock) => lock,
+        Err(failure) => {
+            context
+                .ui
+                .warning(format!("the lock is left out: {}", failure.message));
+            None
+        }
+    };
+    Discovery::new(&context.machine, &context.repository, &plugins).with_lock(lock.as_ref())
 }
 
 /// Asks adapters who they are: those of this program directly, all others by starting them.

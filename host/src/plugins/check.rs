@@ -25,6 +25,7 @@ pub(crate) struct Checked {
     pub(crate) versions: usize,
     pub(crate) files: usize,
     /// The source that this is a mirror of; a mirror need not hold every file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mirror_of: Option<String>,
     /// What an operator could not install.
     pub(crate) problems: Vec<String>,

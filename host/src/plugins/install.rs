@@ -71,6 +71,11 @@ pub(crate) struct Done {
     pub(crate) sha256: String,
     pub(crate) program: Option<PathBuf>,
     pub(crate) state: State,
+    /// The version that the lock of the repository named before; nothing: the lock was not changed.
+    pub(crate) lock_was: Option<String>,
+    /// What is worth knowing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Why the bytes are believed.
@@ -79,6 +84,8 @@ pub(crate) struct Done {
 pub(crate) enum TrustWord {
     /// Signed with the key that was pinned before.
     Pinned,
+    /// Signed with the key that the lock names.
+    Locked,
     /// Signed with a key that is pinned now.
     FirstUse,
     /// Not signed.
@@ -125,10 +132,7 @@ pub(crate) fn from_tree(
 ) -> Result<Done, Failure> {
     let store = Store::new(machine);
     let place = tree.source.name();
-    let name = match &wish.name {
-        Some(name) => name.clone(),
-        None => only_one(tree)?,
-    };
+    let name = name(tree, wish)?;
     let range = both(wish.range.as_ref(), tree.source.range());
     let choice = tree
         .index
@@ -150,10 +154,29 @@ pub(crate) fn from_tree(
         sha256: choice.asset.sha256.clone(),
         program: None,
         state,
+        lock_was: None,
+        warnings: Vec::new(),
     };
     if terms.mode == Mode::DryRun {
         return Ok(done(State::Planned));
     }
+    let (program, state) = take(machine, tree, &place, &choice, terms, progress)?;
+    Ok(Done {
+        program,
+        ..done(state)
+    })
+}
+
+/// Brings the bytes of a release into the store and records them as those of a source; says where they are.
+pub(crate) fn take(
+    machine: &Machine,
+    tree: &Tree,
+    place: &str,
+    choice: &Choice,
+    terms: &Terms,
+    progress: impl FnMut(u64, u64),
+) -> Result<(Option<PathBuf>, State), Failure> {
+    let store = Store::new(machine);
     let is_there = store.has(&choice.asset);
     if !is_there {
         fetch(&store, &tree.source, &choice.asset, progress)?;
@@ -162,16 +185,16 @@ pub(crate) fn from_tree(
     remember(machine, tree, terms)?;
     let record = Record {
         format: store::format(),
-        name: name.clone(),
+        name: choice.name.clone(),
         version: choice.version.clone(),
-        source: place.clone(),
+        source: place.to_owned(),
         publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
         index_serial: tree.index.serial,
         installed: now(),
         platform: lock::machine(),
         release: choice.release.clone(),
     };
-    let known = before.iter().any(|old| {
+    let known = store.installed().iter().any(|old| {
         let same = Record {
             installed: old.installed.clone(),
             index_serial: old.index_serial,
@@ -186,10 +209,7 @@ pub(crate) fn from_tree(
         true => State::Present,
         false => State::Installed,
     };
-    Ok(Done {
-        program: store.program(&record),
-        ..done(state)
-    })
+    Ok((store.program(&record), state))
 }
 
 /// Installs an executable of the operator's own. The store is held.
@@ -277,7 +297,17 @@ pub(crate) fn from_file(machine: &Machine, path: &Path, terms: &Terms) -> Result
             .program(&record)
             .filter(|_| terms.mode == Mode::Install),
         state,
+        lock_was: None,
+        warnings: Vec::new(),
     })
+}
+
+/// Returns the adapter that is wanted: the only one, where none is named.
+pub(crate) fn name(tree: &Tree, wish: &Wish) -> Result<String, Failure> {
+    match &wish.name {
+        Some(name) => Ok(name.clone()),
+        None => only_one(tree),
+    }
 }
 
 fn only_one(tree: &Tree) -> Result<String, Failure> {
@@ -412,9 +442,61 @@ pub(crate) fn format_problem(path: &Path, platform: &str) -> Result<Option<Strin
             let built = machine(*low, *high);
             (built != arch).then(|| format!("it is a program for {built}"))
         }
-        [0xcf, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
-            (system != "macos").then(|| "it is a program for macOS".to_owned())
+        [0xcf, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] if system != "macos" => {
+            Some("it is a program for macOS".to_owned())
         }
+        [0xcf, 0xfa, 0xed, 0xfe, low, _, _, 1, ..] => {
+            let built = match low {
+                0x07 => "x86_64",
+                0x0c => "aarch64",
+                _ => "another processor",
+            };
+            (built != arch).then(|| format!("it is a program for {built}"))
+        }
+        // One file for several processors.
+        [0xca, 0xfe, 0xba, 0xbe, ..] => None,
         _ => Some("it is neither a program nor a script".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_tell_for_which_platform_a_program_is() {
+        let elf = |machine: u8| {
+            let mut head = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
+            head.resize(18, 0);
+            head.extend([machine, 0]);
+            head
+        };
+        let mach = |processor: u8| vec![0xcf, 0xfa, 0xed, 0xfe, processor, 0, 0, 1, 0, 0, 0, 0];
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("program");
+        for (head, fits) in [
+            (b"#!/bin/sh\n".to_vec(), "lx la mx ma"),
+            (elf(0x3e), "lx"),
+            (elf(0xb7), "la"),
+            (mach(0x07), "mx"),
+            (mach(0x0c), "ma"),
+            (vec![0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2], "mx ma"),
+            (b"PK\x03\x04".to_vec(), ""),
+            (Vec::new(), ""),
+        ] {
+            std::fs::write(&path, &head).unwrap();
+            let platforms = [
+                ("lx", "linux-x86_64"),
+                ("la", "linux-aarch64"),
+                ("mx", "macos-x86_64"),
+                ("ma", "macos-aarch64"),
+            ];
+            let found: Vec<&str> = platforms
+                .into_iter()
+                .filter(|(_, platform)| format_problem(&path, platform).unwrap().is_none())
+                .map(|(short, _)| short)
+                .collect();
+            assert_eq!(found.join(" "), fits, "{head:x?}");
+        }
+    }
 }

@@ -86,6 +86,11 @@ impl Source {
         }
     }
 
+    /// Whether it is read without the network.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.reading(), Self::Directory(_))
+    }
+
     /// The place one step further.
     pub(crate) fn below(&self, part: &str) -> Self {
         match self {

@@ -9,7 +9,7 @@ use ztc_protocol::{Manifest, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
-use crate::commands::plugins::{introduce, push};
+use crate::commands::plugins::{added, introduce, push};
 use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::platform::Plugin;
@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     // `directory` would be the repository: clap knows arguments by the names of their fields, and that one is everywhere.
     #[arg(value_name = "DIR")]
     tree: PathBuf,
+    /// An executable `ztc-adapter-NAME` to publish: it is asked for its version, and a script is for every platform (repeatable)
+    #[arg(long, value_name = "PROGRAM")]
+    add: Vec<PathBuf>,
     /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -127,12 +130,16 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = context.repository.root().join(&arguments.tree);
+    if !arguments.add.is_empty() {
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Failure::io("make", &directory, &error))?;
+    }
     if !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
             format!("there is no directory `{}`", arguments.tree.display()),
         )
-        .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+        .help("name an adapter's executable with `--add PROGRAM`, or make the directory and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
     let directory = std::fs::canonicalize(&directory)
         .map_err(|error| Failure::io("open", &directory, &error))?;
@@ -149,6 +156,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         yank: yank
             .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
             .collect(),
+        add: added::read(context, &directory, &arguments.add)?,
         now: Timestamp::now(),
     };
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use semver::VersionReq;
 
 use crate::commands::Context;
-use crate::commands::plugins::install::{range_of, requirement};
+use crate::commands::plugins::install::requirement;
+use crate::commands::plugins::project::range_of;
 use crate::error::{Exit, Failure, Location};
 use crate::platform::{Platform, Plugin};
 use crate::plugins::index::and;
