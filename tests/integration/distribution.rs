@@ -273,6 +273,7 @@ fn what_platform_yaml_asks_for_is_installed_over_http() {
     --- stderr
     error: adapter `hello`, which `plugins.hello` asks for, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from [WEB]
       help: run `ztc plugins install`
     ");
     *lie.lock().unwrap() = Lie::Truncated;

@@ -241,7 +241,7 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     // What was rendered before is not a way around it.
     environment.ztc_ok(&["plugins", "install"]);
     environment.ztc_ok(&["render"]);
-    environment.ztc_ok(&["plugins", "remove", "hello"]);
+    environment.ztc_ok(&["plugins", "remove", "hello", "--force"]);
     let mut all = String::new();
     for command in [
         &["validate"][..],
@@ -257,28 +257,28 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     $ ztc validate
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc plan
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc bootstrap
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc render
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`

@@ -255,11 +255,15 @@ impl Source {
     }
 }
 
-/// Returns a path without `.`, `..` and links where it exists, so that one directory has one name.
+/// Returns a path without `.`, `..` and links, so that one directory has one name; also where it is not there at the moment.
 fn directory(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path)
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_owned())
+    if let Ok(path) = std::fs::canonicalize(path) {
+        return path;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => directory(parent).join(name),
+        _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
 }
 
 /// Whether an address without its scheme is on this machine.
@@ -288,6 +292,7 @@ mod tests {
         for (text, expected) in [
             ("tree", "file:///repo/tree"),
             ("/srv/none", "file:///srv/none"),
+            ("/usr/../srv/none/", "file:///srv/none"),
             ("file:///srv/none/", "file:///srv/none"),
             ("https://example.org/tree/", "https://example.org/tree"),
             ("http://127.0.0.1:80/t", "http://127.0.0.1:80/t"),
