@@ -67,6 +67,7 @@ fn a_lock_made_elsewhere_installs_here_and_stays_as_it_is() {
     --- stderr
     error: adapter `hello` 1.0.0, which the lock names, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from ../tree
       help: run `ztc plugins install`
     $ ztc plugins install
     exit: 0
@@ -336,6 +337,7 @@ fn nothing_newer_and_nothing_else_runs_than_what_is_locked() {
     --- stderr
     error: adapter `hello` 1.0.0, which the lock names, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from ../tree
       help: run `ztc plugins install`
     $ ztc plugins list
     exit: 0

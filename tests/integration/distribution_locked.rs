@@ -88,6 +88,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     --- stderr
     error: the lock has `hello` 1.1.0, and `plugins.hello.version` asks for `^2`
       --> platform.yaml:4:3
+      asked for: ^2 from ../tree
       help: run `ztc plugins install 'hello@^2'`, which changes the lock, or change platform.yaml back
     $ ztc plugins install
     exit: 5
@@ -126,6 +127,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     --- stderr
     error: the lock has `hello` 2.0.0, and `plugins.hello.source` asks for it from ../moved
       --> platform.yaml:4:3
+      asked for: ^2 from ../moved
       help: the lock has it from ../tree; where its publisher has moved, run `ztc plugins install hello@2.0.0 --moved`, which changes the lock
     $ ztc plugins install hello@2.0.0
     exit: 5
@@ -318,7 +320,7 @@ fn one_that_cannot_be_installed_does_not_keep_the_others_from_it() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-    error: there is no directory `[REPO]/../nowhere`
+    error: there is no directory `[ROOT]/nowhere`
       help: name the directory that holds `index.json`
     error: 2 of 3 adapters were not installed: `absent` and `lost`
       help: correct what is said above and run the same command again
