@@ -254,7 +254,7 @@ fn say(context: &Context, done: &Done) {
         .done(format!("{name} {version} {what} from {source}"));
     if let Some(was) = &done.lock_was {
         let change = match was == &version.to_string() {
-            true => format!("{version} with what its publisher has now"),
+            true => format!("{version} as it is now"),
             false => format!("{version} instead of {was}"),
         };
         context
@@ -285,6 +285,8 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         }
         let path = root.join(what.strip_prefix("file://").unwrap_or(what));
         if path.is_file() {
+            // One file has one name in the lock.
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
             return Ok(vec![Job::File(path)]);
         }
         let source = Source::parse(what, root)?;
@@ -444,7 +446,7 @@ impl Work<'_> {
             .refuse_moved(&name, &tree.source.name(), tree.signer.key(), self.terms)?;
         let bar = bar(self.context, &name);
         let done = install::from_tree(machine, &tree, &wish, self.terms, |come| {
-            bar.set_position(come)
+            bar.set_position(come);
         });
         bar.finish_and_clear();
         relock.take(self.context, done?)
