@@ -40,6 +40,7 @@ pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> Loc
         protocol: protocol.to_string(),
         publisher_key: record.publisher_key.clone(),
         index_serial: record.index_serial,
+        unrendered: false,
         platforms: platforms.collect(),
     }
 }

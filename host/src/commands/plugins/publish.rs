@@ -255,7 +255,8 @@ fn describe(
         &context.machine,
         &context.repository,
         &[(name.clone(), plugin)].into(),
-    );
+    )
+    .without_overrides();
     let candidate = Candidate {
         name: name.clone(),
         source: Source::Explicit,
