@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::bootstrap::say;
 use crate::distribution::{Publisher, machine};
 use crate::environment::{Run, TestEnv};
+use crate::schemas::valid;
 
 /// A real registry on loopback, which ends with its value.
 pub(crate) struct Registry {
@@ -130,8 +131,8 @@ fn a_tree_is_pushed_to_a_registry_and_installed_from_it() {
     exit: 0
     --- stdout
     NAME  VERSION  TRUST  SOURCE  STATUS
-    hello  1.1.0    signed  oci://[REGISTRY]/acme/hello  ok
-    hello  1.0.0    signed  oci://[REGISTRY]/acme/hello  ok
+    hello  1.1.0  signed  oci://[REGISTRY]/acme/hello  ok
+    hello  1.0.0  signed  oci://[REGISTRY]/acme/hello  ok
     ");
     insta::assert_snapshot!(run(&["plugins", "info", "hello"]).code.unwrap(), @"0");
     let none = format!("{to}:3.0.0");
@@ -184,6 +185,8 @@ fn platform_yaml_names_a_repository_and_a_copy_of_one_version_will_do() {
       would send other/0.2.0/ztc-adapter-other-0.2.0-[MACHINE]
     ✓ oci://[REGISTRY]/acme/all would hold the tree with serial 2, new versions hello-1.0.0, hello-2.0.0, other-0.2.0
     ");
+    let dry = run(&["plugins", "push", "../tree", &to, "--dry-run", "--json"]).json();
+    valid("plugins-push.schema.json", &dry);
     insta::assert_snapshot!(run(&["plugins", "push", "../tree", &to, "--json"]).stdout, @r#"
     {
       "pushed": {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plugins::index::{Choice, Touches};
+use crate::plugins::index::{Choice, Release, Touches};
 use crate::plugins::inputs::Inputs;
 use crate::plugins::store::Record;
 
@@ -20,6 +20,8 @@ pub(crate) struct Step {
     pub(crate) size: u64,
     /// Nothing where one of the versions does not say its inputs.
     pub(crate) inputs: Option<InputChanges>,
+    /// Whether the new version was asked what it touches, when it was published.
+    pub(crate) powers_known: bool,
     /// What the new version may touch, and the old one may not.
     pub(crate) new_powers: Vec<Power>,
     /// What the old version may touch, and the new one may not.
@@ -135,11 +137,19 @@ pub(crate) fn step(record: &Record, source: &str, choice: &Choice) -> Step {
         },
         size: choice.asset.size,
         inputs,
+        powers_known: is_described(new),
         new_powers: powers(&new.touches, &old.touches),
         gone_powers: powers(&old.touches, &new.touches),
         provides: words(&old.provides, &new.provides),
         requires: words(&old.requires, &new.requires),
     }
+}
+
+/// Whether somebody has asked a release who it is. Who could publish without saying would not have to say anything.
+fn is_described(release: &Release) -> bool {
+    release.inputs.is_some()
+        || !release.provides.is_empty()
+        || release.touches != Touches::default()
 }
 
 /// What these may touch and those may not.

@@ -276,10 +276,10 @@ fn plan(
 fn more_power(jobs: &[Job]) -> Option<String> {
     let more: Vec<String> = jobs
         .iter()
-        .filter(|job| !job.step.new_powers.is_empty())
-        .map(|job| {
-            let powers: Vec<String> = job.step.new_powers.iter().map(power).collect();
-            format!("`{}` {}", job.step.name, powers.join(", "))
+        .filter_map(|Job { step, .. }| {
+            let mut powers: Vec<String> = step.new_powers.iter().map(power).collect();
+            powers.extend((!step.powers_known).then(|| "something that is not known".to_owned()));
+            (!powers.is_empty()).then(|| format!("`{}` {}", step.name, powers.join(", ")))
         })
         .collect();
     (!more.is_empty()).then(|| {
@@ -393,6 +393,10 @@ fn lines(step: &Step) -> Vec<String> {
         powers.iter().map(line).collect()
     };
     match step.new_powers.is_empty() && step.gone_powers.is_empty() {
+        _ if !step.powers_known => lines.push(
+            "  touches   not known: nobody has asked the new version when it was published"
+                .to_owned(),
+        ),
         true => lines.push("  touches   what it touched before".to_owned()),
         false => {
             lines.extend(powers("+", &step.new_powers));
