@@ -105,6 +105,13 @@ impl Discovery {
         self
     }
 
+    /// Takes the very file that is named, whatever the operator's environment would rather have.
+    pub(crate) fn without_overrides(mut self) -> Self {
+        self.running.attached.clear();
+        self.running.dev.clear();
+        self
+    }
+
     /// Returns the adapters that run already, with their sockets.
     pub(crate) fn attached(&self) -> &BTreeMap<String, PathBuf> {
         &self.running.attached
