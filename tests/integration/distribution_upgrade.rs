@@ -403,3 +403,36 @@ fn a_version_that_nobody_has_asked_needs_a_word_too() {
     warning: new versions may touch more than the old ones: `strange` something that is not known: this needs `--accept`
     ");
 }
+
+#[test]
+fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
+    let publisher = publisher();
+    publisher.change(|index| {
+        let release = &mut index["adapters"]["hello"]["versions"]["1.2.0"];
+        release["touches"]["network"] = serde_json::json!(["example.org:443"]);
+        release["touches"]["tools"] = serde_json::json!([]);
+    });
+    publisher.publish(&[]);
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "upgrade", "--yes", "--accept"]);
+    insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello"]), @"
+    exit: 5
+    --- stderr
+    error: adapter `hello` may touch more than its publisher has signed for this version
+      installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.2.0-[MACHINE]`
+      not signed: network new.example:8443
+      not signed: tool jq
+      help: do not use this version: tell its publisher, whose index has to say what an adapter touches
+    ");
+    assert_eq!(
+        publisher
+            .run(&["plugins", "info", "hello", "--no-sandbox"])
+            .code,
+        Some(5)
+    );
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "remove", "hello@1.2.0"]);
+    assert_eq!(publisher.run(&["plugins", "info", "hello"]).code, Some(0));
+}
