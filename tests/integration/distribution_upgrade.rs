@@ -5,6 +5,7 @@ use std::fs;
 use crate::distribution::{Publisher, adapter, machine};
 use crate::distribution_team::{colleague, lock, release, rendered, steps, team};
 use crate::schemas::valid;
+use crate::terminal::Terminal;
 
 /// Puts a version whose manifest and inputs differ from those of the first one.
 fn put(publisher: &Publisher, version: &str, changes: &[(&str, &str)]) {
@@ -231,6 +232,27 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
     error: `one` is not a range of versions: unexpected character 'o' while parsing major version number
       help: write a version or a range, such as `bgp@1.2.0` or `bgp@^1.2`
     ");
+}
+
+#[test]
+fn on_a_terminal_an_upgrade_asks_and_a_download_has_a_bar() {
+    let publisher = publisher();
+    // Large enough to come in several parts.
+    let large = adapter("hello", "1.3.0") + &"#".repeat(2 << 20);
+    let file = format!("ztc-adapter-hello-1.3.0-{}", machine());
+    publisher.put("hello", "1.3.0", &machine());
+    fs::write(publisher.tree().join(file), large).unwrap();
+    publisher.publish(&[]);
+    let mut terminal = Terminal::ztc(&publisher.environment, &["plugins", "upgrade"]);
+    terminal.wait_for("hello 1.0.0 -> 1.3.0");
+    terminal.answer("Upgrade?", "n\r");
+    assert_eq!(terminal.exit_code(), Some(5));
+    let mut terminal = Terminal::ztc(&publisher.environment, &["plugins", "upgrade"]);
+    terminal.answer("Upgrade?", "y\r");
+    terminal.wait_for("hello [");
+    terminal.wait_for("of 2.00 MiB");
+    terminal.wait_for("hello 1.3.0 installed");
+    assert_eq!(terminal.exit_code(), Some(0));
 }
 
 #[test]
