@@ -209,6 +209,9 @@ fn the_bytes_that_start_are_compared_with_the_lock_and_not_with_the_record() {
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
     ");
     publisher.environment.ztc_ok(&["validate", "--locked"]);
+    // What lies beside it does not matter.
+    fs::write(file.with_file_name("a"), "something else").unwrap();
+    publisher.environment.ztc_ok(&["validate", "--locked"]);
 }
 
 #[test]

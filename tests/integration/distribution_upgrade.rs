@@ -5,6 +5,7 @@ use std::fs;
 use crate::distribution::{Publisher, adapter, machine};
 use crate::distribution_team::{colleague, lock, release, rendered, steps, team};
 use crate::schemas::valid;
+use crate::terminal::Terminal;
 
 /// Puts a version whose manifest and inputs differ from those of the first one.
 fn put(publisher: &Publisher, version: &str, changes: &[(&str, &str)]) {
@@ -234,6 +235,27 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
 }
 
 #[test]
+fn on_a_terminal_an_upgrade_asks_and_a_download_has_a_bar() {
+    let publisher = publisher();
+    // Large enough to come in several parts.
+    let large = adapter("hello", "1.3.0") + &"#".repeat(2 << 20);
+    let file = format!("ztc-adapter-hello-1.3.0-{}", machine());
+    publisher.put("hello", "1.3.0", &machine());
+    fs::write(publisher.tree().join(file), large).unwrap();
+    publisher.publish(&[]);
+    let mut terminal = Terminal::ztc(&publisher.environment, &["plugins", "upgrade"]);
+    terminal.wait_for("hello 1.0.0 -> 1.3.0");
+    terminal.answer("Upgrade?", "n\r");
+    assert_eq!(terminal.exit_code(), Some(5));
+    let mut terminal = Terminal::ztc(&publisher.environment, &["plugins", "upgrade"]);
+    terminal.answer("Upgrade?", "y\r");
+    terminal.wait_for("hello [");
+    terminal.wait_for("of 2.00 MiB");
+    terminal.wait_for("hello 1.3.0 installed");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
 fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     let publisher = team();
     rendered(&publisher);
@@ -402,4 +424,37 @@ fn a_version_that_nobody_has_asked_needs_a_word_too() {
       touches   not known: nobody has asked the new version when it was published
     warning: new versions may touch more than the old ones: `strange` something that is not known: this needs `--accept`
     ");
+}
+
+#[test]
+fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
+    let publisher = publisher();
+    publisher.change(|index| {
+        let release = &mut index["adapters"]["hello"]["versions"]["1.2.0"];
+        release["touches"]["network"] = serde_json::json!(["example.org:443"]);
+        release["touches"]["tools"] = serde_json::json!([]);
+    });
+    publisher.publish(&[]);
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "upgrade", "--yes", "--accept"]);
+    insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello"]), @"
+    exit: 5
+    --- stderr
+    error: adapter `hello` may touch more than its publisher has signed for this version
+      installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.2.0-[MACHINE]`
+      not signed: network new.example:8443
+      not signed: tool jq
+      help: do not use this version: tell its publisher, whose index has to say what an adapter touches
+    ");
+    assert_eq!(
+        publisher
+            .run(&["plugins", "info", "hello", "--no-sandbox"])
+            .code,
+        Some(5)
+    );
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "remove", "hello@1.2.0"]);
+    assert_eq!(publisher.run(&["plugins", "info", "hello"]).code, Some(0));
 }

@@ -244,7 +244,7 @@ impl Follow<'_> {
         };
         let before = store.installed();
         let recorded = before.iter().find(is_it);
-        let path = store.bytes_of(&wanted.sha256);
+        let path = store.bytes_of(&wanted.sha256, &wanted.path);
         let is_whole = |path: &std::path::PathBuf| {
             digest::file(path).is_ok_and(|sha256| sha256 == wanted.sha256)
         };

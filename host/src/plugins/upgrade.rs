@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plugins::index::{Choice, Release, Touches};
+use crate::plugins::index::Choice;
 use crate::plugins::inputs::Inputs;
+use crate::plugins::powers::{Power, is_described, powers};
 use crate::plugins::store::Record;
 
 /// One adapter's way from a version to another.
@@ -38,35 +39,6 @@ pub(crate) struct Side {
     pub(crate) version: String,
     pub(crate) sha256: String,
     pub(crate) protocols: Vec<String>,
-}
-
-/// Something of the operator's that an adapter may touch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Power {
-    pub(crate) kind: Kind,
-    pub(crate) what: String,
-}
-
-/// A kind of power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Environment,
-    Secret,
-    Network,
-    Tool,
-}
-
-impl Kind {
-    /// What it is called before its name.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Environment => "variable",
-            Self::Secret => "secret",
-            Self::Network => "network",
-            Self::Tool => "tool",
-        }
-    }
 }
 
 /// Words that came and went.
@@ -145,32 +117,6 @@ pub(crate) fn step(record: &Record, source: &str, choice: &Choice) -> Step {
     }
 }
 
-/// Whether somebody has asked a release who it is. Who could publish without saying would not have to say anything.
-fn is_described(release: &Release) -> bool {
-    release.inputs.is_some()
-        || !release.provides.is_empty()
-        || release.touches != Touches::default()
-}
-
-/// What these may touch and those may not.
-fn powers(these: &Touches, those: &Touches) -> Vec<Power> {
-    let kinds = [
-        (Kind::Environment, &these.environment, &those.environment),
-        (Kind::Secret, &these.secrets, &those.secrets),
-        (Kind::Network, &these.network, &those.network),
-        (Kind::Tool, &these.tools, &those.tools),
-    ];
-    kinds
-        .into_iter()
-        .flat_map(|(kind, these, those)| {
-            words(those, these)
-                .added
-                .into_iter()
-                .map(move |what| Power { kind, what })
-        })
-        .collect()
-}
-
 fn words(old: &[String], new: &[String]) -> Words {
     let without = |these: &[String], those: &[String]| -> Vec<String> {
         let only = these.iter().filter(|word| !those.contains(word));
@@ -185,23 +131,6 @@ fn words(old: &[String], new: &[String]) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_the_old_version_could_not_touch_is_new() {
-        let touches = |environment: &[&str], network: &[&str]| Touches {
-            environment: environment.iter().map(|it| (*it).to_owned()).collect(),
-            network: network.iter().map(|it| (*it).to_owned()).collect(),
-            ..Touches::default()
-        };
-        let old = touches(&["A", "B"], &["a.example:443"]);
-        let new = touches(&["B"], &["a.example:443", "b.example:443"]);
-        let power = |kind, what: &str| Power {
-            kind,
-            what: what.to_owned(),
-        };
-        assert_eq!(powers(&new, &old), [power(Kind::Network, "b.example:443")]);
-        assert_eq!(powers(&old, &new), [power(Kind::Environment, "A")]);
-    }
 
     #[test]
     fn versions_are_compared() {
