@@ -156,6 +156,7 @@ impl Adapter for Cilium {
             replaces_kube_proxy: config.kube_proxy_replacement,
             bpf_masquerade: config.bpf_masquerade,
             kubernetes,
+            address_families: config.address_families(),
         };
         Ok(RenderResult {
             artifacts: vec![Artifact {

@@ -17,6 +17,7 @@ use crate::render::bundles::Bundles;
 use crate::render::engine::Answer;
 use crate::render::output::{GENERATED, LOCK, Output, Tree};
 use crate::resolve::Resolution;
+use crate::secrets::stored;
 use crate::yaml;
 
 /// Everything that a render makes.
@@ -70,6 +71,15 @@ impl Assembly<'_> {
         let mut stages = Vec::new();
         for section in self.resolution.waves.iter().flatten() {
             let (origin, answer) = (&self.origins[section], &answers[section]);
+            if let Some(written) = self
+                .platform
+                .sections
+                .iter()
+                .find(|one| one.name == *section)
+            {
+                let asked = stored::asked(self.repository, written, origin.files.keys());
+                collection.asked.insert(section.clone(), asked);
+            }
             collection.take(
                 &Owner {
                     section,
