@@ -10,6 +10,7 @@ use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams}
 
 use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::error::{Failure, Finding};
+use crate::lock::Lock;
 use crate::paths::{Machine, Repository};
 use crate::platform::input_files::{self, InputFiles};
 use crate::platform::{Platform, Section, check};
@@ -17,6 +18,7 @@ use crate::render::engine;
 use crate::render::together;
 use crate::resolve::{self, Participant, Resolution};
 use crate::ui::Ui;
+use crate::versions::{Pins, Tables};
 
 /// An opened repository.
 pub(crate) struct Session {
@@ -42,11 +44,25 @@ impl Session {
         ui: &Ui,
         environment: Option<&str>,
     ) -> Result<Self, Failure> {
+        Self::open_with(repository, machine, ui, environment, &Pins::Hold).await
+    }
+
+    /// The same where tables of versions may be newer than those of the lock.
+    pub(crate) async fn open_with(
+        repository: &Repository,
+        machine: &Machine,
+        ui: &Ui,
+        environment: Option<&str>,
+        pins: &Pins,
+    ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
+        // A lock that cannot be read is said by whoever needs it.
+        let lock = Lock::load(repository).ok().flatten();
         let supervisor = Supervisor::new(
             Discovery::new(machine, repository, &platform.plugins),
             ui.clone(),
-        );
+        )
+        .with_tables(Tables::of(machine, lock.as_ref(), pins)?);
         match checked(repository, &platform, &supervisor).await {
             Ok(checked) => Ok(Self {
                 platform,

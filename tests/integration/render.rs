@@ -279,7 +279,7 @@ fn a_lock_that_is_not_ours_is_refused() {
     --- stderr
     error: the lock is not JSON
       --> platform/lock.json
-      EOF while parsing a string at line 78 column 30
+      EOF while parsing a string at line 83 column 52
       help: put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`
     ");
     fs::remove_file(environment.repo().join("platform/lock.json")).unwrap();

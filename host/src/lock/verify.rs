@@ -7,7 +7,7 @@ use crate::adapter::Adapter;
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Finding, Location};
 use crate::lock::compare::{Difference, compare, scan};
-use crate::lock::{self, Lock, LockedFile};
+use crate::lock::{self, Lock, LockedFile, LockedTable};
 use crate::paths::Repository;
 use crate::pipeline::file::Pipeline;
 use crate::platform::input_files::{self, InputFiles};
@@ -37,6 +37,8 @@ pub(crate) struct FoundAdapter {
     pub(crate) digest: Option<String>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
+    /// The table of versions that it works with.
+    pub(crate) versions: Option<LockedTable>,
 }
 
 impl Found {
@@ -71,6 +73,7 @@ impl Found {
                 config_hash: sha256_hex(config.as_bytes()),
                 adapter_version: adapter.manifest.version.clone(),
                 digest: adapter.digest()?,
+                versions: adapter.versions.as_ref().map(|used| used.table.clone()),
                 files: files
                     .get(&section.name)
                     .map(input_files::digests)
@@ -122,6 +125,11 @@ impl Found {
                 }
                 Some(then) => differences.extend(adapter(section, then, now)),
             }
+            let then = lock.versions.get(&now.adapter);
+            differences.extend(
+                then.zip(now.versions.as_ref())
+                    .and_then(|(then, now)| table(section, then, now)),
+            );
         }
         let gone = lock
             .adapters
@@ -234,6 +242,18 @@ fn adapter(section: &str, then: &lock::LockedAdapter, now: &FoundAdapter) -> Vec
     differences
 }
 
+/// Another table of versions can be another render, also of the same adapter.
+fn table(section: &str, then: &LockedTable, now: &LockedTable) -> Option<String> {
+    let word = |table: &LockedTable| format!("table {} ({})", table.serial, table.source);
+    (then.sha256 != now.sha256).then(|| {
+        format!(
+            "adapter `{section}` works with other versions: {}, it was {}",
+            word(now),
+            word(then)
+        )
+    })
+}
+
 fn below(directory: &str, difference: &Difference) -> String {
     let full = |path: &String| format!("{directory}/{path}");
     match difference {
@@ -286,7 +306,7 @@ mod tests {
             config_hash: "c".into(),
             adapter_version: "0.1.0".into(),
             digest: Some("e".into()),
-            files: BTreeMap::new(),
+            ..FoundAdapter::default()
         };
         Found {
             platform_hash: "p".into(),

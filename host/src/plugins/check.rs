@@ -12,6 +12,7 @@ use crate::plugins::install::format_problem;
 use crate::plugins::publish::{SUMS, files, sums};
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
+use crate::plugins::tables;
 use crate::plugins::tree::{Known, Tree, Unsigned};
 
 /// What was found.
@@ -23,6 +24,8 @@ pub(crate) struct Checked {
     pub(crate) adapters: usize,
     pub(crate) versions: usize,
     pub(crate) files: usize,
+    /// Tables of versions.
+    pub(crate) tables: usize,
     /// What an operator could not install.
     pub(crate) problems: Vec<String>,
 }
@@ -54,6 +57,10 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
             }
         }
     }
+    problems.extend(tables::unreadable(directory, &tree.index));
+    problems.extend(tables::waiting(directory)?.into_iter().map(|table| {
+        format!("table {} of the versions of `{}`: the index does not know it; `ztc plugins publish` adds it", table.head.serial, table.adapter)
+    }));
     let strays = files(directory)?
         .into_iter()
         .filter(|(_, path)| !known.contains(path));
@@ -68,6 +75,7 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
         adapters: tree.index.adapters.len(),
         versions,
         files: count,
+        tables: tree.index.versions.values().map(Vec::len).sum(),
         problems,
     })
 }

@@ -326,7 +326,7 @@ fn compare(before: &[Record], choice: &Choice, place: &str, moved: Moved) -> Res
 }
 
 /// Pins a new key and keeps the index.
-fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
+pub(crate) fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
     let place = tree.source.name();
     if let Some(key) = tree.signer.key() {
         let mut trust = Trust::load(machine)?;

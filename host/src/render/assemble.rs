@@ -6,7 +6,7 @@ use serde_json::Value;
 use ztc_protocol::{Manifest, PROTOCOL, sha256_hex};
 
 use crate::error::{Failure, Finding};
-use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedPipeline};
+use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedPipeline, LockedTable};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::pipeline::file::{AdapterStages, Pipeline, compose};
@@ -44,6 +44,8 @@ pub(crate) struct Origin {
     pub(crate) digest: Option<String>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
+    /// The table of versions that it worked with.
+    pub(crate) versions: Option<LockedTable>,
 }
 
 /// What to assemble from.
@@ -151,6 +153,11 @@ impl Assembly<'_> {
                         self.adapter(section, &answers[&section.name]),
                     )
                 })
+                .collect(),
+            versions: self
+                .origins
+                .values()
+                .filter_map(|origin| Some((origin.manifest.name.clone(), origin.versions.clone()?)))
                 .collect(),
             secrets: self.bundles.fingerprints.clone(),
             assets: BTreeMap::new(),

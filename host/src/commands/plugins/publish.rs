@@ -1,16 +1,16 @@
 //! `ztc plugins keygen`, `publish`, `publish-check`: a publisher's side.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ztc_protocol::{Manifest, ProtocolVersion};
 
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
-use crate::commands::Context;
 use crate::commands::plugins::introduce;
-use crate::error::{Exit, Failure};
+use crate::commands::{Context, wait_for};
+use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::Plugin;
 use crate::plugins::check;
@@ -18,7 +18,9 @@ use crate::plugins::index::Touches;
 use crate::plugins::name::FileName;
 use crate::plugins::publish::{self, Described, OtherKey, Terms};
 use crate::plugins::signature::{self, PASSWORD, Signer};
+use crate::plugins::tables;
 use crate::ui::prompt::{Prompts, Refusal};
+use crate::versions::update::{self, Shown};
 
 /// Options of `ztc plugins keygen`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +36,7 @@ pub(crate) struct Keygen {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The directory with executables `ztc-adapter-NAME-VERSION-OS-ARCH`; it becomes, or is, the tree
-    directory: PathBuf,
+    tree: PathBuf,
     /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -67,7 +69,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// The tree
-    directory: PathBuf,
+    tree: PathBuf,
 }
 
 /// Makes a key.
@@ -85,7 +87,7 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
     }
     let password = match arguments.no_password {
         true => None,
-        false => Some(password(context, "Password for the new key")?),
+        false => Some(new_password(context)?),
     };
     let (secret_text, public_text) = signature::new_pair(password)?;
     atomic::private_file(&secret, secret_text.as_bytes(), Existing::Keep)?;
@@ -109,11 +111,11 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
 
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let directory = context.repository.root().join(&arguments.directory);
+    let directory = context.repository.root().join(&arguments.tree);
     if !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
-            format!("there is no directory `{}`", arguments.directory.display()),
+            format!("there is no directory `{}`", arguments.tree.display()),
         )
         .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
@@ -134,6 +136,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             .collect(),
         now: Timestamp::now(),
     };
+    show_to_adapters(context, &directory)?;
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
         describe(context, file, platforms, arguments.protocol)
     })?;
@@ -148,7 +151,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         "signed the index with serial {}, valid until {}",
         published.serial, published.expires
     ));
-    let shown = arguments.directory.display();
+    let shown = arguments.tree.display();
     context.ui.next(
         &format!("ztc plugins publish-check {shown}"),
         "then serve the directory as static files, `index.json.minisig` last",
@@ -156,18 +159,49 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// Shows new tables of versions to their adapters, where those are on this machine: what they refuse is not published.
+fn show_to_adapters(context: &Context, directory: &Path) -> Result<(), Failure> {
+    let discovery = Discovery::new(&context.machine, &context.repository, &BTreeMap::new());
+    for table in tables::waiting(directory)? {
+        let name = &table.adapter;
+        if discovery.find(name).is_err() {
+            context.ui.finding(
+                &Finding::warning(format!(
+                    "table {} of the versions of `{name}` is published unseen: there is no adapter `{name}` on this machine",
+                    table.head.serial
+                ))
+                .help("install it, and it says whether it takes the table"),
+            );
+            continue;
+        }
+        let shown = update::try_text(&discovery, &context.ui, name, &table.head, &table.text);
+        if let Shown::NotForIt(why) = wait_for(shown)? {
+            context.ui.warning(format!(
+                "table {} of the versions of `{name}` (for {}) is not for the adapter of this machine, and is published unseen: {name} {why}",
+                table.head.serial, table.head.adapter
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a tree.
 pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failure> {
-    let checked = check::check(&context.repository.root().join(&arguments.directory))?;
+    let checked = check::check(&context.repository.root().join(&arguments.tree))?;
     let is_good = checked.problems.is_empty();
     if context.ui.is_json() {
         context.ui.json(&checked);
     } else if is_good {
         context.ui.done(format!(
-            "{} files, {} versions, {} adapters: serial {}, valid until {}, key {}",
+            "{} files, {} versions, {} adapters{}: serial {}, valid until {}, key {}",
             checked.files,
             checked.versions,
             checked.adapters,
+            match checked.tables {
+                0 => String::new(),
+                1 => ", one table of versions".to_owned(),
+                several => format!(", {several} tables of versions"),
+            },
             checked.serial,
             checked.expires,
             checked.publisher_key
@@ -179,7 +213,7 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
         false => {
             let mut failure = Failure::failed(format!(
                 "`{}` cannot be installed from",
-                arguments.directory.display()
+                arguments.tree.display()
             ))
             .help("correct the files and run `ztc plugins publish` again");
             failure.details = checked.problems;
@@ -281,6 +315,24 @@ fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
                 .collect(),
         },
     }
+}
+
+/// The password for a new key, asked for twice: what was mistyped once nobody ever opens again.
+fn new_password(context: &Context) -> Result<String, Failure> {
+    let first = password(context, "Password for the new key")?;
+    if first.is_empty() {
+        return Err(Failure::invalid("the password is empty")
+            .help("give one, or add `--no-password` where a secret store keeps the file itself"));
+    }
+    if std::env::var_os(PASSWORD).is_none()
+        && password(context, "The same password again")? != first
+    {
+        return Err(
+            Failure::invalid("the two passwords are not the same; nothing was written")
+                .help("run the same command again"),
+        );
+    }
+    Ok(first)
 }
 
 /// The password of a key: from the environment, or from the person at the terminal.
