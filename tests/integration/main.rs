@@ -11,6 +11,7 @@ mod bootstrap;
 mod cilium;
 mod client;
 mod distribution;
+mod distribution_robust;
 mod distribution_versions;
 mod environment;
 mod guards;

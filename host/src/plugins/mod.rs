@@ -12,6 +12,7 @@ pub(crate) mod index;
 pub(crate) mod install;
 pub(crate) mod name;
 pub(crate) mod publish;
+pub(crate) mod redirect;
 pub(crate) mod seen;
 pub(crate) mod signature;
 pub(crate) mod source;

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::{Agent, Body};
 
+use crate::adapter::text::printable;
 use crate::error::{Exit, Failure};
+use crate::plugins::redirect;
 
 /// How long the connection may take, and how long a small file.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -123,7 +126,7 @@ impl Source {
                     come += count as u64;
                     hasher.update(&chunk[..count]);
                     to.write_all(&chunk[..count])
-                        .map_err(|error| Failure::io("write", "the store of plugins", &error))?;
+                        .map_err(|error| self.unwritable(path, &error))?;
                     progress(come.min(size));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -178,18 +181,33 @@ impl Source {
         path: &str,
         limit: Duration,
     ) -> Result<Option<Box<dyn Read>>, Failure> {
-        let config = Agent::config_builder()
-            .https_only(url.starts_with("https://"))
-            .http_status_as_error(false)
-            .max_redirects(REDIRECTS)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(limit));
-        let agent: Agent = config.build().into();
-        let response = agent.get(url).call().map_err(|error| {
-            Failure::failed(format!("`{}` cannot be reached", self.name()))
-                .detail(error)
-                .help("check the network and run the same command again, or install from a directory (`--source DIR`)")
-        })?;
+        let begun = Instant::now();
+        let mut address = url.to_owned();
+        let mut response = None;
+        for _ in 0..=REDIRECTS {
+            let answer = self.ask(&address, limit.saturating_sub(begun.elapsed()))?;
+            let to = answer.headers().get("location");
+            let is_redirect = answer.status().is_redirection();
+            let Some(to) = to.filter(|_| is_redirect) else {
+                response = Some(answer);
+                break;
+            };
+            let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+            address = redirect::next(&address, &to).map_err(|why| {
+                Failure::new(
+                    Exit::Refused,
+                    format!("`{}` sends on to `{}`: {why}", self.name(), printable(&to)),
+                )
+                .help("ask its publisher for the address of the tree itself")
+            })?;
+        }
+        let Some(response) = response else {
+            return Err(Failure::failed(format!(
+                "`{}` sends on for `{path}` more than {REDIRECTS} times",
+                self.name()
+            ))
+            .help("ask its publisher for the address of the tree itself"));
+        };
         match response.status().as_u16() {
             200 => Ok(Some(Box::new(response.into_body().into_reader()))),
             404 | 410 => Ok(None),
@@ -201,11 +219,60 @@ impl Source {
         }
     }
 
+    /// Asks for one address, and follows no redirect: where it may lead is this program's rule.
+    fn ask(&self, address: &str, limit: Duration) -> Result<Response<Body>, Failure> {
+        let is_web = address.starts_with("https://");
+        let mut config = Agent::config_builder()
+            .https_only(is_web)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(limit));
+        if !is_web {
+            // This machine itself is never behind a proxy.
+            config = config.proxy(None);
+        }
+        let agent: Agent = config.build().into();
+        agent.get(address).call().map_err(|error| {
+            let failure = Failure::failed(format!("`{}` cannot be reached", self.name())).detail(error);
+            let failure = match proxy().filter(|_| is_web) {
+                Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
+                None => failure,
+            };
+            failure.help(
+                "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
+                 installed already (`ztc plugins list`)",
+            )
+        })
+    }
+
+    fn unwritable(&self, path: &str, error: &io::Error) -> Failure {
+        let failure = Failure::failed(format!("failed to keep `{path}` of `{}`", self.name()));
+        failure.detail(error).detail("nothing was installed").help(
+            "free some space on the device of the plugins (`ztc doctor` says where it is) and run the same command again",
+        )
+    }
+
     fn broken(&self, path: &str, error: &io::Error) -> Failure {
         Failure::failed(format!("`{path}` of `{}` broke off", self.name()))
             .detail(error)
             .help("run the same command again; nothing was installed")
     }
+}
+
+/// Returns the variable that names the proxy; its value may hold a password.
+fn proxy() -> Option<&'static str> {
+    const VARIABLES: [&str; 6] = [
+        "ALL_PROXY",
+        "all_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+    ];
+    VARIABLES
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Returns a path without `.`, `..` and links where it exists, so that one directory has one name.
@@ -216,7 +283,7 @@ fn directory(path: &Path) -> PathBuf {
 }
 
 /// Whether an address without its scheme is on this machine.
-fn is_loopback(rest: &str) -> bool {
+pub(super) fn is_loopback(rest: &str) -> bool {
     let authority = rest.split('/').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
