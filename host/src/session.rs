@@ -13,7 +13,7 @@ use crate::error::{Failure, Finding};
 use crate::lock::Lock;
 use crate::paths::{Machine, Repository};
 use crate::platform::input_files::{self, InputFiles};
-use crate::platform::{Platform, Section, check};
+use crate::platform::{Platform, Plugin, Section, check};
 use crate::render::engine;
 use crate::render::together;
 use crate::resolve::{self, Participant, Resolution};
@@ -99,10 +99,7 @@ async fn checked(
     platform: &Platform,
     supervisor: &Supervisor,
 ) -> Result<Checked, Failure> {
-    for section in &platform.sections {
-        let found = supervisor.discovery().find(&section.adapter);
-        found.map_err(|failure| failure.at(platform.locate(&section.name, "")))?;
-    }
+    find_all(platform, supervisor.discovery())?;
     let names: BTreeSet<String> = platform
         .sections
         .iter()
@@ -148,6 +145,27 @@ async fn checked(
             ))
         }
     }
+}
+
+/// Makes sure that there is an adapter for every section; the first that is missing is said with its place and where platform.yaml has it from.
+pub(crate) fn find_all(platform: &Platform, discovery: &Discovery) -> Result<(), Failure> {
+    for section in &platform.sections {
+        discovery.find(&section.adapter).map_err(|failure| {
+            let place = platform.locate(&section.name, "");
+            match platform.plugins.get(&section.adapter).and_then(asked) {
+                Some(asked) => failure.detail(asked).at(place),
+                None => failure.at(place),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Says what platform.yaml wants installed, and from where.
+pub(crate) fn asked(plugin: &Plugin) -> Option<String> {
+    let range = plugin.version.as_deref().unwrap_or("any version");
+    let source = plugin.source.as_deref()?;
+    Some(format!("asked for: {range} from {source}"))
 }
 
 /// Checks every section: its schema, the files that it names, and where both are right, what the adapter itself says.

@@ -156,7 +156,8 @@ fn a_cluster_with_the_definitions_of_the_gateway_api_in_its_configuration_become
     ));
 }
 
-fn say(text: &str) {
+/// Says a count past the test harness, which keeps what tests print.
+pub(crate) fn say(text: &str) {
     std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()).unwrap();
 }
 
@@ -170,13 +171,13 @@ fn a_destructive_stage_needs_the_name_of_the_cluster() {
       help: give the address at which each machine is reached
     15 of 15 tasks run, 6 of them destroy data
     these destroy data:
-    STAGE               ITEM      KEY          WHAT                                                                           WHY
-    enable_rescue_mode  cp01      [IP CP01]  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB      never ran
-    enable_rescue_mode  worker01  [IP WORKER01]  server_id [ID WORKER01], server_name worker01, machine cpx31 with a disk of 160 GB  never ran
-    enable_rescue_mode  worker02  [IP WORKER02]  server_id [ID WORKER02], server_name worker02, machine cpx31 with a disk of 160 GB  never ran
-    install_talos       cp01      [IP CP01]  disk /dev/sda, role controlplane                                               never ran
-    install_talos       worker01  [IP WORKER01]  disk /dev/sda, role worker                                                     never ran
-    install_talos       worker02  [IP WORKER02]  disk /dev/sda, role worker                                                     never ran
+    STAGE               ITEM      KEY          WHY        WHAT
+    enable_rescue_mode  cp01      [IP CP01]  never ran  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB
+    enable_rescue_mode  worker01  [IP WORKER01]  never ran  server_id [ID WORKER01], server_name worker01, machine cpx31 with a disk of 160 GB
+    enable_rescue_mode  worker02  [IP WORKER02]  never ran  server_id [ID WORKER02], server_name worker02, machine cpx31 with a disk of 160 GB
+    install_talos       cp01      [IP CP01]  never ran  disk /dev/sda, role controlplane
+    install_talos       worker01  [IP WORKER01]  never ran  disk /dev/sda, role worker
+    install_talos       worker02  [IP WORKER02]  never ran  disk /dev/sda, role worker
     error: 6 tasks destroy data, and nobody is there to confirm it
       help: read the list above; then run `ztc bootstrap --confirm lab`
     ");
@@ -187,13 +188,13 @@ fn a_destructive_stage_needs_the_name_of_the_cluster() {
       help: give the address at which each machine is reached
     15 of 15 tasks run, 6 of them destroy data
     these destroy data:
-    STAGE               ITEM      KEY          WHAT                                                                           WHY
-    enable_rescue_mode  cp01      [IP CP01]  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB      never ran
-    enable_rescue_mode  worker01  [IP WORKER01]  server_id [ID WORKER01], server_name worker01, machine cpx31 with a disk of 160 GB  never ran
-    enable_rescue_mode  worker02  [IP WORKER02]  server_id [ID WORKER02], server_name worker02, machine cpx31 with a disk of 160 GB  never ran
-    install_talos       cp01      [IP CP01]  disk /dev/sda, role controlplane                                               never ran
-    install_talos       worker01  [IP WORKER01]  disk /dev/sda, role worker                                                     never ran
-    install_talos       worker02  [IP WORKER02]  disk /dev/sda, role worker                                                     never ran
+    STAGE               ITEM      KEY          WHY        WHAT
+    enable_rescue_mode  cp01      [IP CP01]  never ran  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB
+    enable_rescue_mode  worker01  [IP WORKER01]  never ran  server_id [ID WORKER01], server_name worker01, machine cpx31 with a disk of 160 GB
+    enable_rescue_mode  worker02  [IP WORKER02]  never ran  server_id [ID WORKER02], server_name worker02, machine cpx31 with a disk of 160 GB
+    install_talos       cp01      [IP CP01]  never ran  disk /dev/sda, role controlplane
+    install_talos       worker01  [IP WORKER01]  never ran  disk /dev/sda, role worker
+    install_talos       worker02  [IP WORKER02]  never ran  disk /dev/sda, role worker
     error: `prod` is not the name of the cluster; nothing has been run
       help: the name is `lab`; make sure that this is the cluster you mean
     ");

@@ -1,5 +1,8 @@
 //! Cilium from outside: charts with a stand-in for `helm`, definitions from a file of the repository, versions that go together.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use crate::environment::TestEnv;
 
 /// Behaves as helm does, as far as it is asked. CHART is the archive's content, EXTRA another document that the chart gives.
@@ -120,6 +123,93 @@ fn a_chart_is_rendered_once_and_pinned() {
         environment.read("platform/generated/debug/scripts/cilium/wait-cilium.sh.context.json");
     let context: serde_json::Value = serde_json::from_str(&context).unwrap();
     assert_eq!(context["daemon_sets"], serde_json::json!(["cilium"]));
+}
+
+/// Puts the real helm on PATH, where `.ci/run` got one.
+fn real_helm(environment: &TestEnv) -> Option<PathBuf> {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/helm");
+    if !found.exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is not there, where .ci/run puts it",
+            found.display()
+        );
+        crate::bootstrap::say(
+            "charts rendered by helm: 1 skipped (not in target/python; .ci/run puts it there)",
+        );
+        return None;
+    }
+    let helm = environment.bin().join("helm");
+    std::fs::hard_link(&found, &helm)
+        .or_else(|_| std::fs::copy(&found, &helm).map(drop))
+        .unwrap();
+    Some(helm)
+}
+
+#[test]
+fn the_real_helm_renders_a_chart_of_the_repository() {
+    let environment = TestEnv::new();
+    let Some(helm) = real_helm(&environment) else {
+        return;
+    };
+    for (name, content) in [
+        (
+            "Chart.yaml",
+            "apiVersion: v2\nname: cilium\nversion: 1.17.9\n",
+        ),
+        (
+            "values.yaml",
+            "kubeProxyReplacement: null\noperator: {replicas: 7}\n",
+        ),
+        ("templates/NOTES.txt", "not an object\n"),
+        (
+            "templates/objects.yaml",
+            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: values, namespace: {{ .Release.Namespace }}}\ndata:\n  \
+             replacement: {{ .Values.kubeProxyReplacement | quote }}\n  kubernetes: {{ .Capabilities.KubeVersion.Version }}\n---\n\
+             kind: Deployment\napiVersion: apps/v1\nmetadata: {name: cilium-operator, namespace: {{ .Release.Namespace }}}\n\
+             spec: {replicas: {{ .Values.operator.replicas }}}\n",
+        ),
+    ] {
+        environment.write(&format!("chart/{name}"), content);
+    }
+    let packed = Command::new(&helm)
+        .args(["package", "chart", "--destination", "charts"])
+        .current_dir(environment.repo())
+        .output()
+        .unwrap();
+    assert!(packed.status.success(), "{packed:?}");
+    section(
+        &environment,
+        &[
+            "version: v1.17.9",
+            "source: helm",
+            "chart: charts/cilium-1.17.9.tgz",
+            "operator_replicas: 3",
+        ],
+    );
+    environment.ztc_ok(&["render"]);
+    let manifests = environment.read(MANIFESTS);
+    let (_, objects) = manifests.split_once("---\n").unwrap();
+    insta::assert_snapshot!(objects, @r#"
+    # Source: cilium/templates/objects.yaml
+    kind: ConfigMap
+    apiVersion: v1
+    metadata: {name: values, namespace: kube-system}
+    data:
+      replacement: "true"
+      kubernetes: v1.32.0
+    ---
+    # Source: cilium/templates/objects.yaml
+    kind: Deployment
+    apiVersion: apps/v1
+    metadata: {name: cilium-operator, namespace: kube-system}
+    spec: {replicas: 3}
+    "#);
+    // A second render asks no helm; one that is asked to gives the same bytes.
+    environment.ztc_ok(&["render", "--check"]);
+    environment.ztc_ok(&["render", "--refresh"]);
+    assert_eq!(environment.read(MANIFESTS), manifests);
+    crate::bootstrap::say("charts rendered by helm: 1/1");
 }
 
 #[test]

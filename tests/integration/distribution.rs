@@ -29,7 +29,7 @@ for line in sys.stdin:
     )
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
@@ -134,7 +134,7 @@ impl Publisher {
 
 /// How a web server lies about the adapter's executable.
 #[derive(Clone, Copy)]
-enum Lie {
+pub(crate) enum Lie {
     Nothing,
     Truncated,
     Endless,
@@ -142,7 +142,7 @@ enum Lie {
 }
 
 /// A static web server on loopback over a directory; it ends with the test.
-fn serve(directory: PathBuf, lie: Arc<Mutex<Lie>>) -> String {
+pub(crate) fn serve(directory: PathBuf, lie: Arc<Mutex<Lie>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -273,6 +273,7 @@ fn what_platform_yaml_asks_for_is_installed_over_http() {
     --- stderr
     error: adapter `hello`, which `plugins.hello` asks for, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from [WEB]
       help: run `ztc plugins install`
     ");
     *lie.lock().unwrap() = Lie::Truncated;

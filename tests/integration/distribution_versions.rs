@@ -5,12 +5,14 @@ mod attacks;
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::cilium::section;
 use crate::environment::{Run, TestEnv};
+use crate::schemas::valid;
 use crate::terminal::Terminal;
 
 /// A repository with Cilium, and beside it a publisher: the directory `tree`, the key `key`.
@@ -361,6 +363,127 @@ fn the_directory_to_publish_is_named_from_where_the_author_is() {
         world.run(&["plugins", "publish-check", "tree"]).code,
         Some(0)
     );
+}
+
+/// An adapter of somebody else that takes tables, as its author has written it without an SDK.
+const STRANGER: &str = r#"#!/usr/bin/env python3
+import json, sys, hashlib
+OWN = "serial: 1\nreleases: v1\n"
+table = {"serial": 1, "sha256": hashlib.sha256(OWN.encode()).hexdigest()}
+def manifest():
+    return {"name": "stranger", "version": "1.0.0", "description": "takes tables", "phase": "services", "config_schema": True,
+        "supported_versions": releases, "default_version": releases[0], "versions": table}
+releases = ["v1"]
+for line in sys.stdin:
+    request = json.loads(line)
+    if "id" not in request:
+        continue
+    answer, method = {"result": {}}, request["method"]
+    if method == "initialize":
+        given = request["params"].get("versions")
+        lines = dict(line.split(": ") for line in given["content"].splitlines()) if given else {}
+        if given and set(lines) != {"serial", "releases"}:
+            answer = {"error": {"code": -32602, "message": "the table is none of mine"}}
+        else:
+            if given:
+                table = {"serial": given["serial"], "sha256": given["sha256"]}
+                releases = lines["releases"].split(",")
+            answer = {"result": {"protocol": "1.0", "manifest": manifest()}}
+    print(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}), flush=True)
+"#;
+
+#[test]
+fn the_publisher_of_an_adapter_publishes_its_versions_and_no_others() {
+    let world = World::new();
+    let machine = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let program = world
+        .tree()
+        .join(format!("ztc-adapter-stranger-1.0.0-{machine}"));
+    fs::write(&program, STRANGER).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    world.publish(&[]);
+    let install = ["plugins", "install", "stranger", "--source", "../tree"];
+    assert_eq!(world.run(&install).code, Some(0));
+    let table = |serial: u64, text: &str| {
+        let file = format!("ztc-versions-stranger-{serial}.yaml");
+        fs::write(world.tree().join(file), text).unwrap();
+    };
+    table(2, "serial: 2\nreleases: v2,v1\n");
+    // It is not the publisher of this one: nobody has asked them about Talos.
+    world.put("talos", 2, &[]);
+    assert_eq!(world.publish(&[]).code, Some(0));
+    insta::assert_snapshot!(world.run(&["update-versions"]), @"
+    exit: 0
+    --- stdout
+    ADAPTER  TABLE  ORIGIN  SOURCE  WHY
+    cilium  1  embedded  -  no channel is configured
+    hetzner  1  embedded  -  no channel is configured
+    stranger  2  remote  file://[ROOT]/tree  it was fetched just now
+    talos  1  embedded  -  no channel is configured
+    --- stderr
+    ✓ file://[ROOT]/tree has serial 2, valid until [TIME]
+    ");
+    let info = world.run(&["plugins", "info", "stranger"]).stdout;
+    let lines = info
+        .lines()
+        .filter(|line| line.contains("versions") || line.contains("table"));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+    stranger 1.0.0: takes tables
+      versions     v2 (default), v1
+      table        table 2, cached, of file://[ROOT]/tree (it is the newest that was fetched)
+    ");
+    table(3, "serial: 3\nhooks: x\n");
+    insta::assert_snapshot!(world.publish(&[]), @"
+    exit: 2
+    --- stderr
+    error: `stranger` does not take table 3 of its versions
+      adapter `stranger`: the table is none of mine (in `initialize`)
+      help: correct the table; nothing was published
+    ");
+    let schema = |arguments: &[&str]| {
+        let run = world.environment.command(arguments).output().unwrap();
+        serde_json::from_slice(&run.stdout).unwrap()
+    };
+    valid(
+        "update-versions.schema.json",
+        &schema(&["update-versions", "--json"]),
+    );
+    valid(
+        "update-versions.schema.json",
+        &schema(&["update-versions", "--json", "--forget"]),
+    );
+    // The kit finds an adapter that takes anything.
+    let own = ["plugins", "test", "stranger"];
+    let versions = |run: Run| {
+        let line = run
+            .stdout
+            .lines()
+            .find(|line| line.contains("versions-table"))
+            .map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{run}"))
+    };
+    insta::assert_snapshot!(versions(world.run(&own)), @"versions-table  ok  error -32602");
+    let careless = STRANGER.replace(r#"set(lines) != {"serial", "releases"}"#, "False");
+    let careless = careless.replace(r#"lines["releases"].split(",")"#, r#"["v9"]"#);
+    world.environment.tool("careless", &careless);
+    let path = world
+        .environment
+        .bin()
+        .join("careless")
+        .display()
+        .to_string();
+    insta::assert_snapshot!(versions(world.run(&["plugins", "test", &path])), @"versions-table  FAILED  `initialize`: answered with a result instead of the error -32602");
+}
+
+#[test]
+fn a_recording_is_replayed_with_the_table_that_was_used_then() {
+    let world = World::published();
+    world.update();
+    let render = world.run(&["render", "--record", "../said.ndjson"]);
+    assert_eq!(render.code, Some(0), "{render}");
+    world.another_machine();
+    insta::assert_snapshot!(world.run(&["plugins", "replay", "../said.ndjson", "--as-host"]), @"
+");
 }
 
 /// Ends the wizard at its first question.

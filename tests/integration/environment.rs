@@ -150,6 +150,21 @@ impl TestEnv {
         run
     }
 
+    /// Runs a script of bash in a directory below the environment's own, with the programs under test on PATH.
+    pub(crate) fn shell(&self, directory: &str, script: &str) -> Run {
+        let path = format!("{}:{}", programs().display(), self.variables["PATH"]);
+        let output = Command::new("bash")
+            .args(["-e", "-o", "pipefail", "-c", script])
+            .current_dir(self.root.path().join(directory))
+            .env_clear()
+            .envs(&self.variables)
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run::new(self, &output)
+    }
+
     /// Gives the repository generated secrets: made by `ztc` once for all tests, since keys take seconds, and copied from then on.
     pub(crate) fn secrets(&self) {
         static BUNDLES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();

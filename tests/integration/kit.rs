@@ -26,12 +26,12 @@ nodes:
   - {name: worker01, ip: 203.0.113.11, role: worker}
 ";
 
-fn examples() -> PathBuf {
+pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }
 
 /// Whether an interpreter is there; a test without it says so and proves nothing.
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let started = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())

@@ -8,7 +8,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// Returns every Rust source of the workspace with its text.
-fn sources() -> Vec<(String, String)> {
+pub(crate) fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for directory in [
         "protocol",

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::faults::{ALWAYS, Fault};
 use crate::world::{Info, Options, World, WorldError};
-use crate::{process, say};
+use crate::{process, say, third_party};
 
 /// Stages that can be broken, and the fault that does it.
 pub const BREAKS: [(&str, Fault); 5] = [
@@ -33,6 +33,8 @@ pub struct Demo {
     pub keep: bool,
     /// The stage that fails at first.
     pub broken: Option<String>,
+    /// Adapters of others that take part.
+    pub with: Vec<String>,
 }
 
 /// Why the demo cannot be shown.
@@ -52,6 +54,14 @@ pub enum DemoError {
     /// `ztc` is not there and cannot be built.
     #[error("`{0}` is missing; build it with `cargo build --release -p ztc --bin ztc`")]
     NoZtc(PathBuf),
+    /// A file cannot be read or written.
+    #[error("cannot use `{path}`: {source}")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A program that the world needs is not there.
     #[error("`{0}` is not on PATH; the lab needs bash, curl and ssh: install it")]
     NoTool(&'static str),
@@ -67,6 +77,10 @@ impl Demo {
         let ztc = find_ztc(&self.options.executable).await?;
         let world = World::start(self.options).await?;
         let stage = Stage::new(world.info(), &ztc);
+        if !stage.guests(&self.with).await? {
+            tidy(world);
+            return Ok(false);
+        }
         let begun = Instant::now();
         let finished = stage.show(&world, self.broken.as_deref()).await?;
         let ready = if finished {
@@ -155,6 +169,31 @@ impl<'a> Stage<'a> {
         Ok(self.ztc("Now the real thing.", &bootstrap).await?.success())
     }
 
+    /// Makes sure that the adapters of others are installed, and adds their sections to the answers.
+    async fn guests(&self, names: &[String]) -> Result<bool, DemoError> {
+        for name in names {
+            let why = "An adapter of somebody else, installed on this machine: what it is, and what it may touch.";
+            if !self.ztc(why, &["plugins", "info", name]).await?.success() {
+                say::verdict(
+                    false,
+                    &format!(
+                        "`{name}` has to be installed first: `ztc-lab publish target/tree`, then `ztc plugins install {name} --source target/tree`"
+                    ),
+                );
+                return Ok(false);
+            }
+            let path = self.info.answers.clone();
+            let fail = |source| DemoError::File {
+                path: path.clone(),
+                source,
+            };
+            let answers = std::fs::read_to_string(&path).map_err(fail)?;
+            let section = third_party::section(self.info, name);
+            std::fs::write(&path, answers + &section).map_err(fail)?;
+        }
+        Ok(true)
+    }
+
     /// Makes the directory a repository where there is git; ztc does not need one.
     async fn git(&self) -> Result<(), DemoError> {
         if process::find("git").is_none() {
@@ -193,7 +232,7 @@ impl<'a> Stage<'a> {
 }
 
 /// Runs a command to its end. Ctrl-C is for the command: it decides how it ends, and the demo ends after it.
-async fn finish(name: &str, mut command: Command) -> Result<ExitStatus, DemoError> {
+pub(crate) async fn finish(name: &str, mut command: Command) -> Result<ExitStatus, DemoError> {
     let failed = |source| DemoError::Start {
         program: name.into(),
         source,
@@ -208,7 +247,7 @@ async fn finish(name: &str, mut command: Command) -> Result<ExitStatus, DemoErro
 }
 
 /// The `ztc` beside this program, built if it is not there.
-async fn find_ztc(executable: &Path) -> Result<PathBuf, DemoError> {
+pub(crate) async fn find_ztc(executable: &Path) -> Result<PathBuf, DemoError> {
     let ztc = executable.with_file_name("ztc");
     if ztc.is_file() {
         return Ok(ztc);

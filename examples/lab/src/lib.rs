@@ -24,6 +24,7 @@ mod ssh;
 mod state;
 mod talos;
 pub mod talosctl;
+pub mod third_party;
 mod timing;
 mod wire;
 mod world;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use ztc_lab::demo::{self, Demo};
 use ztc_lab::faults::{self, Fault};
-use ztc_lab::{Options, World, kubectl, line, rescue, say, talosctl};
+use ztc_lab::{Options, World, kubectl, line, rescue, say, talosctl, third_party};
 
 /// A whole world on loopback in which ztc brings up a cluster: everything is simulated.
 #[derive(Debug, Parser)]
@@ -38,6 +38,12 @@ enum Command {
     },
     /// List the faults that the world can have
     Faults,
+    /// Publish an example adapter as its author would: a signed tree in DIR, its key beside it in DIR.key
+    Publish {
+        /// The tree
+        #[arg(value_name = "DIR")]
+        tree: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +56,9 @@ struct DemoArguments {
     /// Let a stage fail, then mend it and go on
     #[arg(long = "break", value_name = "STAGE", value_parser = demo::BREAKS.map(|row| row.0))]
     broken: Option<String>,
+    /// Let an installed adapter of somebody else take part (repeatable)
+    #[arg(long, value_name = "ADAPTER", value_parser = third_party::ADAPTERS.map(|row| row.0))]
+    with: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +141,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Publish { tree }) => Ok(code(
+            third_party::publish(&tree, &std::env::current_exe()?).await?,
+        )),
         Some(Command::World {
             dir,
             in_rescue,
@@ -148,7 +160,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         None => {
-            let DemoArguments { size, keep, broken } = cli.demo;
+            let DemoArguments {
+                size,
+                keep,
+                broken,
+                with,
+            } = cli.demo;
             let directory = tempfile::Builder::new()
                 .prefix("ztc-lab-")
                 .tempdir()?
@@ -157,12 +174,16 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 options: size.options(directory)?,
                 keep,
                 broken,
+                with,
             };
-            Ok(if demo.run().await? {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(code(demo.run().await?))
         }
+    }
+}
+
+fn code(good: bool) -> ExitCode {
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }

@@ -178,7 +178,7 @@ fn confirm(
     prepared: &Prepared,
     next: &NextCommands,
 ) -> Result<(), Failure> {
-    let Some(list) = running::destroyed(pipeline, prepared) else {
+    let Some(list) = running::destroyed(pipeline, prepared, context.ui.columns()) else {
         return Ok(());
     };
     let count = prepared.destructive(pipeline).count();

@@ -7,6 +7,7 @@ use serde_json::json;
 use ztc_protocol::Manifest;
 
 use crate::adapter::{Discovery, Source, Supervisor};
+use crate::commands::plugins::offer::{self, Offered};
 use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let is_twin =
         arguments.answers.is_some() || !arguments.set.is_empty() || !context.ui.is_interactive();
+    if let Some(exit) = shared(context, arguments, is_twin)? {
+        return Ok(exit);
+    }
     refuse(context, arguments, is_twin)?;
     wait_for_all_of(async {
         let mut end = Interrupts::listen()?;
@@ -70,6 +74,49 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         supervisor.shutdown().await;
         done
     })
+}
+
+/// Sees to what a platform.yaml that others have written asks for, before anything is started. Returns how the command ends, where it does.
+fn shared(
+    context: &Context,
+    arguments: &Arguments,
+    is_twin: bool,
+) -> Result<Option<Exit>, Failure> {
+    if arguments.force {
+        return Ok(None);
+    }
+    // What is wrong with the file is said by whoever needs all of it.
+    let Ok(Some(partial)) =
+        Platform::load_partial(&context.repository, &context.repository.platform())
+    else {
+        return Ok(None);
+    };
+    if is_twin {
+        return offer::refuse(context, &partial.platform).map(|()| None);
+    }
+    match (offer::offer(context, &partial.platform)?, arguments.resume) {
+        (Offered::Nothing, _) | (Offered::Installed, true) => Ok(None),
+        (Offered::Installed, false) => {
+            match context.repository.lock().exists() {
+                true => context.ui.next(
+                    "ztc validate",
+                    "checks that everything is as it was rendered",
+                ),
+                false => context
+                    .ui
+                    .next("ztc render", "makes all artifacts from platform.yaml"),
+            }
+            Ok(Some(Exit::Done))
+        }
+        (Offered::Declined, true) => Ok(None),
+        (Offered::Declined, false) => Err(Failure::new(
+            Exit::Missing,
+            "what platform.yaml asks for is not installed, and nothing works without it",
+        )
+        .help(
+            "run `ztc plugins install` when you are sure about its source, or change platform.yaml",
+        )),
+    }
 }
 
 /// Refuses what cannot go well before anything is started.

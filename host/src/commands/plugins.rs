@@ -1,10 +1,12 @@
 //! `ztc plugins`: which adapters there are, and what each one is and may touch.
 
+mod added;
 mod info;
 mod install;
 mod installed;
 mod list;
 mod new;
+pub(crate) mod offer;
 mod publish;
 mod replay;
 mod test;

@@ -167,7 +167,7 @@ fn confirm(
     next: &NextCommands,
 ) -> Result<(), Failure> {
     let count = prepared.plan.running().count();
-    match running::destroyed(pipeline, prepared) {
+    match running::destroyed(pipeline, prepared, context.ui.columns()) {
         Some(list) => running::named(
             context,
             arguments.confirm.as_deref(),

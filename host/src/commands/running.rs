@@ -27,7 +27,7 @@ use crate::report::history::History;
 use crate::report::meter::Meter;
 use crate::ui;
 use crate::ui::run::{NextCommands, RunView, duration, end};
-use crate::ui::table::table;
+use crate::ui::table::table_within;
 
 /// How many tasks run at the same time at least, unless the operator says otherwise: stages mostly wait for other machines.
 const JOBS: usize = 16;
@@ -233,7 +233,12 @@ pub(crate) fn desk(
 }
 
 /// Lists the tasks that are about to destroy something, with what an operator recognizes them by; nothing where there are none.
-pub(crate) fn destroyed(pipeline: &Pipeline, prepared: &Prepared) -> Option<String> {
+/// `columns` is the width of the terminal, where there is one.
+pub(crate) fn destroyed(
+    pipeline: &Pipeline,
+    prepared: &Prepared,
+    columns: Option<usize>,
+) -> Option<String> {
     let rows: Vec<Vec<String>> = prepared
         .destructive(pipeline)
         .map(|task| row(pipeline, prepared, task))
@@ -241,7 +246,7 @@ pub(crate) fn destroyed(pipeline: &Pipeline, prepared: &Prepared) -> Option<Stri
     (!rows.is_empty()).then(|| {
         format!(
             "these destroy data:\n{}",
-            table(&["STAGE", "ITEM", "KEY", "WHAT", "WHY"], &rows)
+            table_within(&["STAGE", "ITEM", "KEY", "WHY", "WHAT"], &rows, columns)
         )
     })
 }
@@ -263,8 +268,8 @@ fn row(pipeline: &Pipeline, prepared: &Prepared, task: usize) -> Vec<String> {
         task.item(pipeline)
             .map_or(String::new(), |item| item.name.clone()),
         task.item_key(pipeline).to_owned(),
-        facts.collect::<Vec<_>>().join(", "),
         why.to_string(),
+        facts.collect::<Vec<_>>().join(", "),
     ]
 }
 

@@ -22,6 +22,7 @@ use crate::platform::{Platform, Section};
 use crate::render::bundles::exchanged;
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
+use crate::session;
 use crate::ui::table::table;
 
 /// Subcommands of `ztc secrets`.
@@ -154,6 +155,7 @@ impl<'a> Keeper<'a> {
     async fn open(context: &'a Context, environment: Option<&str>) -> Result<Self, Failure> {
         let platform = Platform::load(&context.repository, environment)?;
         let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
+        session::find_all(&platform, &discovery)?;
         let supervisor = Supervisor::new(discovery, context.ui.clone());
         let names: BTreeSet<String> = platform
             .sections

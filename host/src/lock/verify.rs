@@ -383,6 +383,32 @@ mod tests {
     }
 
     #[test]
+    fn another_table_of_versions_is_named() {
+        let table = |serial: u64, sha256: &str, source: &str| LockedTable {
+            serial,
+            sha256: sha256.into(),
+            source: source.into(),
+            ..LockedTable::default()
+        };
+        let mut lock = lock();
+        let mut now = found();
+        now.adapters.get_mut("talos").unwrap().versions = Some(table(3, "x", "embedded"));
+        // A lock of an older ztc knows none.
+        assert!(now.refuse(&lock).is_ok());
+        lock.versions = BTreeMap::from([("talos".to_owned(), table(2, "y", "https://there"))]);
+        differs(
+            &lock,
+            &now,
+            "what was rendered is older than its inputs",
+            &[
+                "adapter `talos` works with other versions: table 3 (embedded), it was table 2 (https://there)",
+            ],
+        );
+        lock.versions = BTreeMap::from([("talos".to_owned(), table(3, "x", "https://there"))]);
+        assert!(now.refuse(&lock).is_ok());
+    }
+
+    #[test]
     fn files_that_changed_are_named() {
         let mut now = found();
         let moved = now.artifacts.remove("b").unwrap();

@@ -142,6 +142,9 @@ impl Tail {
             self.cause = Some(cause.trim().to_owned());
         }
         on_line(&line);
+        if line.starts_with(CAUSE) {
+            return;
+        }
         if self.lines.len() == LAST_LINES {
             self.lines.pop_front();
         }
@@ -150,11 +153,7 @@ impl Tail {
 
     /// The last lines, without the one that names the cause.
     pub fn lines(&self) -> Vec<String> {
-        self.lines
-            .iter()
-            .filter(|line| !line.starts_with(CAUSE))
-            .cloned()
-            .collect()
+        self.lines.iter().cloned().collect()
     }
 
     /// The likely cause.
@@ -250,7 +249,7 @@ mod tests {
             |_| seen += 1,
         );
         tail.finish(|_| seen += 1);
-        let mut expected: Vec<String> = (13..30).map(|number| format!("line {number}")).collect();
+        let mut expected: Vec<String> = (12..30).map(|number| format!("line {number}")).collect();
         expected.extend([" 20%".to_owned(), "red bell".to_owned()]);
         assert_eq!(
             (tail.lines(), tail.cause(), seen),

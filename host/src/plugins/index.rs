@@ -8,6 +8,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use ztc_protocol::{PROTOCOL, ProtocolVersion};
 
+use crate::adapter::text::clean_value;
 use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::platform::structure::is_name;
 use crate::plugins::name::{is_platform, path_problem};
@@ -129,8 +130,10 @@ impl Index {
             Failure::failed(format!("the index of `{place}` cannot be used: {why}"))
                 .help("tell its publisher; `ztc plugins publish-check DIR` shows the same to them")
         };
-        let document: serde_json::Value = serde_json::from_slice(text)
+        let mut document: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| broken(format!("it is not JSON: {error}")))?;
+        // Its texts are shown, and its publisher may be anybody.
+        clean_value(&mut document);
         let format = document.get("format").and_then(serde_json::Value::as_u64);
         if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
             let message = format!(
@@ -470,6 +473,19 @@ mod tests {
                 index.adapters.insert("../bgp".into(), entry);
             },
             "cannot be used: `../bgp` is not the name of an adapter",
+        );
+    }
+
+    #[test]
+    fn texts_of_an_index_cannot_act_on_a_terminal() {
+        let mut index = index();
+        let entry = index.adapters.get_mut("bgp").unwrap();
+        entry.description = "routes\u{1b}[2J\u{202e}\nnext".into();
+        let text = serde_json::to_vec(&index).unwrap();
+        let index = Index::parse(&text, "there").unwrap();
+        assert_eq!(
+            index.adapters["bgp"].description,
+            "routes\u{fffd}[2J\u{fffd} next"
         );
     }
 

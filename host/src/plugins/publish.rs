@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan};
@@ -41,6 +42,8 @@ pub(crate) struct Terms {
     pub(crate) other_key: OtherKey,
     /// Versions that nobody should install any more: name, version, why.
     pub(crate) yank: Vec<(String, String, String)>,
+    /// Executables from elsewhere, which are copied into the tree.
+    pub(crate) add: Vec<(FileName, PathBuf)>,
     pub(crate) now: Timestamp,
 }
 
@@ -73,7 +76,7 @@ pub(crate) fn publish(
     mut describe: impl FnMut(&FileName, &BTreeMap<String, PathBuf>) -> Result<Described, Failure>,
 ) -> Result<Published, Failure> {
     let old = old_index(directory, signer, terms.other_key)?;
-    let found = files(directory)?;
+    let found = with(files(directory)?, &terms.add);
     let mut index = Index {
         format: index::FORMAT,
         serial: old.serial + 1,
@@ -148,7 +151,11 @@ pub(crate) fn publish(
     }
     yank(&mut index, &terms.yank)?;
     for (file, path) in &found {
-        put(path, &directory.join(file.path()))?;
+        let place = directory.join(file.path());
+        match terms.add.iter().any(|(_, added)| added == path) {
+            true => copy(path, &place)?,
+            false => put(path, &place)?,
+        }
     }
     tables::put(directory, &tables)?;
     write(directory, &index, signer)?;
@@ -223,6 +230,13 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<(FileName, PathBuf)>, Failur
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// What is added counts more than what is there: whether it may take its place is found out from its bytes.
+fn with(found: Vec<(FileName, PathBuf)>, add: &[(FileName, PathBuf)]) -> Vec<(FileName, PathBuf)> {
+    let mut all: BTreeMap<FileName, PathBuf> = found.into_iter().collect();
+    all.extend(add.iter().cloned());
+    all.into_iter().collect()
 }
 
 type Platforms = BTreeMap<String, (FileName, PathBuf)>;
@@ -318,6 +332,25 @@ fn put(from: &Path, to: &Path) -> Result<(), Failure> {
     let parent = to.parent().unwrap_or(to);
     fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
     fs::rename(from, to).map_err(|error| Failure::io("write", to, &error))
+}
+
+/// Copies an executable to its place, in one step.
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    let parent = to.parent().unwrap_or(to);
+    fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
+    let mut source = fs::File::open(from).map_err(|error| Failure::io("read", from, &error))?;
+    let fail = |error: std::io::Error| Failure::io("write", to, &error);
+    let mut file = tempfile::Builder::new()
+        .prefix(".ztc-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempfile_in(parent)
+        .map_err(fail)?;
+    std::io::copy(&mut source, &mut file)
+        .and_then(|_| file.as_file().sync_all())
+        .map_err(fail)?;
+    file.persist(to)
+        .map(drop)
+        .map_err(|error| fail(error.error))
 }
 
 /// Writes sums, index and signatures, each in one step. The index comes last, so that it never names what is not there.

@@ -129,27 +129,44 @@ fn files(wish: &Wish<'_>) -> Result<Vec<File>, Failure> {
             "README.md",
             &text
                 .replace("PROGRAM", &program(wish))
+                .replace("RELEASED", &program(wish).replace("/debug/", "/release/"))
+                .replace("SDK_REPOSITORY", env!("CARGO_PKG_REPOSITORY"))
                 .replace("BUILD\n", build),
         )
     };
+    let workflow = |head: &str| {
+        let text = format!("{head}{}", include_str!("templates/release-publish.yml"))
+            .replace("ZTC_VERSION", env!("CARGO_PKG_VERSION"))
+            .replace("ZTC_REPOSITORY", env!("CARGO_PKG_REPOSITORY"));
+        file(".github/workflows/release.yml", &text)
+    };
+    let script_workflow = || workflow(include_str!("templates/release-script.yml"));
+    let ignored = || file(".gitignore", "/tree\n*.key\n");
     Ok(match wish.language {
         Language::Rust => vec![
             readme("Build it with `cargo build`.\n"),
             file("Cargo.toml", &manifest(wish.sdk)?),
-            file(".gitignore", "/target\n"),
+            file(".gitignore", "/target\n/tree\n*.key\n"),
+            workflow(include_str!("templates/release-rust.yml")),
             file("src/main.rs", include_str!("templates/rust/src/main.rs")),
         ],
         Language::Python => vec![
             readme("It needs Python 3.8 or later and no packages.\n"),
             script(include_str!("templates/python/adapter.py")),
+            ignored(),
+            script_workflow(),
         ],
         Language::Sh => vec![
             readme("It needs a POSIX shell, `jq` 1.6 or later, and `sha256sum` or `shasum`.\n"),
             script(include_str!("templates/sh/adapter.sh")),
+            ignored(),
+            script_workflow(),
         ],
         Language::Node => vec![
             readme("It needs Node.js 18 or later and no packages.\n"),
             script(include_str!("templates/node/adapter.js")),
+            ignored(),
+            script_workflow(),
         ],
     })
 }
@@ -196,16 +213,29 @@ mod tests {
         }
     }
 
+    const SCRIPT: [&str; 4] = [
+        "README.md",
+        "ztc-adapter-bgp-check",
+        ".gitignore",
+        ".github/workflows/release.yml",
+    ];
+
     #[test]
     fn every_language_gets_its_files_under_the_given_name() {
         for (language, expected) in [
             (
                 Language::Rust,
-                vec!["README.md", "Cargo.toml", ".gitignore", "src/main.rs"],
+                vec![
+                    "README.md",
+                    "Cargo.toml",
+                    ".gitignore",
+                    ".github/workflows/release.yml",
+                    "src/main.rs",
+                ],
             ),
-            (Language::Python, vec!["README.md", "ztc-adapter-bgp-check"]),
-            (Language::Sh, vec!["README.md", "ztc-adapter-bgp-check"]),
-            (Language::Node, vec!["README.md", "ztc-adapter-bgp-check"]),
+            (Language::Python, SCRIPT.to_vec()),
+            (Language::Sh, SCRIPT.to_vec()),
+            (Language::Node, SCRIPT.to_vec()),
         ] {
             let root = tempfile::tempdir().unwrap();
             let directory = root.path().join("new");
@@ -213,7 +243,17 @@ mod tests {
             assert_eq!(written.files, expected);
             for file in &written.files {
                 let text = fs::read_to_string(directory.join(file)).unwrap();
-                for word in [TEMPLATE, "my_adapter", "PROGRAM", "BUILD", "\"SDK\""] {
+                for word in [
+                    TEMPLATE,
+                    "my_adapter",
+                    "PROGRAM",
+                    "BUILD",
+                    "RELEASED",
+                    "\"SDK\"",
+                    "SDK_REPOSITORY",
+                    "ZTC_VERSION",
+                    "ZTC_REPOSITORY",
+                ] {
                     assert!(!text.contains(word), "{language:?} {file}: {word}");
                 }
             }

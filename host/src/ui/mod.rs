@@ -70,6 +70,12 @@ impl Ui {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// How many columns the terminal has to which is written; nothing where it is none.
+    pub fn columns(&self) -> Option<usize> {
+        let (_, columns) = console::Term::stderr().size_checked()?;
+        io::stderr().is_terminal().then(|| columns.into())
+    }
+
     /// Whether lines at the bottom of the terminal can be drawn again and again: not in CI, and not where nobody reads them.
     pub fn has_live_terminal(&self) -> bool {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -58,6 +58,8 @@ pub(crate) struct Used {
 pub(crate) struct Tables {
     /// Where texts lie; nothing: there are none.
     data: Option<PathBuf>,
+    /// What is handed over whatever else there is: the conversation is an old one.
+    exact: BTreeMap<String, VersionTable>,
     pins: BTreeMap<String, LockedTable>,
     offers: BTreeMap<String, Vec<Offer>>,
     /// Why an adapter works with its own where nothing better is offered, by adapter; the empty name stands for all others.
@@ -122,6 +124,19 @@ impl Tables {
             offers,
             ..Self::default()
         }
+    }
+
+    /// Gives exactly these, by adapter.
+    pub(crate) fn exactly(exact: BTreeMap<String, VersionTable>) -> Self {
+        Self {
+            exact,
+            ..Self::default()
+        }
+    }
+
+    /// Whether an adapter is given exactly one.
+    pub(crate) fn gives(&self, adapter: &str) -> bool {
+        self.exact.contains_key(adapter)
     }
 
     /// Adds what a channel has given before.
@@ -243,6 +258,21 @@ impl Tables {
                 why,
             },
         };
+        if let Some(table) = self.exact.get(&manifest.name) {
+            let pin = LockedTable {
+                serial: table.serial,
+                sha256: table.sha256.clone(),
+                source: "the recording".to_owned(),
+                ..LockedTable::default()
+            };
+            let why = "it was given this one then";
+            return Ok(Some(chosen(
+                Origin::Cached,
+                pin,
+                table.content.clone(),
+                why,
+            )));
+        }
         if let Some(pin) = self.pins.get(&manifest.name) {
             return match pin.source == EMBEDDED || pin.sha256 == own.sha256 {
                 true => Ok(Some(keeps("platform/lock.json pins it".to_owned()))),
@@ -355,15 +385,17 @@ impl Chosen {
 impl Used {
     /// Says it in one line.
     pub(crate) fn text(&self, adapter: &str) -> String {
+        format!("versions of {adapter}: {}", self.short())
+    }
+
+    /// The same without the adapter's name.
+    pub(crate) fn short(&self) -> String {
         let from = match self.origin {
             Origin::Embedded => "its own".to_owned(),
             Origin::Cached => format!("cached, of {}", self.table.source),
             Origin::Remote => format!("of {}", self.table.source),
         };
-        format!(
-            "versions of {adapter}: table {}, {from} ({})",
-            self.table.serial, self.why
-        )
+        format!("table {}, {from} ({})", self.table.serial, self.why)
     }
 }
 

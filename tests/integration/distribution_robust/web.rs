@@ -8,6 +8,7 @@ use std::sync::mpsc;
 
 use crate::distribution_robust::{Answer, Server, World, in_namespace, request, serve};
 use crate::environment::TestEnv;
+use crate::terminal::Terminal;
 
 #[test]
 fn without_a_network_the_address_and_the_way_out_are_named() {
@@ -152,4 +153,27 @@ fn keys_have_passwords() {
     environment.set("ZTC_KEY_PASSWORD", "correct horse");
     environment.ztc_ok(&publish);
     environment.ztc_ok(&["plugins", "publish-check", "../tree"]);
+}
+
+#[test]
+fn a_person_types_a_new_password_twice() {
+    let environment = TestEnv::new();
+    let keygen = |again: &str| {
+        let mut terminal = Terminal::ztc(&environment, &["plugins", "keygen", "../key"]);
+        terminal.answer("Password for the new key", "correct horse\r");
+        terminal.answer("The same password again", again);
+        terminal.exit_code()
+    };
+    assert_eq!(keygen("correct hose\r"), Some(2));
+    assert!(!environment.root().join("key").exists());
+    assert_eq!(keygen("correct horse\r"), Some(0));
+    fs::create_dir(environment.root().join("tree")).unwrap();
+    let table = environment.ztc_ok(&["plugins", "run", "hetzner", "versions"]);
+    let file = environment.root().join("tree/ztc-versions-hetzner-1.yaml");
+    fs::write(file, table.stdout).unwrap();
+    let publish = ["plugins", "publish", "../tree", "--key", "../key"];
+    let mut terminal = Terminal::ztc(&environment, &publish);
+    terminal.answer("Password of the key", "correct horse\r");
+    terminal.wait_for("signed the index");
+    assert_eq!(terminal.exit_code(), Some(0));
 }

@@ -5,11 +5,13 @@ use ztc_protocol::Manifest;
 
 use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Candidate, Discovery, Source, attach};
-use crate::commands::Context;
+use crate::adapter::{Candidate, Discovery, Source, Supervisor, attach};
 use crate::commands::plugins::{Introduction, discovery, introduce};
+use crate::commands::{Context, wait_for};
 use crate::digest;
 use crate::error::{Exit, Failure};
+use crate::lock::Lock;
+use crate::versions::{Pins, Tables, Used};
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
@@ -19,7 +21,8 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     let granted = Grants::of(&discovery, &candidate);
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
-    let introduction = introductions.remove(name).ok_or_else(missing)??;
+    let mut introduction = introductions.remove(name).ok_or_else(missing)??;
+    let used = in_use(context, &mut introduction)?;
     let sha256 = match candidate.source {
         Source::BuiltIn | Source::Attached => None,
         _ => Some(
@@ -34,6 +37,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             "sha256": sha256,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
+            "versions_table": used,
             "granted_environment": granted.names(&introduction.manifest),
             "sandbox": Support::of_this_kernel(),
         }));
@@ -43,10 +47,28 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             &introduction,
             &granted,
             sha256.as_deref(),
-            Support::of_this_kernel(),
+            used.as_ref(),
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Says which table of versions the adapter works with here, and takes up what it says of itself then.
+fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<Used>, Failure> {
+    let lock = Lock::load(&context.repository).ok().flatten();
+    let tables = Tables::of(&context.machine, lock.as_ref(), &Pins::Hold)?;
+    let chosen = tables.choose(&introduction.manifest)?;
+    if chosen.as_ref().is_some_and(|chosen| chosen.table.is_some()) {
+        let name = introduction.manifest.name.clone();
+        let supervisor = Supervisor::new(discovery(context).granting_nothing(), context.ui.clone())
+            .with_tables(tables);
+        introduction.manifest = wait_for(async {
+            let started = supervisor.start(&name).await;
+            supervisor.shutdown().await;
+            started.map(|adapter| adapter.manifest.clone())
+        })?;
+    }
+    Ok(chosen.map(|chosen| chosen.used))
 }
 
 fn text(
@@ -54,7 +76,7 @@ fn text(
     introduction: &Introduction,
     granted: &Grants,
     sha256: Option<&str>,
-    support: Support,
+    used: Option<&Used>,
 ) -> String {
     let manifest = &introduction.manifest;
     let Manifest {
@@ -74,13 +96,14 @@ fn text(
     page.section("homepage", manifest.homepage.clone());
     page.section("license", manifest.license.clone());
     page.section("versions", versions(manifest));
+    page.section("table", used.map(Used::short));
     page.section(
         "artifacts",
         [format!("platform/generated/{}", output_directory(manifest))],
     );
     relations(&mut page, manifest);
     touches(&mut page, manifest, granted);
-    page.section("sandbox", [support.text().to_owned()]);
+    page.section("sandbox", [Support::of_this_kernel().text().to_owned()]);
     page.0.join("\n")
 }
 

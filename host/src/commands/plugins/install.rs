@@ -94,6 +94,33 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// Installs an adapter that platform.yaml names, as `ztc plugins install NAME@VERSION` does; JSON is the caller's affair.
+pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
+    let arguments = Arguments {
+        what: Some(what.to_owned()),
+        source: None,
+        key: None,
+        allow_unsigned: false,
+        moved: false,
+        dry_run: false,
+    };
+    let terms = Terms {
+        unsigned: Unsigned::Refuse,
+        moved: Moved::Refuse,
+        key: None,
+        mode: Mode::Install,
+    };
+    let _hold = Store::new(&context.machine).hold(|| {
+        context
+            .ui
+            .say("another ztc installs something; waiting for it");
+    })?;
+    for job in jobs(context, &arguments)? {
+        say(context, &one(context, job, &terms)?);
+    }
+    Ok(())
+}
+
 fn say(context: &Context, done: &Done) {
     let what = match done.state {
         State::Installed => "installed",

@@ -8,7 +8,7 @@ use ztc_protocol::{Manifest, ProtocolVersion};
 
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
-use crate::commands::plugins::introduce;
+use crate::commands::plugins::{added, introduce};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
@@ -35,8 +35,13 @@ pub(crate) struct Keygen {
 /// Options of `ztc plugins publish`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The directory with executables `ztc-adapter-NAME-VERSION-OS-ARCH`; it becomes, or is, the tree
+    /// The directory that becomes, or is, the tree; executables `ztc-adapter-NAME-VERSION-OS-ARCH` in it are published
+    // `directory` would be the repository: clap knows arguments by the names of their fields, and that one is everywhere.
+    #[arg(value_name = "DIR")]
     tree: PathBuf,
+    /// An executable `ztc-adapter-NAME` to publish: it is asked for its version, and a script is for every platform (repeatable)
+    #[arg(long, value_name = "PROGRAM")]
+    add: Vec<PathBuf>,
     /// The secret key, as `ztc plugins keygen` or `minisign -G` has made it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -69,6 +74,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// The tree
+    #[arg(value_name = "DIR")]
     tree: PathBuf,
 }
 
@@ -112,12 +118,16 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = context.repository.root().join(&arguments.tree);
+    if !arguments.add.is_empty() {
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Failure::io("make", &directory, &error))?;
+    }
     if !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
             format!("there is no directory `{}`", arguments.tree.display()),
         )
-        .help("make it and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+        .help("name an adapter's executable with `--add PROGRAM`, or make the directory and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
     let directory = std::fs::canonicalize(&directory)
         .map_err(|error| Failure::io("open", &directory, &error))?;
@@ -134,6 +144,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         yank: yank
             .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
             .collect(),
+        add: added::read(context, &directory, &arguments.add)?,
         now: Timestamp::now(),
     };
     show_to_adapters(context, &directory)?;

@@ -1,0 +1,206 @@
+//! What a shared platform.yaml asks for and this machine does not have: shown with its source, its publisher and its powers, and installed
+//! where the person at the terminal says so. Without a terminal the command is said instead.
+
+use semver::VersionReq;
+
+use crate::adapter::Discovery;
+use crate::commands::Context;
+use crate::commands::plugins::install;
+use crate::error::{Exit, Failure, Finding};
+use crate::lock;
+use crate::platform::{Platform, Plugin};
+use crate::plugins::index::Choice;
+use crate::plugins::install::{Mode, Moved, Terms};
+use crate::plugins::source::Source;
+use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::session;
+use crate::wizard::Stop;
+use crate::wizard::terminal::Terminal;
+
+/// What came of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// Everything is here already.
+    Nothing,
+    /// All that was missing is installed now.
+    Installed,
+    /// Something is still missing.
+    Declined,
+}
+
+/// An adapter that is missing, as its source has it.
+struct Missing {
+    name: String,
+    choice: Choice,
+}
+
+/// Shows and offers what is missing.
+pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
+    let names = missing(context, platform);
+    if names.is_empty() {
+        return Ok(Offered::Nothing);
+    }
+    let ui = &context.ui;
+    ui.say("platform.yaml asks for adapters that are not installed here:");
+    let mut found = Vec::new();
+    let mut known = true;
+    for name in &names {
+        match look(context, platform, name) {
+            Ok((tree, choice)) => {
+                known &= matches!(tree.signer, Signed::Known(_));
+                show(context, &platform.plugins[name], &tree, &choice);
+                found.push(Missing {
+                    name: name.clone(),
+                    choice,
+                });
+            }
+            Err(failure) => ui.finding(&Finding {
+                help: failure.help,
+                ..Finding::error(format!("`{name}`: {}", failure.message))
+                    .at(platform.locate_plugin(name, "/source"))
+            }),
+        }
+    }
+    if found.is_empty() {
+        return Ok(Offered::Declined);
+    }
+    let prompt = match found.as_slice() {
+        [one] => format!("Install {} {}?", one.name, one.choice.version),
+        all => format!("Install these {}?", all.len()),
+    };
+    ui.say("");
+    // A key that nobody here has seen before is for a person to compare, not for the Enter key to accept.
+    let agreed = Terminal::new(ui.clone())
+        .yes(&prompt, known)
+        .map_err(|stop| match stop {
+            Stop::Failed(failure) => failure,
+            Stop::Interrupted | Stop::Unanswered => {
+                Failure::new(Exit::Interrupted, "interrupted; nothing was installed")
+                    .help("start again with the same command")
+            }
+        })?;
+    if !agreed {
+        return Ok(Offered::Declined);
+    }
+    for Missing { name, choice } in &found {
+        install::one_by_name(context, &format!("{name}@{}", choice.version))?;
+    }
+    match found.len() == names.len() {
+        true => Ok(Offered::Installed),
+        false => Ok(Offered::Declined),
+    }
+}
+
+/// Says what is missing where nobody can be asked.
+pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
+    let names = missing(context, platform);
+    let Some(name) = names.first() else {
+        return Ok(());
+    };
+    let mut failure = Failure::new(
+        Exit::Missing,
+        match names.as_slice() {
+            [name] => format!("adapter `{name}`, which platform.yaml asks for, is not installed"),
+            _ => "adapters that platform.yaml asks for are not installed".to_owned(),
+        },
+    )
+    .help("run `ztc plugins install`, then the same command again");
+    for name in &names {
+        let asked = session::asked(&platform.plugins[name]).unwrap_or_default();
+        failure = failure.detail(match names.as_slice() {
+            [_] => asked,
+            _ => format!("{name}: {asked}"),
+        });
+    }
+    Err(failure.at(platform.locate_plugin(name, "/source")))
+}
+
+/// Returns the adapters with a source that this machine does not have.
+fn missing(context: &Context, platform: &Platform) -> Vec<String> {
+    let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
+    platform
+        .plugins
+        .iter()
+        .filter(|(_, plugin)| plugin.source.is_some() && plugin.path.is_none())
+        .filter(|(name, _)| discovery.find(name).is_err())
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// Opens the source of an adapter and chooses what would be installed.
+fn look(context: &Context, platform: &Platform, name: &str) -> Result<(Tree, Choice), Failure> {
+    let plugin = &platform.plugins[name];
+    let source = plugin.source.as_deref().unwrap_or_default();
+    let source = Source::parse(source, context.repository.root())?;
+    let terms = Terms {
+        unsigned: Unsigned::Refuse,
+        moved: Moved::Refuse,
+        key: None,
+        mode: Mode::DryRun,
+    };
+    let tree = crate::plugins::install::open(&context.machine, source, &terms)?;
+    let range: Option<VersionReq> = plugin
+        .version
+        .as_deref()
+        .and_then(|range| range.parse().ok());
+    let choice = tree
+        .index
+        .choose(&tree.source.name(), name, range.as_ref(), &lock::machine())?;
+    Ok((tree, choice))
+}
+
+fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
+    let ui = &context.ui;
+    let Choice {
+        name,
+        version,
+        release,
+        ..
+    } = choice;
+    let about = tree.index.adapters.get(name);
+    let about = about.map(|entry| entry.description.as_str());
+    ui.say("");
+    match about.filter(|text| !text.is_empty()) {
+        Some(about) => ui.say(format!("{name} {version}: {about}")),
+        None => ui.say(format!("{name} {version}")),
+    }
+    let range = plugin.version.as_deref().unwrap_or("any version");
+    let key = tree.signer.key().map_or("", |key| key.text());
+    let publisher = match tree.index.publisher.name.as_str() {
+        "" => String::new(),
+        name => format!(", calls itself {name}"),
+    };
+    let trust = match tree.signer {
+        Signed::Known(_) => "trusted on this machine",
+        _ => "new here: compare it with what the publisher shows elsewhere",
+    };
+    let touches = &release.touches;
+    let words = |words: &[String]| words.join(", ");
+    for (what, text) in [
+        ("asked for", range.to_owned()),
+        ("source", tree.source.name()),
+        ("publisher key", format!("{key}{publisher}")),
+        ("", trust.to_owned()),
+        ("provides", words(&release.provides)),
+        ("requires", words(&release.requires)),
+        ("may see", words(&touches.environment)),
+        ("secrets", words(&touches.secrets)),
+        ("may connect to", words(&touches.network)),
+        ("needs the tools", words(&touches.tools)),
+    ] {
+        if !text.is_empty() {
+            ui.say(format!("  {what:16}{text}"));
+        }
+    }
+    let touches_nothing = [
+        &touches.environment,
+        &touches.secrets,
+        &touches.network,
+        &touches.tools,
+    ]
+    .iter()
+    .all(|list| list.is_empty());
+    if touches_nothing {
+        ui.say("  touches nothing outside of its own files");
+    }
+}

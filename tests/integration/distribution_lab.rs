@@ -1,0 +1,166 @@
+//! The example adapters as a stranger would have them: published into a signed tree, installed from it, and used in the lab until every node is
+//! ready. And the three commands of the README that show the same.
+
+use std::fs;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::distribution::{Lie, serve};
+use crate::distribution_authors::typed;
+use crate::environment::{Lab, TestEnv, programs};
+use crate::kit::{examples, has};
+
+/// Publishes the examples as their authors would, and returns the tree.
+fn published(environment: &TestEnv) -> std::path::PathBuf {
+    let tree = environment.root().join("tree");
+    environment.ztc_ok(&["plugins", "keygen", "../key", "--no-password"]);
+    let namespaces = programs().join("ztc-adapter-namespaces");
+    let programs = [
+        examples().join("adapter-python/ztc-adapter-static-inventory"),
+        examples().join("adapter-sh/ztc-adapter-endpoint-check"),
+        examples().join("adapter-node/ztc-adapter-hetzner-ccm"),
+        namespaces,
+    ];
+    let mut arguments = ["plugins", "publish", "../tree", "--key", "../key"]
+        .map(str::to_owned)
+        .to_vec();
+    for program in programs {
+        arguments.extend(["--add".to_owned(), program.display().to_string()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    environment.ztc_ok(&arguments);
+    environment.ztc_ok(&["plugins", "publish-check", "../tree"]);
+    tree
+}
+
+/// A platform whose machines come from one adapter of somebody else, and which another one checks.
+fn platform(lab: &Lab, sources: [(&str, &str); 2]) -> String {
+    let answers = fs::read_to_string(lab.answers()).unwrap();
+    let mut platform: Value = serde_saphyr::from_str(&answers).unwrap();
+    let adapters = platform["adapters"].as_object_mut().unwrap();
+    let hetzner = adapters.remove("hetzner").unwrap();
+    let nodes = adapters["talos"]["nodes"].as_array().unwrap();
+    let machines: Vec<Value> = nodes
+        .iter()
+        .map(|node| json!({ "ip": node["ip"], "name": node["name"] }))
+        .collect();
+    let factory = adapters["talos"]["factory_url"].as_str().unwrap();
+    let factory = factory.trim_start_matches("http://").to_owned();
+    adapters.insert(
+        "static-inventory".to_owned(),
+        json!({ "ssh_key": "../rescue-key", "ssh_config": hetzner["ssh_config"], "machines": machines }),
+    );
+    adapters.insert(
+        "endpoint-check".to_owned(),
+        json!({ "endpoints": [factory] }),
+    );
+    platform["plugins"] = sources
+        .map(|(name, source)| (name, json!({ "source": source, "version": "^0.1" })))
+        .into_iter()
+        .map(|(name, plugin)| (name.to_owned(), plugin))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    // JSON is YAML.
+    format!("{platform:#}\n")
+}
+
+#[test]
+fn published_examples_are_installed_and_bring_up_the_lab() {
+    if !has("python3") || !has("jq") || !has("node") {
+        return;
+    }
+    let mut environment = TestEnv::new();
+    let tree = published(&environment);
+    let web = serve(tree.clone(), Arc::new(Mutex::new(Lie::Nothing)));
+    let key = environment.root().join("rescue-key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    assert!(made.unwrap().success(), "no key was made");
+    let public = key.with_extension("pub").display().to_string();
+    let lab = Lab::start(&mut environment, &["--nodes", "2", "--in-rescue", &public]);
+    environment.unset("HCLOUD_TOKEN");
+    environment.unset("HCLOUD_ENDPOINT");
+    let sources = [
+        ("static-inventory", web.as_str()),
+        ("endpoint-check", "../tree"),
+    ];
+    environment.write("platform.yaml", platform(&lab, sources));
+    assert_eq!(environment.ztc(&["render"]).code, Some(4));
+    environment.ztc_ok(&["plugins", "install"]);
+    environment.secrets();
+    // From here on the tree may be away: what is installed is all there is.
+    fs::rename(&tree, tree.with_extension("away")).unwrap();
+    environment.ztc_ok(&["render"]);
+    environment.ztc_ok(&["validate"]);
+    let run = environment.ztc_ok(&["bootstrap", "--confirm", "lab"]);
+    assert!(run.stderr.contains("check_endpoints"), "{run}");
+    let state = lab.state();
+    let mut ready: Vec<&str> = state["ready"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    ready.sort_unstable();
+    let mut nodes = lab.nodes();
+    nodes.sort_unstable();
+    assert_eq!(
+        (ready, &state["violations"]),
+        (nodes.iter().map(String::as_str).collect(), &json!([])),
+        "{state:#}"
+    );
+}
+
+#[test]
+fn each_example_is_installed_from_a_file_and_over_http() {
+    if !has("python3") || !has("jq") || !has("node") {
+        return;
+    }
+    let publisher = TestEnv::new();
+    let tree = published(&publisher);
+    let web = serve(tree.clone(), Arc::new(Mutex::new(Lie::Nothing)));
+    let file = format!("file://{}", tree.display());
+    for source in [file, web] {
+        let operator = TestEnv::new();
+        for name in [
+            "static-inventory",
+            "endpoint-check",
+            "hetzner-ccm",
+            "namespaces",
+        ] {
+            operator.ztc_ok(&["plugins", "install", name, "--source", &source]);
+            let info = operator.ztc_ok(&["plugins", "info", name, "--json"]).json();
+            assert_eq!(info["source"], "installed", "{info:#}");
+        }
+        operator.ztc_ok(&["plugins", "verify"]);
+    }
+}
+
+#[test]
+fn the_readme_leads_from_nothing_to_a_lab_with_an_adapter_of_somebody_else() {
+    if !has("jq") {
+        return;
+    }
+    let environment = TestEnv::new();
+    let commands = typed("README.md", "An adapter of somebody else: three commands");
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let mut last = None;
+    for command in commands {
+        // The test has built the programs already.
+        let here = command
+            .replace("cargo run --release -p ztc-lab --", "ztc-lab")
+            .replace("cargo run --release -p ztc --", "ztc");
+        assert_ne!(here, command);
+        let run = environment.shell("repo", &here);
+        assert_eq!(run.code, Some(0), "{command}\n{run}");
+        last = Some(run);
+    }
+    let last = last.unwrap().to_string();
+    for part in ["check_endpoints", "A cluster from nothing"] {
+        assert!(last.contains(part), "{last}");
+    }
+}
