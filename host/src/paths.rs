@@ -121,6 +121,8 @@ pub struct Running {
     pub confinement: Confinement,
     /// The adapters that run already, with their sockets.
     pub attached: BTreeMap<String, PathBuf>,
+    /// Their authors' own builds, by name.
+    pub dev: BTreeMap<String, PathBuf>,
     /// Where what is said with them is written.
     pub record: Option<PathBuf>,
 }

@@ -56,13 +56,14 @@ impl Session {
         pins: &Pins,
     ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
-        // A lock that cannot be read is said by whoever needs it.
-        let lock = Lock::load(repository).ok().flatten();
-        let supervisor = Supervisor::new(
-            Discovery::new(machine, repository, &platform.plugins),
-            ui.clone(),
-        )
-        .with_tables(Tables::of(machine, lock.as_ref(), pins)?);
+        let lock = Lock::load(repository)?;
+        let discovery =
+            Discovery::new(machine, repository, &platform.plugins).with_lock(lock.as_ref());
+        let supervisor = Supervisor::new(discovery, ui.clone()).with_tables(Tables::of(
+            machine,
+            lock.as_ref(),
+            pins,
+        )?);
         match checked(repository, &platform, &supervisor).await {
             Ok(checked) => Ok(Self {
                 platform,
@@ -114,6 +115,10 @@ async fn checked(
         .filter_map(|section| Some((section.name.clone(), running.get(&section.adapter)?.clone())))
         .collect();
     let mut warnings = grant::findings_of_all(platform, supervisor.discovery(), &running);
+    let shadowed = names
+        .iter()
+        .map(|name| supervisor.discovery().shadowed(name));
+    warnings.extend(shadowed.flatten());
     let manifests = adapters
         .iter()
         .map(|(section, adapter)| (section.as_str(), &adapter.manifest))

@@ -34,12 +34,12 @@ pub(crate) fn machine() -> String {
 }
 
 /// A publisher: a directory `tree` with one or more versions of `hello`, and the key `key`, beside the repository.
-struct Publisher {
-    environment: TestEnv,
+pub(crate) struct Publisher {
+    pub(crate) environment: TestEnv,
 }
 
 impl Publisher {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let environment = TestEnv::new();
         environment.ztc_ok(&["plugins", "keygen", "../key", "--no-password"]);
         fs::create_dir(environment.root().join("tree")).unwrap();
@@ -49,12 +49,12 @@ impl Publisher {
         publisher
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.environment.root().join("tree")
     }
 
     /// Puts an executable where it will be published from.
-    fn put(&self, name: &str, version: &str, platform: &str) {
+    pub(crate) fn put(&self, name: &str, version: &str, platform: &str) {
         let file = format!("ztc-adapter-{name}-{version}-{platform}");
         let path = self.tree().join(file);
         fs::write(&path, adapter(name, version)).unwrap();
@@ -62,31 +62,31 @@ impl Publisher {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn publish(&self, options: &[&str]) -> Run {
+    pub(crate) fn publish(&self, options: &[&str]) -> Run {
         let command = ["plugins", "publish", "../tree", "--key", "../key"];
         self.environment.ztc_ok(&[&command, options].concat())
     }
 
     /// Changes the index and signs it anew, as a publisher who means ill could.
-    fn change(&self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Value)) {
         let path = self.tree().join("index.json");
         let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut index);
         fs::write(&path, serde_json::to_vec_pretty(&index).unwrap()).unwrap();
     }
 
-    fn executable(&self) -> PathBuf {
+    pub(crate) fn executable(&self) -> PathBuf {
         let file = format!("hello/1.0.0/ztc-adapter-hello-1.0.0-{}", machine());
         self.tree().join(file)
     }
 
-    fn install(&self, options: &[&str]) -> Run {
+    pub(crate) fn install(&self, options: &[&str]) -> Run {
         let command = ["plugins", "install", "hello", "--source", "../tree"];
         self.run(&[&command, options].concat())
     }
 
     /// Runs `ztc`; keys and times are replaced.
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let mut run = self.environment.ztc(arguments);
         for stream in [&mut run.stdout, &mut run.stderr] {
             *stream = self.filtered(stream);
@@ -94,7 +94,7 @@ impl Publisher {
         run
     }
 
-    fn filtered(&self, text: &str) -> String {
+    pub(crate) fn filtered(&self, text: &str) -> String {
         let mut words = Vec::new();
         for word in text.split_inclusive([' ', '\n', '"']) {
             let bare = word.trim_end_matches([' ', '\n', '"', ',']);
@@ -112,7 +112,7 @@ impl Publisher {
         let text = words.concat().replace(&machine(), "[MACHINE]");
         // How wide a column with a path is depends on where the test runs.
         let line = |line: &str| match line.split_once("  ") {
-            Some(_) if line.contains("file://[ROOT]") && !line.starts_with(' ') => {
+            Some(_) if !line.starts_with(' ') => {
                 let cells = line
                     .split("  ")
                     .map(str::trim)
@@ -218,18 +218,18 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     insta::assert_snapshot!(publisher.run(&["plugins", "list"]), @"
     exit: 0
     --- stdout
-    NAME  VERSION  SOURCE  PROTOCOL  PROVIDES  STATUS
-    cilium   [VERSION]    built-in   1.0       cni 1.0, gateway-api 1.0  ok
-    hello    1.0.0    installed  1.0       acme/hello 1.0            ok
-    hetzner  [VERSION]    built-in   1.0       cloud-infrastructure 1.0  ok
-    talos    [VERSION]    built-in   1.0       kubernetes-api 1.0        ok
+    NAME  VERSION  SOURCE  TRUST  PROTOCOL  STATUS  LOCKED BY
+    cilium  [VERSION]  built-in  built-in  1.0  ok  -
+    hello  1.0.0  file://[ROOT]/tree  signed  1.0  ok  -
+    hetzner  [VERSION]  built-in  built-in  1.0  ok  -
+    talos  [VERSION]  built-in  built-in  1.0  ok  -
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "list", "--no-sandbox"]).stdout, @"
-    NAME  VERSION  SOURCE  PROTOCOL  PROVIDES  STATUS
-    cilium   [VERSION]    built-in   1.0       cni 1.0, gateway-api 1.0  ok
-    hello    1.0.0    installed  1.0       acme/hello 1.0            ok
-    hetzner  [VERSION]    built-in   1.0       cloud-infrastructure 1.0  ok
-    talos    [VERSION]    built-in   1.0       kubernetes-api 1.0        ok
+    NAME  VERSION  SOURCE  TRUST  PROTOCOL  STATUS  LOCKED BY
+    cilium  [VERSION]  built-in  built-in  1.0  ok  -
+    hello  1.0.0  file://[ROOT]/tree  signed  1.0  ok  -
+    hetzner  [VERSION]  built-in  built-in  1.0  ok  -
+    talos  [VERSION]  built-in  built-in  1.0  ok  -
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "verify"]), @"
     exit: 0

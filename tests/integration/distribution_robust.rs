@@ -454,10 +454,10 @@ fn a_read_only_home_says_what_to_do() {
     exit: 0
     NAME  VERSION  TRUST  SOURCE  STATUS
     exit: 0
-    NAME     VERSION  SOURCE    PROTOCOL  PROVIDES                  STATUS
-    cilium   [VERSION]    built-in  1.0       cni 1.0, gateway-api 1.0  ok
-    hetzner  [VERSION]    built-in  1.0       cloud-infrastructure 1.0  ok
-    talos    [VERSION]    built-in  1.0       kubernetes-api 1.0        ok
+    NAME     VERSION  SOURCE    TRUST     PROTOCOL  STATUS  LOCKED BY
+    cilium   [VERSION]    built-in  built-in  1.0       ok      -
+    hetzner  [VERSION]    built-in  built-in  1.0       ok      -
+    talos    [VERSION]    built-in  built-in  1.0       ok      -
     exit: 0
     ");
 }

@@ -1,10 +1,14 @@
 //! Which adapters there are and which one a name means. Looks at directories, starts nothing.
 //!
-//! The strongest place wins: a path in `platform.yaml`, this program itself, what is installed, the user's plugin directory, PATH. An
-//! installed adapter that `platform.yaml` asks for by its name comes before one of this program.
+//! The strongest place wins: a path in `platform.yaml`, what the lock names, what is installed, the user's plugin directory, PATH, this program
+//! itself. But an adapter of this program is replaced only where `plugins` of `platform.yaml` names it with a path, a source or a version.
+
+mod explain;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use semver::{Version, VersionReq};
 use ztc_protocol::ADAPTER_ARGUMENT;
@@ -13,9 +17,16 @@ use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Sandbox;
 use crate::adapter::{Candidate, Source, builtin};
 use crate::error::{Exit, Failure, did_you_mean, listed};
+use crate::lock::Lock;
+use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
-use crate::plugins::store::Store;
+use crate::plugins::locked;
+use crate::plugins::source;
+use crate::plugins::store::{Record, Store};
+pub(crate) use explain::Contender;
+pub(crate) use places::split_version;
+use places::{Files, Place, Standing};
 
 /// What the file name of every adapter starts with.
 pub const PREFIX: &str = "ztc-adapter-";
@@ -23,18 +34,21 @@ pub const PREFIX: &str = "ztc-adapter-";
 /// Finds adapters.
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    /// Names with paths, from `platform.yaml`.
-    explicit: BTreeMap<String, PathBuf>,
+    /// What `platform.yaml` says of adapters, by name.
+    asked: BTreeMap<String, Plugin>,
+    /// What the lock says of them.
+    locked: LockedPlugins,
     /// The variables that adapters may see, by their names, from `platform.yaml`.
     granted: BTreeMap<String, Vec<String>>,
-    /// The newest installed version of each name that `platform.yaml` allows.
-    installed: BTreeMap<String, Candidate>,
+    store: Store,
+    /// What is installed, the newest version of a name first.
+    records: Vec<Record>,
     /// The user's plugin directory.
     plugins: PathBuf,
-    /// The names of which `platform.yaml` says where they are installed from.
-    asked: BTreeSet<String>,
     /// The directories of PATH.
     path: Vec<PathBuf>,
+    /// What lies in these directories, once somebody has looked.
+    files: Arc<OnceLock<Files>>,
     /// The repository.
     repository: PathBuf,
     /// How adapters run.
@@ -42,18 +56,12 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Says where to look. `plugins` is that of `platform.yaml`.
+    /// Says where to look. `plugins` is that of `platform.yaml`; see [`Discovery::with_lock`].
     pub fn new(
         machine: &Machine,
         repository: &Repository,
         plugins: &BTreeMap<String, Plugin>,
     ) -> Self {
-        let explicit = plugins
-            .iter()
-            .filter_map(|(name, plugin)| {
-                Some((name.clone(), repository.root().join(plugin.path.as_ref()?)))
-            })
-            .collect();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::split_paths(&path)
             .filter_map(|directory| std::path::absolute(directory).ok());
@@ -61,21 +69,26 @@ impl Discovery {
             .iter()
             .map(|(name, plugin)| (name.clone(), plugin.environment.clone()))
             .collect();
-        let asked = plugins
-            .iter()
-            .filter(|(_, plugin)| plugin.source.is_some())
-            .map(|(name, _)| name.clone())
-            .collect();
+        let store = Store::new(machine);
         Self {
-            explicit,
+            asked: plugins.clone(),
+            locked: LockedPlugins::new(),
             granted,
-            installed: installed(&Store::new(machine), plugins),
-            asked,
+            records: store.installed(),
+            store,
             plugins: machine.plugins.clone(),
             path: path.collect(),
+            files: Arc::default(),
             repository: repository.root().to_owned(),
             running: machine.running.clone(),
         }
+    }
+
+    /// Keeps to what a lock names.
+    #[must_use]
+    pub fn with_lock(mut self, lock: Option<&Lock>) -> Self {
+        self.locked = lock.map(|lock| lock.plugins.clone()).unwrap_or_default();
+        self
     }
 
     /// Returns the variables that an adapter may see of those that it declares: all where it is part of ztc, else what `platform.yaml` grants.
@@ -110,75 +123,155 @@ impl Discovery {
         }
     }
 
-    /// Returns the adapter that each name means, by name.
+    /// Returns what the lock says of an adapter.
+    pub(crate) fn locked(&self, name: &str) -> Option<&LockedPlugin> {
+        self.locked.get(name)
+    }
+
+    /// Returns what is installed: the newest version of a name first.
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Returns the record of the bytes of a candidate, where it was installed.
+    pub(crate) fn installation(&self, candidate: &Candidate) -> Option<&Record> {
+        let of_it = |record: &&Record| {
+            let asset = record.asset();
+            record.name == candidate.name
+                && asset.is_some_and(|asset| candidate.sha256.as_ref() == Some(&asset.sha256))
+        };
+        let is_installed = candidate.source == Source::Installed;
+        self.records.iter().filter(|_| is_installed).find(of_it)
+    }
+
+    /// Returns all names that mean something, or that somebody asks for.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let running = self.running.attached.keys().chain(self.running.dev.keys());
+        let asked = self.asked.iter().filter(|(_, plugin)| is_asked(plugin));
+        let locked = self
+            .locked
+            .iter()
+            .filter(|(_, plugin)| plugin.is_installed());
+        running
+            .chain(asked.map(|(name, _)| name))
+            .chain(locked.map(|(name, _)| name))
+            .map(String::as_str)
+            .chain(builtin::ALL.iter().map(|adapter| adapter.name))
+            .chain(self.records.iter().map(|record| record.name.as_str()))
+            .chain(self.files().names())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Returns the adapter that each name means, by name. A name whose adapter is missing is left out.
     pub fn all(&self) -> Vec<Candidate> {
-        let mut found = BTreeMap::new();
-        let attached = self
-            .running
-            .attached
-            .iter()
-            .map(|(name, path)| attached(name, path));
-        let explicit = self
-            .explicit
-            .iter()
-            .map(|(name, path)| program(name, Source::Explicit, path.clone()));
-        let built_in = builtin::ALL.iter().map(|adapter| built_in(adapter.name));
-        let path = self.path.iter().flat_map(|directory| on_path(directory));
-        let asked = self
-            .asked
-            .iter()
-            .filter_map(|name| self.installed.get(name));
-        for candidate in attached
-            .chain(explicit)
-            .chain(asked.cloned())
-            .chain(built_in)
-            .chain(self.installed.values().cloned())
-            .chain(newest(&self.plugins))
-            .chain(path)
-        {
-            found.entry(candidate.name.clone()).or_insert(candidate);
-        }
-        found.into_values().collect()
+        let names = self.names();
+        let found = names.iter().filter_map(|name| {
+            // That there is no such file is said when it is started.
+            let explicit = || Some(self.places(name).into_iter().next()?.candidate);
+            let is_explicit = self.explicit(name).is_some();
+            self.find(name)
+                .ok()
+                .or_else(|| explicit().filter(|_| is_explicit))
+        });
+        found.collect()
     }
 
     /// Returns the adapter that a name means.
     pub fn find(&self, name: &str) -> Result<Candidate, Failure> {
-        if let Some(path) = self.running.attached.get(name) {
-            return Ok(attached(name, path));
+        if let Some((_, failure)) = self.obstacle(name) {
+            return Err(failure);
         }
-        if let Some(path) = self.explicit.get(name) {
-            return self
-                .check_explicit(name, path)
-                .map(|()| program(name, Source::Explicit, path.clone()));
+        let found = self.places(name).into_iter().find(Place::fits);
+        found
+            .map(|place| place.candidate)
+            .ok_or_else(|| self.unknown(name))
+    }
+
+    /// Says why nothing runs under a name, although weaker places may have something; and which place it is.
+    fn obstacle(&self, name: &str) -> Option<(Standing, Failure)> {
+        if self.running.attached.contains_key(name) || self.running.dev.contains_key(name) {
+            return None;
         }
-        if self.asked.contains(name) && !self.installed.contains_key(name) {
-            return Err(Failure::new(
+        if let Some(path) = self.explicit(name) {
+            let failure = check_explicit(name, &path).err()?;
+            return Some((Standing::Explicit, failure));
+        }
+        if let Some(plugin) = self.pin(name) {
+            let failure = self.pinned(name, plugin).err()?;
+            return Some((Standing::Locked, failure));
+        }
+        let asked = self.asked.get(name)?.source.is_some();
+        let is_there = || self.places(name).iter().any(Place::is_installed);
+        (asked && !is_there()).then(|| (Standing::Installed, not_installed(name)))
+    }
+
+    /// Whether something else may run under a name than what is part of ztc.
+    fn may_replace(&self, name: &str) -> bool {
+        builtin::find(name).is_none() || self.asked.get(name).is_some_and(is_asked)
+    }
+
+    fn explicit(&self, name: &str) -> Option<PathBuf> {
+        let path = self.asked.get(name)?.path.as_ref()?;
+        Some(self.repository.join(path))
+    }
+
+    /// Returns what the lock pins a name to.
+    fn pin(&self, name: &str) -> Option<&LockedPlugin> {
+        let plugin = self.locked.get(name)?;
+        (plugin.is_installed() && self.may_replace(name)).then_some(plugin)
+    }
+
+    /// Returns the very bytes that the lock names.
+    fn pinned(&self, name: &str, plugin: &LockedPlugin) -> Result<Candidate, Failure> {
+        let asked = self.asked.get(name);
+        if let Some(failure) = locked::contradiction(name, plugin, asked, &self.repository) {
+            return Err(failure);
+        }
+        let executable = locked::executable(name, plugin)?;
+        let path = self.store.bytes_of(&executable.sha256).ok_or_else(|| {
+            let version = &plugin.version;
+            Failure::new(
                 Exit::Missing,
-                format!("adapter `{name}`, which `plugins.{name}` asks for, is not installed"),
+                format!("adapter `{name}` {version}, which the lock names, is not installed"),
             )
-            .help("run `ztc plugins install`"));
-        }
-        let all = self.all();
-        all.iter()
-            .find(|candidate| candidate.name == name)
-            .cloned()
-            .ok_or_else(|| self.unknown(name, &all))
+            .help("run `ztc plugins install`")
+        })?;
+        Ok(Candidate {
+            sha256: Some(executable.sha256.clone()),
+            ..program(name, Source::Installed, path)
+        })
     }
 
-    fn check_explicit(&self, name: &str, path: &Path) -> Result<(), Failure> {
-        if path.exists() {
-            return Ok(());
+    /// Says why an installed version cannot be what a name means.
+    fn unfit(&self, record: &Record) -> Option<String> {
+        if let Some(why) = self.out_of_range(&record.name, &record.version) {
+            return Some(why);
         }
-        let message = format!(
-            "there is no file `{}`, which `plugins.{name}.path` names",
-            path.display()
-        );
-        Err(Failure::new(Exit::Missing, message)
-            .help("correct the path in platform.yaml; it is relative to that file"))
+        let source = self.asked.get(&record.name)?.source.as_deref()?;
+        let parsed = source::Source::parse(source, &self.repository).ok()?;
+        (parsed.name() != record.source).then(|| {
+            format!(
+                "it is from {}, and platform.yaml asks for {source}",
+                record.source
+            )
+        })
     }
 
-    fn unknown(&self, name: &str, all: &[Candidate]) -> Failure {
-        let names = || all.iter().map(|candidate| candidate.name.as_str());
+    fn out_of_range(&self, name: &str, version: &Version) -> Option<String> {
+        let range = self.asked.get(name)?.version.as_deref()?;
+        let parsed: VersionReq = range.parse().ok()?;
+        (!parsed.matches(version)).then(|| format!("platform.yaml asks for {range}"))
+    }
+
+    fn files(&self) -> &Files {
+        self.files
+            .get_or_init(|| Files::find(&self.plugins, &self.path))
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let all = self.names();
+        let names = || all.iter().map(String::as_str);
         let failure =
             Failure::new(Exit::Missing, format!("there is no adapter `{name}`")).detail(format!(
                 "known are {}",
@@ -196,26 +289,29 @@ impl Discovery {
     }
 }
 
-/// Returns the newest installed version of each name in the range that `platform.yaml` gives, from the source that it gives.
-fn installed(store: &Store, plugins: &BTreeMap<String, Plugin>) -> BTreeMap<String, Candidate> {
-    let mut found = BTreeMap::new();
-    for record in store.installed() {
-        let range = plugins
-            .get(&record.name)
-            .and_then(|plugin| plugin.version.as_deref()?.parse::<VersionReq>().ok());
-        if range.is_some_and(|range| !range.matches(&record.version)) {
-            continue;
-        }
-        let (Some(asset), Some(path)) = (record.asset(), store.program(&record)) else {
-            continue;
-        };
-        let candidate = Candidate {
-            sha256: Some(asset.sha256.clone()),
-            ..program(&record.name, Source::Installed, path)
-        };
-        found.entry(record.name.clone()).or_insert(candidate);
+/// Whether `platform.yaml` says which adapter it means, and not only what one may see.
+fn is_asked(plugin: &Plugin) -> bool {
+    plugin.path.is_some() || plugin.source.is_some() || plugin.version.is_some()
+}
+
+fn check_explicit(name: &str, path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        return Ok(());
     }
-    found
+    let message = format!(
+        "there is no file `{}`, which `plugins.{name}.path` names",
+        path.display()
+    );
+    Err(Failure::new(Exit::Missing, message)
+        .help("correct the path in platform.yaml; it is relative to that file"))
+}
+
+fn not_installed(name: &str) -> Failure {
+    Failure::new(
+        Exit::Missing,
+        format!("adapter `{name}`, which `plugins.{name}` asks for, is not installed"),
+    )
+    .help("run `ztc plugins install`")
 }
 
 fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
@@ -226,86 +322,6 @@ fn program(name: &str, source: Source, program: PathBuf) -> Candidate {
         arguments: vec![ADAPTER_ARGUMENT.to_owned()],
         sha256: None,
     }
-}
-
-fn attached(name: &str, socket: &Path) -> Candidate {
-    Candidate {
-        name: name.to_owned(),
-        source: Source::Attached,
-        program: socket.to_owned(),
-        arguments: Vec::new(),
-        sha256: None,
-    }
-}
-
-fn built_in(name: &str) -> Candidate {
-    Candidate {
-        name: name.to_owned(),
-        source: Source::BuiltIn,
-        program: builtin::program(),
-        arguments: builtin::arguments(name),
-        sha256: None,
-    }
-}
-
-/// Returns the newest file of each name in the plugin directory; one without a version counts as the newest.
-fn newest(directory: &Path) -> Vec<Candidate> {
-    let mut best: BTreeMap<String, (Option<Version>, PathBuf)> = BTreeMap::new();
-    for (file, path) in adapters_in(directory) {
-        let (name, version) = split_version(&file);
-        let newer = best
-            .get(name)
-            .is_none_or(|(known, _)| match (known, &version) {
-                (Some(known), Some(version)) => version > known,
-                (known, _) => known.is_some(),
-            });
-        if newer {
-            best.insert(name.to_owned(), (version, path));
-        }
-    }
-    best.into_iter()
-        .map(|(name, (_, path))| program(&name, Source::PluginDirectory, path))
-        .collect()
-}
-
-fn on_path(directory: &Path) -> Vec<Candidate> {
-    adapters_in(directory)
-        .into_iter()
-        .map(|(name, path)| program(&name, Source::Path, path))
-        .collect()
-}
-
-/// Returns what follows the prefix in the name of each adapter's file, and the file, in order.
-fn adapters_in(directory: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut found: Vec<(String, PathBuf)> = entries
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            let adapter = name.strip_prefix(PREFIX)?;
-            // What lies beside an adapter (a README, a signature) has a suffix that is not part of a version.
-            let plain = |text: &str| {
-                text.bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            };
-            let (bare, _) = split_version(adapter);
-            (!bare.is_empty() && plain(bare)).then(|| (adapter.to_owned(), directory.join(&name)))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
-/// Splits `bgp-check-1.2.0` into its name and its version.
-pub(crate) fn split_version(file: &str) -> (&str, Option<Version>) {
-    let splits = file
-        .match_indices('-')
-        .map(|(at, _)| (&file[..at], &file[at + 1..]));
-    let found = splits
-        .filter_map(|(name, rest)| Some((name, Version::parse(rest).ok()?)))
-        .next();
-    found.map_or((file, None), |(name, version)| (name, Some(version)))
 }
 
 #[cfg(test)]
@@ -414,24 +430,5 @@ mod tests {
                 file.display()
             )
         );
-    }
-
-    #[test]
-    fn versions_are_told_from_names() {
-        for (file, name, version) in [
-            ("bgp", "bgp", None),
-            ("bgp-check-1.2.0", "bgp-check", Some("1.2.0")),
-            ("k8s-2", "k8s-2", None),
-            ("a-1.0.0-rc.1", "a", Some("1.0.0-rc.1")),
-        ] {
-            let (found, found_version) = split_version(file);
-            assert_eq!(
-                (
-                    found,
-                    found_version.map(|version| version.to_string()).as_deref()
-                ),
-                (name, version)
-            );
-        }
     }
 }

@@ -30,6 +30,9 @@ pub enum Source {
     /// Runs already; the operator attaches to it.
     #[serde(rename = "attached")]
     Attached,
+    /// Its author's own build, named by `ZTC_PLUGIN_DEV`.
+    #[serde(rename = "dev")]
+    Dev,
     /// Named with a path in `platform.yaml`.
     #[serde(rename = "path")]
     Explicit,
@@ -52,6 +55,7 @@ impl Source {
     pub fn word(self) -> &'static str {
         match self {
             Self::Attached => "attached",
+            Self::Dev => "dev",
             Self::Explicit => "path",
             Self::BuiltIn => "built-in",
             Self::Installed => "installed",
@@ -64,6 +68,7 @@ impl Source {
 pub(crate) mod attach;
 pub(crate) mod builtin;
 mod connection;
+pub(crate) mod dev;
 pub mod discovery;
 mod ear;
 pub(crate) mod grant;

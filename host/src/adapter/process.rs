@@ -179,18 +179,29 @@ pub(crate) fn run_in_terminal(
     candidate: &Candidate,
     arguments: &[String],
 ) -> Result<ExitStatus, Failure> {
+    let cannot = |error: io::Error| report::cannot_start(candidate, &error);
+    // What was installed is read twice: here for words that people understand, and by the process that becomes it.
+    let (program, verified) = match &candidate.sha256 {
+        Some(sha256) => {
+            verified::Verified::open(&candidate.program, sha256).map_err(cannot)?;
+            let verified = [OsStr::new(verified::ARGUMENT), sha256.as_ref()];
+            (builtin::program(), Some((verified, &candidate.program)))
+        }
+        None => (candidate.program.clone(), None),
+    };
     #[expect(
         clippy::disallowed_methods,
         reason = "the one program that shares the operator's terminal"
     )]
-    let mut command = std::process::Command::new(&candidate.program);
+    let mut command = std::process::Command::new(program);
+    if let Some((verified, program)) = verified {
+        command.args(verified).arg(program);
+    }
     command
         .args(arguments)
         .env_clear()
         .envs(process::allowed_environment());
-    command
-        .status()
-        .map_err(|error| report::cannot_start(candidate, &error))
+    command.status().map_err(cannot)
 }
 
 impl Process {

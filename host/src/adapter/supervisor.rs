@@ -268,10 +268,16 @@ impl Adapter {
         }
     }
 
-    /// Returns the SHA-256 of the executable; nothing for a built-in.
+    /// Returns the SHA-256 of the executable; nothing for a built-in and for what is never locked.
     pub fn digest(&self) -> Result<Option<String>, Failure> {
-        if matches!(self.candidate.source, Source::BuiltIn | Source::Attached) {
+        if matches!(
+            self.candidate.source,
+            Source::BuiltIn | Source::Attached | Source::Dev
+        ) {
             return Ok(None);
+        }
+        if let Some(sha256) = &self.candidate.sha256 {
+            return Ok(Some(sha256.clone()));
         }
         let program = &self.candidate.program;
         crate::digest::file(program)

@@ -12,6 +12,7 @@ use crate::pipeline::file::Pipeline;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::{Prepared, cluster_name};
 use crate::pipeline::site::Site;
+use crate::render::Strictness;
 use crate::secrets::Vault;
 use crate::ui::run::NextCommands;
 
@@ -21,6 +22,9 @@ pub(crate) struct Arguments {
     /// Environment [default: that of platform.yaml]
     #[arg(long, value_name = "ENV")]
     pub(crate) env: Option<String>,
+    /// Refuse what the lock does not know yet (an executable, a secret bundle) instead of warning of it
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Run every stage, whatever succeeded before
     #[arg(long)]
     pub(crate) skip_cache: bool,
@@ -49,9 +53,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 }
 
 async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let verified = until_interrupted(verify(context, arguments.env.as_deref()))
-        .await
-        .map_err(refused)?;
+    let verified = until_interrupted(verify(
+        context,
+        arguments.env.as_deref(),
+        Strictness::of(arguments.locked),
+    ))
+    .await
+    .map_err(refused)?;
     verified
         .warnings
         .iter()

@@ -10,6 +10,7 @@ use crate::adapter::{Adapter, Discovery, Supervisor, attach};
 use crate::commands::secrets::checks::{self, Checked};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Severity};
+use crate::lock::Lock;
 use crate::platform::Platform;
 use crate::tools;
 use crate::ui::table::table;
@@ -98,7 +99,10 @@ async fn all(context: &Context, arguments: &Arguments) -> Result<Vec<Check>, Fai
         .as_ref()
         .map(|platform| platform.plugins.clone())
         .unwrap_or_default();
-    let discovery = Discovery::new(&context.machine, &context.repository, &plugins);
+    // What is wrong with a lock other commands say.
+    let lock = Lock::load(&context.repository).ok().flatten();
+    let discovery =
+        Discovery::new(&context.machine, &context.repository, &plugins).with_lock(lock.as_ref());
     let wanted: Vec<String> = match &platform {
         Ok(platform) => platform
             .sections

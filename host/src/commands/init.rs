@@ -61,8 +61,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             )?),
         };
         let start = Start::read(context, arguments, is_twin)?;
-        let discovery = Discovery::new(machine, &context.repository, &start.plugins());
-        let lock = Lock::load(&context.repository).ok().flatten();
+        let lock = Lock::load(&context.repository)?;
+        let discovery =
+            Discovery::new(machine, &context.repository, &start.plugins()).with_lock(lock.as_ref());
         let mut tables = Tables::of(machine, lock.as_ref(), &Pins::Hold)?;
         if let Some(fetching) = fetching {
             fetching

@@ -122,12 +122,21 @@ fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
             socket.display()
         ));
     }
+    let dev = adapter::dev::from_environment()?;
+    for (name, program) in &dev {
+        ui.warning(format!(
+            "adapter `{name}` is the author's build `{}` (`{}`): nobody has verified it, it is never locked, and what it renders is not bootstrapped",
+            program.display(),
+            adapter::dev::VARIABLE
+        ));
+    }
     if let Some(file) = &global.record {
         adapter::record::create(file)?;
     }
     Ok(Running {
         confinement,
         attached,
+        dev,
         record: global.record.clone(),
     })
 }

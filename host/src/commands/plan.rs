@@ -9,6 +9,7 @@ use crate::pipeline::file::Pipeline;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::Prepared;
 use crate::pipeline::why::Why;
+use crate::render::Strictness;
 use crate::ui::Ui;
 use crate::ui::table::table;
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// Environment [default: that of platform.yaml]
     #[arg(long, value_name = "ENV")]
     pub(crate) env: Option<String>,
+    /// Refuse what the lock does not know yet (an executable, a secret bundle) instead of warning of it
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Plan as if nothing had run before
     #[arg(long)]
     pub(crate) skip_cache: bool,
@@ -37,7 +41,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         pipeline,
         bundles,
         warnings,
-    } = wait_for(verify(context, arguments.env.as_deref()))?;
+    } = wait_for(verify(
+        context,
+        arguments.env.as_deref(),
+        Strictness::of(arguments.locked),
+    ))?;
     warnings
         .iter()
         .for_each(|warning| context.ui.finding(warning));

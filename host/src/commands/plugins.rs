@@ -7,6 +7,7 @@ mod installed;
 mod list;
 mod new;
 pub(crate) mod offer;
+pub(crate) mod project;
 mod publish;
 mod replay;
 mod test;
@@ -20,13 +21,14 @@ use ztc_protocol::{Manifest, PROTOCOL, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source, Supervisor, builtin, process};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
+use crate::lock::Lock;
 use crate::platform::Platform;
 
 /// Subcommands of `ztc plugins`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     /// List all adapters: built in, installed, on PATH, named in platform.yaml
-    List,
+    List(list::Arguments),
     /// Show what an adapter provides, requires and may touch
     Info {
         /// The adapter
@@ -71,7 +73,7 @@ pub(crate) enum Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     match arguments {
-        Arguments::List => list::run(context),
+        Arguments::List(arguments) => list::run(context, arguments),
         Arguments::Info { name } => info::run(context, name),
         Arguments::Install(arguments) => install::run(context, arguments),
         Arguments::Verify => installed::verify(context),
@@ -111,7 +113,16 @@ fn discovery(context: &Context) -> Discovery {
             }
         }
     }
-    Discovery::new(&context.machine, &context.repository, &plugins)
+    let lock = match Lock::load(&context.repository) {
+        Ok(lock) => lock,
+        Err(failure) => {
+            context
+                .ui
+                .warning(format!("the lock is left out: {}", failure.message));
+            None
+        }
+    };
+    Discovery::new(&context.machine, &context.repository, &plugins).with_lock(lock.as_ref())
 }
 
 /// Asks adapters who they are: those of this program directly, all others by starting them.

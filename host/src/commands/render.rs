@@ -10,11 +10,12 @@ use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::run_lock;
+use crate::plugins::projects;
 use crate::render::assemble::Rendered;
 use crate::render::bundles::Missing;
 use crate::render::trace::Trace;
 use crate::render::workspace::{self, Changes, RenderLock};
-use crate::render::{Request, diff, partial};
+use crate::render::{Request, Strictness, diff, partial};
 use crate::secrets::git;
 use crate::session::Session;
 use crate::versions::{Pins, Used};
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// Take the newest tables of versions that this machine has instead of those that the lock pins: of these adapters, or of all
     #[arg(long, value_name = "ADAPTER", num_args = 0..)]
     pub(crate) new_versions: Option<Vec<String>>,
+    /// Look nothing up, and refuse adapters and facts other than those of the lock
+    #[arg(long, conflicts_with_all = ["refresh", "new_versions"])]
+    pub(crate) locked: bool,
 }
 
 /// The result, as `--json` shows it.
@@ -105,7 +109,7 @@ fn prepare(context: &Context, check: bool) -> Result<Option<RenderLock>, Failure
 }
 
 /// Keeps away from files that a bootstrap is using: it stops where they differ from what it began with.
-fn refuse_during_a_run<'a>(
+pub(crate) fn refuse_during_a_run<'a>(
     context: &Context,
     mut environments: impl Iterator<Item = &'a str>,
 ) -> Result<(), Failure> {
@@ -150,6 +154,7 @@ async fn work(
             Some([]) => chosen.clone(),
             Some(names) => partial::named(names, &session.resolution)?,
         },
+        strictness: Strictness::of(arguments.locked),
         missing: if arguments.check {
             Missing::Warning
         } else {
@@ -171,6 +176,7 @@ async fn work(
     }
     if let Some(guard) = guard {
         workspace::commit(repository, &rendered.tree, &changes, guard)?;
+        projects::remember(&context.machine, repository, &rendered.lock.plugins);
     }
     Ok(report(
         context,

@@ -16,6 +16,7 @@ use crate::pipeline::prepared::{Prepared, cluster_name};
 use crate::pipeline::rollback::{self, Rollback};
 use crate::pipeline::site::Site;
 use crate::pipeline::tasks::Tasks;
+use crate::render::Strictness;
 use crate::secrets::Vault;
 use crate::ui::run::NextCommands;
 
@@ -53,9 +54,13 @@ async fn undo(context: &Context, arguments: &Arguments) -> Result<Exit, Failure>
         pipeline,
         bundles,
         warnings,
-    } = until_interrupted(verify(context, arguments.env.as_deref()))
-        .await
-        .map_err(refused)?;
+    } = until_interrupted(verify(
+        context,
+        arguments.env.as_deref(),
+        Strictness::Normal,
+    ))
+    .await
+    .map_err(refused)?;
     warnings
         .iter()
         .for_each(|warning| context.ui.finding(warning));

@@ -154,7 +154,9 @@ struct Row {
 impl<'a> Keeper<'a> {
     async fn open(context: &'a Context, environment: Option<&str>) -> Result<Self, Failure> {
         let platform = Platform::load(&context.repository, environment)?;
-        let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
+        let lock = Lock::load(&context.repository)?;
+        let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins)
+            .with_lock(lock.as_ref());
         session::find_all(&platform, &discovery)?;
         let supervisor = Supervisor::new(discovery, context.ui.clone());
         let names: BTreeSet<String> = platform
@@ -181,8 +183,7 @@ impl<'a> Keeper<'a> {
             })
             .collect();
         // The lock of another environment knows nothing of these.
-        let lock = Lock::load(&context.repository)?
-            .filter(|lock| lock.environment == platform.environment);
+        let lock = lock.filter(|lock| lock.environment == platform.environment);
         Ok(Self {
             context,
             environment: platform.environment,

@@ -13,7 +13,7 @@ use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
 use crate::render::bundles::{Bundles, Missing};
 use crate::render::trace::Trace;
-use crate::render::{Request, workspace};
+use crate::render::{Request, Strictness, refuse_differences, workspace};
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
 use crate::session::Session;
@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Environment [default: that of platform.yaml]
     #[arg(long, value_name = "ENV")]
     pub(crate) env: Option<String>,
+    /// Look nothing up, and refuse what the lock does not know yet (an executable, a secret bundle) instead of warning of it
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 /// The result, as `--json` shows it.
@@ -41,7 +44,8 @@ struct Report<'a> {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = arguments.env.as_deref();
-    let verified = wait_for(verified(context, environment, Depth::Adapters))?;
+    let strictness = Strictness::of(arguments.locked);
+    let verified = wait_for(verified(context, environment, Depth::Adapters, strictness))?;
     let Verified {
         platform,
         lock,
@@ -97,14 +101,16 @@ enum Depth {
 pub(crate) async fn verify(
     context: &Context,
     environment: Option<&str>,
+    strictness: Strictness,
 ) -> Result<Verified, Failure> {
-    verified(context, environment, Depth::Lock).await
+    verified(context, environment, Depth::Lock, strictness).await
 }
 
 async fn verified(
     context: &Context,
     environment: Option<&str>,
     depth: Depth,
+    strictness: Strictness,
 ) -> Result<Verified, Failure> {
     let repository = &context.repository;
     if let Some(message) = workspace::repair(repository)?.message() {
@@ -112,7 +118,7 @@ async fn verified(
     }
     git::refuse_tracked(repository).await?;
     let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
-    let result = examine(context, &session, depth).await;
+    let result = examine(context, &session, depth, strictness).await;
     let Session {
         platform,
         supervisor,
@@ -137,6 +143,7 @@ async fn between_adapters(
     context: &Context,
     session: &Session,
     lock: &Lock,
+    strictness: Strictness,
 ) -> Result<Vec<Finding>, Failure> {
     let request = Request {
         repository: &context.repository,
@@ -144,6 +151,7 @@ async fn between_adapters(
         session,
         old: Some(lock),
         refresh: BTreeSet::new(),
+        strictness,
         missing: Missing::Refused,
         trace: &Trace::new(false),
     };
@@ -162,11 +170,20 @@ async fn secrets(context: &Context, session: &Session) -> Result<Vec<Finding>, F
     checks::judge(&checked)
 }
 
-async fn examine(context: &Context, session: &Session, depth: Depth) -> Result<Agreed, Failure> {
+async fn examine(
+    context: &Context,
+    session: &Session,
+    depth: Depth,
+    strictness: Strictness,
+) -> Result<Agreed, Failure> {
     let (lock, pipeline, bundles, mut warnings) = agree(context, session)?;
+    if strictness == Strictness::Locked {
+        let unknown = warnings.iter().map(|warning| warning.message.clone());
+        refuse_differences(unknown.collect())?;
+    }
     warnings.extend(secrets(context, session).await?);
     if depth == Depth::Adapters {
-        warnings.extend(between_adapters(context, session, &lock).await?);
+        warnings.extend(between_adapters(context, session, &lock, strictness).await?);
     }
     Ok((lock, pipeline, bundles, warnings))
 }

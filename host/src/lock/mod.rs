@@ -3,6 +3,7 @@
 //! This module reads the lock and compares it with what is there; `render::workspace` writes it together with everything else.
 
 pub mod compare;
+pub mod plugins;
 pub(crate) mod verify;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,12 @@ use ztc_protocol::manifest::Facts;
 use crate::digest::sha256_hex;
 use crate::error::{Failure, Location};
 use crate::paths::Repository;
+use plugins::LockedPlugins;
 
-/// The version of the lock's form that this program writes; it reads this one and refuses newer ones.
-pub const FORMAT: u32 = 1;
+/// The version of the lock's form that this program writes; it reads this one and older ones, and refuses newer ones.
+///
+/// 2: `plugins`. Before, each section had the digests of its adapter's executables, which [`Lock::parse`] still understands.
+pub const FORMAT: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,9 @@ pub struct Lock {
     pub pipeline: LockedPipeline,
     /// Every adapter by section.
     pub adapters: BTreeMap<String, LockedAdapter>,
+    /// The adapters themselves by name: which bytes run.
+    #[serde(default)]
+    pub plugins: LockedPlugins,
     /// The tables of versions by adapter, not by section.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, LockedTable>,
@@ -102,15 +109,12 @@ pub struct LockedAdapter {
     /// The adapter's name.
     #[serde(rename = "type")]
     pub adapter: String,
-    /// The adapter's own version.
+    /// The version of the adapter that rendered; `plugins` has the one that is wanted now.
     pub adapter_version: String,
-    /// `built-in`, `path`, `plugin-directory` or `PATH`.
+    /// `built-in`, `path`, `installed`, `plugin-directory`, `PATH`, `attached` or `dev`.
     pub source: String,
     /// Digest of the section in canonical JSON.
     pub config_hash: String,
-    /// Digest of the executable by platform (`linux-x86_64`); empty for built-ins, which `ztc_version` covers.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub executables: BTreeMap<String, String>,
     /// Digests of the files that the section names, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
@@ -141,8 +145,16 @@ impl Lock {
                 document.get("ztc_version").and_then(Value::as_str).unwrap_or("of unknown version")
             ))
             .help("upgrade ztc; `ztc version` shows what is installed")),
-            _ => serde_json::from_value(document)
-                .map_err(|error| Failure::invalid("the lock was edited: it does not have its form").detail(error).help(RESTORE)),
+            format => {
+                let older = (format == Some(1)).then(|| plugins::of_format_1(&document));
+                let lock: Self = serde_json::from_value(document).map_err(|error| {
+                    Failure::invalid("the lock was edited: it does not have its form").detail(error).help(RESTORE)
+                })?;
+                Ok(match older {
+                    Some(plugins) => Self { plugins, ..lock },
+                    None => lock,
+                })
+            }
         }
     }
 
@@ -190,7 +202,7 @@ pub fn mode(executable: bool) -> &'static str {
     if executable { "0755" } else { "0644" }
 }
 
-/// Returns the key of this machine in [`LockedAdapter::executables`], such as `linux-x86_64`.
+/// Returns the key of this machine in [`plugins::LockedPlugin::platforms`], such as `linux-x86_64`.
 pub fn machine() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
@@ -243,7 +255,7 @@ mod tests {
         );
         refused(
             r#"{"format": 7, "ztc_version": "9.0.0", "shape": []}"#,
-            "the lock was written by a newer ztc (9.0.0): its format is 7, and this program reads 1",
+            "the lock was written by a newer ztc (9.0.0): its format is 7, and this program reads 2",
             "upgrade ztc; `ztc version` shows what is installed",
         );
     }

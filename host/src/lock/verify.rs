@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Source, dev};
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Finding, Location};
 use crate::lock::compare::{Difference, compare, scan};
-use crate::lock::{self, Lock, LockedFile, LockedTable};
+use crate::lock::plugins::LockedPlugin;
+use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedTable};
 use crate::paths::Repository;
 use crate::pipeline::file::Pipeline;
 use crate::platform::input_files::{self, InputFiles};
@@ -34,6 +35,8 @@ pub(crate) struct FoundAdapter {
     pub(crate) adapter: String,
     pub(crate) config_hash: String,
     pub(crate) adapter_version: String,
+    /// How it was found.
+    pub(crate) source: Option<Source>,
     pub(crate) digest: Option<String>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
@@ -72,6 +75,7 @@ impl Found {
                 adapter: section.adapter.clone(),
                 config_hash: sha256_hex(config.as_bytes()),
                 adapter_version: adapter.manifest.version.clone(),
+                source: Some(adapter.candidate.source),
                 digest: adapter.digest()?,
                 versions: adapter.versions.as_ref().map(|used| used.table.clone()),
                 files: files
@@ -123,7 +127,10 @@ impl Found {
                 None => {
                     differences.push(format!("`adapters.{section}` was added to platform.yaml"));
                 }
-                Some(then) => differences.extend(adapter(section, then, now)),
+                Some(then) => {
+                    let plugin = lock.plugins.get(&now.adapter);
+                    differences.extend(adapter(section, then, plugin, now));
+                }
             }
             let then = lock.versions.get(&now.adapter);
             differences.extend(
@@ -180,10 +187,8 @@ impl Found {
             );
         }
         for (section, now) in &self.adapters {
-            let known = lock
-                .adapters
-                .get(section)
-                .is_some_and(|then| then.executables.contains_key(&lock::machine()));
+            let plugin = lock.plugins.get(&now.adapter);
+            let known = plugin.is_some_and(|plugin| plugin.here().is_some());
             if now.digest.is_some() && !known {
                 let machine = lock::machine();
                 let message = format!(
@@ -207,7 +212,12 @@ impl Found {
     }
 }
 
-fn adapter(section: &str, then: &lock::LockedAdapter, now: &FoundAdapter) -> Vec<String> {
+fn adapter(
+    section: &str,
+    then: &LockedAdapter,
+    plugin: Option<&LockedPlugin>,
+    now: &FoundAdapter,
+) -> Vec<String> {
     if then.adapter != now.adapter {
         return vec![format!(
             "`adapters.{section}` is now adapter `{}`, it was `{}`",
@@ -225,18 +235,27 @@ fn adapter(section: &str, then: &lock::LockedAdapter, now: &FoundAdapter) -> Vec
     differences.extend(
         changed.map(|(path, _)| format!("changed: {path}, which `adapters.{section}` names")),
     );
-    if then.adapter_version != now.adapter_version {
+    if now.source == Some(Source::Dev) {
+        differences.push(format!(
+            "adapter `{section}` is its author's build (`{}`), which is never locked: unset the variable",
+            dev::VARIABLE
+        ));
+    } else if then.source == Source::Dev.word() {
+        differences.push(format!(
+            "`adapters.{section}` was rendered by an author's build (`{}`), which is never locked",
+            dev::VARIABLE
+        ));
+    } else if then.adapter_version != now.adapter_version {
         differences.push(format!(
             "adapter `{section}` is now {}, it was {}",
             now.adapter_version, then.adapter_version
         ));
-    } else if let (Some(known), Some(digest)) =
-        (then.executables.get(&lock::machine()), &now.digest)
-        && known != digest
+    } else if let (Some(known), Some(digest)) = (plugin.and_then(LockedPlugin::here), &now.digest)
+        && known.sha256 != *digest
     {
         differences.push(format!(
-            "adapter `{section}` {} is another executable than the one that rendered: {digest}, it was {known}",
-            now.adapter_version
+            "adapter `{section}` {} is another executable than the one that rendered: {digest}, it was {}",
+            now.adapter_version, known.sha256
         ));
     }
     differences
@@ -271,7 +290,8 @@ fn below(directory: &str, difference: &Difference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::{LockedAdapter, LockedPipeline};
+    use crate::lock::LockedPipeline;
+    use crate::lock::plugins::LockedExecutable;
 
     fn lock() -> Lock {
         let file = |text: &str| LockedFile {
@@ -283,10 +303,19 @@ mod tests {
             adapter: "talos".into(),
             adapter_version: "0.1.0".into(),
             config_hash: "c".into(),
-            executables: BTreeMap::from([(lock::machine(), "e".to_owned())]),
             ..LockedAdapter::default()
         };
+        let executable = LockedExecutable {
+            sha256: "e".into(),
+            ..LockedExecutable::default()
+        };
+        let plugin = LockedPlugin {
+            version: "0.1.0".into(),
+            platforms: BTreeMap::from([(lock::machine(), executable)]),
+            ..LockedPlugin::default()
+        };
         Lock {
+            plugins: BTreeMap::from([("talos".to_owned(), plugin)]),
             ztc_version: env!("CARGO_PKG_VERSION").into(),
             platform_hash: "p".into(),
             artifacts_hash: lock::artifacts_hash(&artifacts),
@@ -305,6 +334,7 @@ mod tests {
             adapter: "talos".into(),
             config_hash: "c".into(),
             adapter_version: "0.1.0".into(),
+            source: Some(Source::Path),
             digest: Some("e".into()),
             ..FoundAdapter::default()
         };
@@ -409,6 +439,31 @@ mod tests {
     }
 
     #[test]
+    fn what_an_author_builds_is_never_what_was_rendered() {
+        let older = "what was rendered is older than its inputs";
+        let mut now = found();
+        now.adapters.get_mut("talos").unwrap().source = Some(Source::Dev);
+        differs(
+            &lock(),
+            &now,
+            older,
+            &[
+                "adapter `talos` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable",
+            ],
+        );
+        let mut rendered = lock();
+        rendered.adapters.get_mut("talos").unwrap().source = "dev".into();
+        differs(
+            &rendered,
+            &found(),
+            older,
+            &[
+                "`adapters.talos` was rendered by an author's build (`ZTC_PLUGIN_DEV`), which is never locked",
+            ],
+        );
+    }
+
+    #[test]
     fn files_that_changed_are_named() {
         let mut now = found();
         let moved = now.artifacts.remove("b").unwrap();
@@ -443,8 +498,9 @@ mod tests {
     fn another_machine_and_another_release_are_warnings() {
         let mut other = lock();
         other.ztc_version = "0.0.1".into();
-        other.adapters.get_mut("talos").unwrap().executables =
-            BTreeMap::from([("plan9-mips".to_owned(), "x".to_owned())]);
+        let plugin = other.plugins.get_mut("talos").unwrap();
+        let executable = plugin.platforms.remove(&lock::machine()).unwrap();
+        plugin.platforms.insert("plan9-mips".into(), executable);
         assert!(found().refuse(&other).is_ok());
         assert_eq!(
             found()

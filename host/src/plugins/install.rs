@@ -70,6 +70,11 @@ pub(crate) struct Done {
     pub(crate) sha256: String,
     pub(crate) program: Option<PathBuf>,
     pub(crate) state: State,
+    /// The version that the lock of the repository named before; nothing: the lock was not changed.
+    pub(crate) lock_was: Option<String>,
+    /// What is worth knowing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Why the bytes are believed.
@@ -78,6 +83,8 @@ pub(crate) struct Done {
 pub(crate) enum TrustWord {
     /// Signed with the key that was pinned before.
     Pinned,
+    /// Signed with the key that the lock names.
+    Locked,
     /// Signed with a key that is pinned now.
     FirstUse,
     /// Not signed.
@@ -123,10 +130,7 @@ pub(crate) fn from_tree(
 ) -> Result<Done, Failure> {
     let store = Store::new(machine);
     let place = tree.source.name();
-    let name = match &wish.name {
-        Some(name) => name.clone(),
-        None => only_one(tree)?,
-    };
+    let name = name(tree, wish)?;
     let choice = tree
         .index
         .choose(&place, &name, wish.range.as_ref(), &lock::machine())?;
@@ -147,10 +151,29 @@ pub(crate) fn from_tree(
         sha256: choice.asset.sha256.clone(),
         program: None,
         state,
+        lock_was: None,
+        warnings: Vec::new(),
     };
     if terms.mode == Mode::DryRun {
         return Ok(done(State::Planned));
     }
+    let (program, state) = take(machine, tree, &place, &choice, terms, progress)?;
+    Ok(Done {
+        program,
+        ..done(state)
+    })
+}
+
+/// Brings the bytes of a release into the store and records them as those of a source; says where they are.
+pub(crate) fn take(
+    machine: &Machine,
+    tree: &Tree,
+    place: &str,
+    choice: &Choice,
+    terms: &Terms,
+    progress: impl FnMut(u64),
+) -> Result<(Option<PathBuf>, State), Failure> {
+    let store = Store::new(machine);
     let is_there = store.has(&choice.asset);
     if !is_there {
         fetch(&store, &tree.source, &choice.asset, progress)?;
@@ -159,16 +182,16 @@ pub(crate) fn from_tree(
     remember(machine, tree, terms)?;
     let record = Record {
         format: store::format(),
-        name: name.clone(),
+        name: choice.name.clone(),
         version: choice.version.clone(),
-        source: place.clone(),
+        source: place.to_owned(),
         publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
         index_serial: tree.index.serial,
         installed: now(),
         platform: lock::machine(),
         release: choice.release.clone(),
     };
-    let known = before.iter().any(|old| {
+    let known = store.installed().iter().any(|old| {
         let same = Record {
             installed: old.installed.clone(),
             index_serial: old.index_serial,
@@ -183,10 +206,7 @@ pub(crate) fn from_tree(
         true => State::Present,
         false => State::Installed,
     };
-    Ok(Done {
-        program: store.program(&record),
-        ..done(state)
-    })
+    Ok((store.program(&record), state))
 }
 
 /// Installs an executable of the operator's own. The store is held.
@@ -274,7 +294,17 @@ pub(crate) fn from_file(machine: &Machine, path: &Path, terms: &Terms) -> Result
             .program(&record)
             .filter(|_| terms.mode == Mode::Install),
         state,
+        lock_was: None,
+        warnings: Vec::new(),
     })
+}
+
+/// Returns the adapter that is wanted: the only one, where none is named.
+pub(crate) fn name(tree: &Tree, wish: &Wish) -> Result<String, Failure> {
+    match &wish.name {
+        Some(name) => Ok(name.clone()),
+        None => only_one(tree),
+    }
 }
 
 fn only_one(tree: &Tree) -> Result<String, Failure> {

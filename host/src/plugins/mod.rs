@@ -10,7 +10,9 @@
 pub(crate) mod check;
 pub(crate) mod index;
 pub(crate) mod install;
+pub(crate) mod locked;
 pub(crate) mod name;
+pub(crate) mod projects;
 pub(crate) mod publish;
 pub(crate) mod redirect;
 pub(crate) mod seen;

@@ -9,6 +9,9 @@ use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 
+/// Whose word the key of a lock is.
+pub(crate) const LOCK: &str = "the lock";
+
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsigned {
@@ -161,7 +164,11 @@ fn who_signed(
             .detail(format!("known: {}", key.text()))
             .detail(format!("now: {announced}"))
             .help(format!(
-                "ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add {place} KEY`"
+                "ask its publisher by another way; where the key was changed on purpose, run `{}`",
+                match says == LOCK {
+                    true => "ztc plugins install NAME@RANGE --key KEY".to_owned(),
+                    false => format!("ztc plugins trust add {place} KEY"),
+                }
             )))
         }
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use ztc_protocol::{Manifest, PROTOCOL, sha256_hex};
 
 use crate::error::{Failure, Finding};
+use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedPipeline, LockedTable};
 use crate::mask::Mask;
 use crate::paths::Repository;
@@ -40,8 +41,8 @@ pub(crate) struct Origin {
     pub(crate) scratch: std::path::PathBuf,
     /// How it was found.
     pub(crate) source: String,
-    /// The digest of its executable; nothing for a built-in.
-    pub(crate) digest: Option<String>,
+    /// What the lock says of it; nothing where no lock may name it.
+    pub(crate) plugin: Option<LockedPlugin>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
     /// The table of versions that it worked with.
@@ -154,6 +155,7 @@ impl Assembly<'_> {
                     )
                 })
                 .collect(),
+            plugins: self.plugins(),
             versions: self
                 .origins
                 .values()
@@ -170,27 +172,25 @@ impl Assembly<'_> {
 
     fn adapter(&self, section: &Section, answer: &Answer) -> LockedAdapter {
         let origin = &self.origins[&section.name];
-        let mut adapter = LockedAdapter {
+        LockedAdapter {
             version: technology(section, &origin.manifest),
             adapter: section.adapter.clone(),
             adapter_version: origin.manifest.version.clone(),
             source: origin.source.clone(),
             config_hash: config_hash(section),
-            executables: BTreeMap::new(),
             files: origin.files.clone(),
             facts: answer.facts.clone(),
-        };
-        if let Some(digest) = &origin.digest {
-            // What other machines of the team have stays known as long as it is the same release.
-            let before = self.old.and_then(|old| old.adapters.get(&section.name));
-            if let Some(before) =
-                before.filter(|before| before.adapter_version == adapter.adapter_version)
-            {
-                adapter.executables.clone_from(&before.executables);
-            }
-            adapter.executables.insert(lock::machine(), digest.clone());
         }
-        adapter
+    }
+
+    fn plugins(&self) -> LockedPlugins {
+        let sections = self.platform.sections.iter();
+        sections
+            .filter_map(|section| {
+                let plugin = self.origins[&section.name].plugin.clone()?;
+                Some((section.adapter.clone(), plugin))
+            })
+            .collect()
     }
 
     /// Returns the file of the lock; one that says the same keeps its bytes.

@@ -235,7 +235,7 @@ impl World {
             manifest: manifest.clone(),
             scratch: PathBuf::new(),
             source: "built-in".into(),
-            digest: None,
+            plugin: None,
             files: BTreeMap::new(),
             versions: None,
         };

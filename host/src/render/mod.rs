@@ -16,6 +16,7 @@ pub(crate) mod engine;
 pub mod names;
 pub mod output;
 pub(crate) mod partial;
+pub(crate) mod plugins;
 pub(crate) mod secret_inputs;
 pub(crate) mod together;
 pub(crate) mod trace;
@@ -26,9 +27,10 @@ use std::sync::Arc;
 
 use ztc_protocol::manifest::Facts;
 
-use crate::adapter::Adapter;
-use crate::error::Failure;
+use crate::adapter::{Adapter, Source};
+use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
+use crate::lock::plugins::{self as locked_plugins, LockedPlugins};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::platform::Section;
@@ -40,6 +42,26 @@ use bundles::{Bundles, Missing};
 use engine::{Engine, Member};
 use trace::Trace;
 
+/// How much of the lock may be made anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// What it does not know yet is looked up and added.
+    #[default]
+    Normal,
+    /// Nothing: `--locked`.
+    Locked,
+}
+
+impl Strictness {
+    /// Returns what the option `--locked` means.
+    pub(crate) fn of(locked: bool) -> Self {
+        match locked {
+            true => Self::Locked,
+            false => Self::Normal,
+        }
+    }
+}
+
 /// What a render works with.
 pub(crate) struct Request<'a> {
     pub(crate) repository: &'a Repository,
@@ -49,6 +71,8 @@ pub(crate) struct Request<'a> {
     pub(crate) old: Option<&'a Lock>,
     /// The sections whose facts are looked up again.
     pub(crate) refresh: BTreeSet<String>,
+    /// Whether the lock is all that may be used.
+    pub(crate) strictness: Strictness,
     /// What a missing bundle means.
     pub(crate) missing: Missing,
     pub(crate) trace: &'a Trace,
@@ -74,6 +98,10 @@ impl Request<'_> {
             self.missing,
         )?;
         let vault = Vault::new(self.repository, self.mask);
+        let members = self.members();
+        if self.strictness == Strictness::Locked {
+            refuse_lookups(&members)?;
+        }
         let engine = Engine {
             platform,
             resolution,
@@ -81,7 +109,7 @@ impl Request<'_> {
             vault: &vault,
             trace: self.trace,
         };
-        let answers = engine.run(&self.members()).await?;
+        let answers = engine.run(&members).await?;
         let origins = self.origins()?;
         let assembly = Assembly {
             repository: self.repository,
@@ -92,7 +120,37 @@ impl Request<'_> {
             mask: self.mask,
             old: self.old,
         };
-        assembly.assemble(answers)
+        let mut rendered = assembly.assemble(answers)?;
+        self.judge_plugins(&mut rendered)?;
+        Ok(rendered)
+    }
+
+    /// Compares the adapters with those of the lock. A difference is never silent.
+    fn judge_plugins(&self, rendered: &mut Rendered) -> Result<(), Failure> {
+        let new = &rendered.lock.plugins;
+        let nothing = LockedPlugins::new();
+        let old = self.old.map_or(&nothing, |old| &old.plugins);
+        if self.strictness == Strictness::Locked {
+            let mut differences = locked_plugins::differences(old, new);
+            let sections = rendered.lock.adapters.iter();
+            let never_locked = sections.filter(|(_, adapter)| {
+                [Source::Dev, Source::Attached]
+                    .map(Source::word)
+                    .contains(&adapter.source.as_str())
+            });
+            differences.extend(never_locked.map(|(section, adapter)| {
+                format!(
+                    "adapter `{section}` is never locked: it is {}",
+                    adapter.source
+                )
+            }));
+            return refuse_differences(differences);
+        }
+        let surprises = locked_plugins::surprises(old, new);
+        rendered
+            .warnings
+            .extend(surprises.into_iter().map(Finding::warning));
+        Ok(())
     }
 
     fn members(&self) -> BTreeMap<String, Member<'_, Adapter>> {
@@ -154,7 +212,13 @@ impl Request<'_> {
                 scratch: adapter.scratch().to_owned(),
                 source: adapter.candidate.source.word().to_owned(),
                 versions: adapter.versions.as_ref().map(|used| used.table.clone()),
-                digest: adapter.digest()?,
+                plugin: plugins::entry(
+                    self.session,
+                    self.repository.root(),
+                    adapter,
+                    self.old
+                        .and_then(|old| old.plugins.get(&adapter.candidate.name)),
+                )?,
                 files: self
                     .session
                     .files
@@ -166,4 +230,27 @@ impl Request<'_> {
         };
         self.session.adapters.iter().map(origin).collect()
     }
+}
+
+/// Refuses to look facts up.
+fn refuse_lookups(members: &BTreeMap<String, Member<'_, Adapter>>) -> Result<(), Failure> {
+    let differences = members
+        .values()
+        .filter(|member| member.manifest.discovers && member.facts.is_none())
+        .map(|member| {
+            let name = &member.section.name;
+            format!("the lock has no facts for `adapters.{name}` as it is now")
+        });
+    refuse_differences(differences.collect())
+}
+
+/// Refuses, where there is one, everything that is not as the lock says.
+pub(crate) fn refuse_differences(differences: Vec<String>) -> Result<(), Failure> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::Refused, "the lock does not cover this, and `--locked` changes nothing in it")
+        .help("run the same command without `--locked`, and read what changes with `git diff platform/lock.json`");
+    failure.details = differences;
+    Err(failure)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::browser::{Browser, is_there};
 use super::{Pipe, items, stage, with};
 use crate::environment::{Lab, TestEnv};
+use crate::schemas::valid;
 use crate::terminal::Terminal;
 
 /// A line that would act if it were not text.
@@ -38,17 +39,6 @@ fn failed() -> Pipe {
     );
     pipe.fails(&["bootstrap"], 1);
     pipe
-}
-
-fn valid(schema: &str, value: &Value) {
-    let path = crate::tidy::root().join("docs").join(schema);
-    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let wrong: Vec<String> = validator
-        .iter_errors(value)
-        .map(|error| error.to_string())
-        .collect();
-    assert_eq!(wrong, Vec::<String>::new(), "{value:#}");
 }
 
 #[test]

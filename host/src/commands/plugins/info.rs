@@ -6,11 +6,13 @@ use ztc_protocol::Manifest;
 use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Support;
 use crate::adapter::{Candidate, Discovery, Source, Supervisor, attach};
+use crate::commands::plugins::list::{Trust, origin};
 use crate::commands::plugins::{Introduction, discovery, introduce};
 use crate::commands::{Context, wait_for};
 use crate::digest;
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
+use crate::plugins::projects;
 use crate::versions::{Pins, Tables, Used};
 
 /// Runs the command.
@@ -19,25 +21,47 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     attach::check_used(discovery.attached(), &[name.to_owned()])?;
     let candidate = discovery.find(name)?;
     let granted = Grants::of(&discovery, &candidate);
+    let (installed_from, publisher_key) = origin(&discovery, &candidate);
+    let trust = Trust::of(&candidate, publisher_key.as_ref());
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
     let mut introduction = introductions.remove(name).ok_or_else(missing)??;
     let used = in_use(context, &mut introduction)?;
-    let sha256 = match candidate.source {
-        Source::BuiltIn | Source::Attached => None,
-        _ => Some(
+    let sha256 = match (candidate.source, &candidate.sha256) {
+        (Source::BuiltIn | Source::Attached, _) => None,
+        (_, Some(verified)) => Some(verified.clone()),
+        (_, None) => Some(
             digest::file(&candidate.program)
                 .map_err(|error| Failure::io("read", &candidate.program, &error))?,
         ),
+    };
+    let version = &introduction.manifest.version;
+    let projects = projects::all(&context.machine);
+    let locked_by = projects
+        .iter()
+        .filter(|project| candidate.source == Source::Installed && project.locks(name, version))
+        .map(|project| project.path.display().to_string())
+        .collect();
+    let standing = Standing {
+        sha256,
+        installed_from,
+        trust,
+        publisher_key,
+        locked_by,
+        versions: used,
     };
     if context.ui.is_json() {
         context.ui.json(&json!({
             "source": candidate.source,
             "program": candidate.program,
-            "sha256": sha256,
+            "sha256": standing.sha256,
+            "installed_from": standing.installed_from,
+            "trust": standing.trust,
+            "publisher_key": standing.publisher_key,
+            "locked_by": standing.locked_by,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
-            "versions_table": used,
+            "versions_table": standing.versions,
             "granted_environment": granted.names(&introduction.manifest),
             "sandbox": Support::of_this_kernel(),
         }));
@@ -46,8 +70,8 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             &candidate,
             &introduction,
             &granted,
-            sha256.as_deref(),
-            used.as_ref(),
+            &standing,
+            Support::of_this_kernel(),
         ));
     }
     Ok(Exit::Done)
@@ -71,12 +95,23 @@ fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<U
     Ok(chosen.map(|chosen| chosen.used))
 }
 
+/// Where an adapter comes from and who needs it.
+struct Standing {
+    sha256: Option<String>,
+    installed_from: Option<String>,
+    trust: Trust,
+    publisher_key: Option<String>,
+    locked_by: Vec<String>,
+    /// The table of versions that it works with here.
+    versions: Option<Used>,
+}
+
 fn text(
     candidate: &Candidate,
     introduction: &Introduction,
     granted: &Grants,
-    sha256: Option<&str>,
-    used: Option<&Used>,
+    standing: &Standing,
+    support: Support,
 ) -> String {
     let manifest = &introduction.manifest;
     let Manifest {
@@ -91,19 +126,27 @@ fn text(
     };
     let mut page = Page(vec![format!("{name} {version}: {description}")]);
     page.section("program", [program]);
-    page.section("sha256", sha256.map(str::to_owned));
+    page.section("sha256", standing.sha256.clone());
+    page.section("source", standing.installed_from.clone());
+    let trust = match &standing.publisher_key {
+        Some(key) => Some(format!("signed by {key}")),
+        None if standing.trust == Trust::BuiltIn => None,
+        None => Some("nobody has signed it".to_owned()),
+    };
+    page.section("trust", trust);
+    page.section("locked by", standing.locked_by.clone());
     page.section("protocol", [introduction.protocol.to_string()]);
     page.section("homepage", manifest.homepage.clone());
     page.section("license", manifest.license.clone());
     page.section("versions", versions(manifest));
-    page.section("table", used.map(Used::short));
+    page.section("table", standing.versions.as_ref().map(Used::short));
     page.section(
         "artifacts",
         [format!("platform/generated/{}", output_directory(manifest))],
     );
     relations(&mut page, manifest);
     touches(&mut page, manifest, granted);
-    page.section("sandbox", [Support::of_this_kernel().text().to_owned()]);
+    page.section("sandbox", [support.text().to_owned()]);
     page.0.join("\n")
 }
 
@@ -315,12 +358,22 @@ mod tests {
                     protocol: PROTOCOL
                 },
                 &Grants::These(vec!["BGP_ZONE".into()]),
-                Some("abcd"),
+                &Standing {
+                    sha256: Some("abcd".into()),
+                    installed_from: None,
+                    trust: Trust::Unsigned,
+                    publisher_key: None,
+                    locked_by: vec!["/a".into(), "/b".into()],
+                    versions: None,
+                },
                 Support::Full
             ),
             "bgp 1.2.0: announces addresses
   program      /opt/ztc-adapter-bgp (PATH)
   sha256       abcd
+  trust        nobody has signed it
+  locked by    /a
+               /b
   protocol     1.0
   license      MIT
   versions     v2 (default), v1

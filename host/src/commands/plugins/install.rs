@@ -4,16 +4,20 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use semver::{Version, VersionReq};
+use serde::Serialize;
 
 use crate::commands::Context;
+use crate::commands::plugins::project::{Project, range_of};
 use crate::error::{Exit, Failure, Location};
-use crate::platform::{Platform, Plugin};
+use crate::lock::plugins::LockedPlugin;
 use crate::plugins::index::and;
 use crate::plugins::install::{self, Done, Mode, Moved, State, Terms, TrustWord, Wish};
+use crate::plugins::locked::{self, Follow, Network};
+use crate::plugins::name::FileName;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
-use crate::plugins::tree::Unsigned;
+use crate::plugins::tree::{Tree, Unsigned};
 use crate::plugins::trust::Trust;
 
 /// Options of `ztc plugins install`.
@@ -23,8 +27,8 @@ pub(crate) struct Arguments {
     /// [default: everything that platform.yaml asks for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
     what: Option<String>,
-    /// Where the adapter comes from: a directory, `file://` or `https://`
-    #[arg(long, value_name = "SOURCE", requires = "what")]
+    /// Where the adapter comes from: a directory, `file://` or `https://`; for what is locked, a copy to take it from instead
+    #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
     /// The publisher's public key, known from elsewhere: no other will do
     #[arg(long, value_name = "KEY")]
@@ -38,6 +42,9 @@ pub(crate) struct Arguments {
     /// Check and show what would be installed
     #[arg(long)]
     dry_run: bool,
+    /// Take exactly what the lock names, without the network; refuse any difference
+    #[arg(long, conflicts_with_all = ["moved", "key"])]
+    locked: bool,
 }
 
 /// What is to be done.
@@ -46,6 +53,25 @@ enum Job {
     File(PathBuf),
     /// An adapter that one of the trusted sources may have.
     Somewhere(String, Option<VersionReq>),
+    /// Exactly what the lock names.
+    Locked(String, LockedPlugin),
+    /// Nothing: the reason is known already.
+    Refused(String, Failure),
+}
+
+/// What became of everything, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    plugins: &'a [Done],
+    /// What was not installed, and why.
+    failed: &'a [Failed],
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    name: String,
+    error: Failure,
 }
 
 /// Runs the command.
@@ -65,7 +91,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             false => Mode::Install,
         },
     };
-    let jobs = jobs(context, arguments)?;
+    let project = Project::read(context)?;
+    let jobs = jobs(context, arguments, &project)?;
     let store = Store::new(&context.machine);
     let _hold = match terms.mode {
         Mode::DryRun => None,
@@ -75,26 +102,85 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
                 .say("another ztc installs something; waiting for it");
         })?),
     };
-    let mut all = Vec::new();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let (count, is_alone) = (jobs.len(), jobs.len() == 1);
     for job in jobs {
-        all.push(one(context, job, &terms)?);
+        let name = job.name();
+        let work = Work {
+            context,
+            project: &project,
+            terms: &terms,
+            arguments,
+        };
+        match work.one(job) {
+            Ok(one) => {
+                if !context.ui.is_json() {
+                    say(context, &one);
+                }
+                done.push(one);
+            }
+            Err(failure) if is_alone => return Err(failure),
+            Err(error) => {
+                if !context.ui.is_json() {
+                    context.ui.failure(&error);
+                }
+                failed.push(Failed { name, error });
+            }
+        }
     }
+    project.remember(context, terms.mode);
     if context.ui.is_json() {
-        context
-            .ui
-            .json(&serde_json::json!({ "plugins": all, "dry_run": arguments.dry_run }));
-        return Ok(Exit::Done);
-    }
-    if all.is_empty() {
+        context.ui.json(&Report {
+            plugins: &done,
+            failed: &failed,
+            dry_run: arguments.dry_run,
+        });
+    } else if count == 0 {
         context.ui.say("platform.yaml asks for no plugins");
     }
-    for done in &all {
-        say(context, done);
+    match failed.is_empty() {
+        true => Ok(Exit::Done),
+        false => end(context, &failed, count),
     }
-    Ok(Exit::Done)
 }
 
-/// Installs an adapter that platform.yaml names, as `ztc plugins install NAME@VERSION` does; JSON is the caller's affair.
+/// Says what is missing in the end. What is refused for safety is never hidden behind what only failed.
+fn end(context: &Context, failed: &[Failed], count: usize) -> Result<Exit, Failure> {
+    let exits: Vec<Exit> = failed.iter().map(|failed| failed.error.exit).collect();
+    let exit = match exits.as_slice() {
+        exits if exits.contains(&Exit::Refused) => Exit::Refused,
+        [first, rest @ ..] if rest.iter().all(|exit| exit == first) => *first,
+        _ => Exit::Failed,
+    };
+    if context.ui.is_json() {
+        return Ok(exit);
+    }
+    let names: Vec<&str> = failed.iter().map(|failed| failed.name.as_str()).collect();
+    let message = format!(
+        "{} of {count} adapters were not installed: {}",
+        failed.len(),
+        and(&names)
+    );
+    Err(Failure::new(exit, message)
+        .help("correct what is said above and run the same command again"))
+}
+
+impl Job {
+    fn name(&self) -> String {
+        match self {
+            Self::Tree(wish) => match &wish.name {
+                Some(name) => name.clone(),
+                None => wish.source.name(),
+            },
+            Self::File(path) => path.display().to_string(),
+            Self::Somewhere(name, _) | Self::Locked(name, _) | Self::Refused(name, _) => {
+                name.clone()
+            }
+        }
+    }
+}
+
+/// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
 pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
     let arguments = Arguments {
         what: Some(what.to_owned()),
@@ -103,6 +189,7 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
         allow_unsigned: false,
         moved: false,
         dry_run: false,
+        locked: false,
     };
     let terms = Terms {
         unsigned: Unsigned::Refuse,
@@ -115,13 +202,24 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
             .ui
             .say("another ztc installs something; waiting for it");
     })?;
-    for job in jobs(context, &arguments)? {
-        say(context, &one(context, job, &terms)?);
+    let project = Project::read(context)?;
+    for job in jobs(context, &arguments, &project)? {
+        let work = Work {
+            context,
+            project: &project,
+            terms: &terms,
+            arguments: &arguments,
+        };
+        say(context, &work.one(job)?);
     }
+    project.remember(context, terms.mode);
     Ok(())
 }
 
 fn say(context: &Context, done: &Done) {
+    for warning in &done.warnings {
+        context.ui.warning(warning);
+    }
     let what = match done.state {
         State::Installed => "installed",
         State::Present => "was installed",
@@ -154,14 +252,30 @@ fn say(context: &Context, done: &Done) {
     context
         .ui
         .done(format!("{name} {version} {what} from {source}"));
+    if let Some(was) = &done.lock_was {
+        let change = match was == &version.to_string() {
+            true => format!("{version} with what its publisher has now"),
+            false => format!("{version} instead of {was}"),
+        };
+        context
+            .ui
+            .say(format!("  platform/lock.json names {name} {change}"));
+        context.ui.next("ztc render", "renders with it");
+    }
 }
 
 /// Reads what is asked for.
-fn jobs(context: &Context, arguments: &Arguments) -> Result<Vec<Job>, Failure> {
+fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<Vec<Job>, Failure> {
     let root = context.repository.root();
     let Some(what) = arguments.what.as_deref() else {
-        return wanted(context);
+        return wanted(context, arguments, project);
     };
+    if arguments.locked && what.contains(['@', '/']) {
+        return Err(Failure::invalid(format!(
+            "`--locked` takes what the lock names, and `{what}` may be something else"
+        ))
+        .help("name the adapter alone, or leave `--locked` out"));
+    }
     if what.contains("://") || what.contains('/') || what.starts_with('.') {
         if arguments.source.is_some() {
             return Err(
@@ -184,12 +298,20 @@ fn jobs(context: &Context, arguments: &Arguments) -> Result<Vec<Job>, Failure> {
         Some((name, range)) => (name, Some(requirement(range)?)),
         None => (what, None),
     };
-    let asked = platform(context)?.and_then(|platform| platform.plugins.get(name).cloned());
-    let range = range.or_else(|| asked.as_ref().and_then(range_of));
+    let locked = project.pin(name);
+    if let (None, Some(locked)) = (&range, locked) {
+        return Ok(vec![follow(project, name, locked)]);
+    }
+    if arguments.locked {
+        return Ok(vec![not_locked(name)]);
+    }
+    let asked = project.asked(name);
+    let range = range.or_else(|| asked.and_then(range_of));
     let source = arguments
         .source
         .clone()
-        .or_else(|| asked.and_then(|plugin| plugin.source));
+        .or_else(|| asked.and_then(|plugin| plugin.source.clone()))
+        .or_else(|| locked.map(|locked| locked.source.clone()));
     Ok(vec![match source {
         Some(source) => Job::Tree(Wish {
             name: Some(name.to_owned()),
@@ -200,9 +322,13 @@ fn jobs(context: &Context, arguments: &Arguments) -> Result<Vec<Job>, Failure> {
     }])
 }
 
-/// Returns everything that platform.yaml asks for.
-fn wanted(context: &Context) -> Result<Vec<Job>, Failure> {
-    let Some(platform) = platform(context)? else {
+/// Returns everything that platform.yaml asks for and the lock names.
+fn wanted(
+    context: &Context,
+    arguments: &Arguments,
+    project: &Project,
+) -> Result<Vec<Job>, Failure> {
+    let Some(platform) = &project.platform else {
         return Err(Failure::new(
             Exit::Missing,
             "there is no `platform.yaml` that asks for plugins",
@@ -212,10 +338,12 @@ fn wanted(context: &Context) -> Result<Vec<Job>, Failure> {
     let wanted = platform.plugins.iter().filter(|(_, plugin)| {
         plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
     });
-    wanted
-        .map(|(name, plugin)| match &plugin.source {
-            None => Ok(Job::Somewhere(name.clone(), range_of(plugin))),
-            Some(source) => Source::parse(source, context.repository.root())
+    let asked = wanted.map(|(name, plugin)| {
+        Ok(match (project.pin(name), &plugin.source) {
+            (Some(locked), _) => follow(project, name, locked),
+            (None, _) if arguments.locked => not_locked(name),
+            (None, None) => Job::Somewhere(name.clone(), range_of(plugin)),
+            (None, Some(source)) => Source::parse(source, context.repository.root())
                 .map(|source| {
                     Job::Tree(Wish {
                         name: Some(name.clone()),
@@ -223,23 +351,44 @@ fn wanted(context: &Context) -> Result<Vec<Job>, Failure> {
                         source,
                     })
                 })
-                .map_err(|failure| failure.at(Location::file("platform.yaml"))),
+                .map_err(|failure| failure.at(Location::file("platform.yaml")))?,
         })
-        .collect()
+    });
+    let mut jobs = asked.collect::<Result<Vec<Job>, Failure>>()?;
+    // What platform.yaml says nothing of is in the lock where it was installed by its name alone.
+    let silent = project.pins().filter(|(name, _)| {
+        let plugin = platform.plugins.get(*name);
+        plugin.is_none_or(|plugin| {
+            plugin.path.is_none() && plugin.source.is_none() && plugin.version.is_none()
+        })
+    });
+    jobs.extend(silent.map(|(name, locked)| follow(project, name, locked)));
+    let follows = |job: &Job| matches!(job, Job::Locked(..) | Job::Refused(..));
+    if arguments.source.is_some() && !jobs.iter().any(follows) {
+        return Err(Failure::invalid(
+            "`--source` without a name gives another place for what is locked, and nothing is locked",
+        )
+        .help("name the adapter: `ztc plugins install NAME --source SOURCE`"));
+    }
+    Ok(jobs)
 }
 
-fn platform(context: &Context) -> Result<Option<Platform>, Failure> {
-    match context.repository.platform().exists() {
-        true => Platform::load(&context.repository, None).map(Some),
-        false => Ok(None),
+/// Returns the job of following the lock, where platform.yaml asks for what it has.
+fn follow(project: &Project, name: &str, locked: &LockedPlugin) -> Job {
+    let asked = project.asked(name);
+    match locked::contradiction(name, locked, asked, project.root()) {
+        Some(failure) => Job::Refused(name.to_owned(), failure),
+        None => Job::Locked(name.to_owned(), locked.clone()),
     }
 }
 
-fn range_of(plugin: &Plugin) -> Option<VersionReq> {
-    plugin
-        .version
-        .as_deref()
-        .and_then(|range| range.parse().ok())
+fn not_locked(name: &str) -> Job {
+    let failure = Failure::new(
+        Exit::Refused,
+        format!("platform.yaml asks for `{name}`, and the lock does not name it"),
+    )
+    .help("run `ztc plugins install` and `ztc render` without `--locked`, and commit platform/lock.json");
+    Job::Refused(name.to_owned(), failure)
 }
 
 /// Reads a range; a whole version means that version alone.
@@ -251,60 +400,131 @@ fn requirement(text: &str) -> Result<VersionReq, Failure> {
     })
 }
 
-fn one(context: &Context, job: Job, terms: &Terms) -> Result<Done, Failure> {
-    let machine = &context.machine;
-    let (tree, wish) = match job {
-        Job::File(path) => return install::from_file(machine, &path, terms),
-        Job::Tree(wish) => (install::open(machine, wish.source.clone(), terms)?, wish),
-        Job::Somewhere(name, range) => {
-            let trust = Trust::load(machine)?;
-            let mut found = Vec::new();
-            for source in trust.sources.keys() {
-                let source = Source::parse(source, context.repository.root())?;
-                let tree = install::open(machine, source, terms)?;
-                if tree.index.adapters.contains_key(&name) {
-                    found.push(tree);
-                }
+/// What installing one adapter needs.
+struct Work<'a> {
+    context: &'a Context,
+    project: &'a Project,
+    terms: &'a Terms,
+    arguments: &'a Arguments,
+}
+
+impl Work<'_> {
+    fn one(&self, job: Job) -> Result<Done, Failure> {
+        let machine = &self.context.machine;
+        let (tree, wish) = match job {
+            Job::Refused(_, failure) => return Err(failure),
+            Job::Locked(name, locked) => return self.follow(&name, &locked),
+            Job::File(path) => {
+                let (name, place) = (file_name(&path), format!("file://{}", path.display()));
+                self.project.refuse_moved(&name, &place, None, self.terms)?;
+                let relock = self.project.relock(self.context, &name, self.terms)?;
+                let done = install::from_file(machine, &path, self.terms)?;
+                return relock.take(self.context, done);
             }
-            let sources: Vec<String> = found.iter().map(|tree| tree.source.name()).collect();
-            let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-            match found.len() {
-                0 => {
-                    return Err(Failure::new(
-                        Exit::Missing,
-                        format!("no trusted source has an adapter `{name}`"),
-                    )
-                    .help(format!(
-                        "say where it comes from: `ztc plugins install {name} --source SOURCE`"
-                    )));
-                }
-                1 => {}
-                _ => {
-                    return Err(Failure::invalid(format!(
-                        "several trusted sources have an adapter `{name}`"
-                    ))
+            Job::Tree(wish) => {
+                let tree = self.open(wish.name.as_deref(), wish.source.clone())?;
+                (tree, wish)
+            }
+            Job::Somewhere(name, range) => {
+                let tree = self.find(&name)?;
+                let source = tree.source.clone();
+                (
+                    tree,
+                    Wish {
+                        name: Some(name),
+                        range,
+                        source,
+                    },
+                )
+            }
+        };
+        let name = install::name(&tree, &wish)?;
+        let relock = self.project.relock(self.context, &name, self.terms)?;
+        self.project
+            .refuse_moved(&name, &tree.source.name(), tree.signer.key(), self.terms)?;
+        let bar = bar(self.context, &name);
+        let done = install::from_tree(machine, &tree, &wish, self.terms, |come| {
+            bar.set_position(come)
+        });
+        bar.finish_and_clear();
+        relock.take(self.context, done?)
+    }
+
+    /// Opens a source with all that this machine and the lock know of it.
+    fn open(&self, name: Option<&str>, source: Source) -> Result<Tree, Failure> {
+        match name.and_then(|name| self.project.pin(name)) {
+            Some(locked) => locked::open(
+                &self.context.machine,
+                self.project.root(),
+                source,
+                locked,
+                self.terms,
+            ),
+            None => install::open(&self.context.machine, source, self.terms),
+        }
+    }
+
+    /// Finds the one trusted source that has an adapter.
+    fn find(&self, name: &str) -> Result<Tree, Failure> {
+        let machine = &self.context.machine;
+        let trust = Trust::load(machine)?;
+        let mut found = Vec::new();
+        for source in trust.sources.keys() {
+            let source = Source::parse(source, self.context.repository.root())?;
+            let tree = install::open(machine, source, self.terms)?;
+            if tree.index.adapters.contains_key(name) {
+                found.push(tree);
+            }
+        }
+        let sources: Vec<String> = found.iter().map(|tree| tree.source.name()).collect();
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        match found.len() {
+            0 => Err(Failure::new(
+                Exit::Missing,
+                format!("no trusted source has an adapter `{name}`"),
+            )
+            .help(format!(
+                "say where it comes from: `ztc plugins install {name} --source SOURCE`"
+            ))),
+            1 => Ok(found.remove(0)),
+            _ => Err(
+                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
                     .detail(format!("they are {}", and(&sources)))
                     .help(format!(
                         "choose one: `ztc plugins install {name} --source SOURCE`"
-                    )));
-                }
-            }
-            let tree = found.remove(0);
-            let source = tree.source.clone();
-            (
-                tree,
-                Wish {
-                    name: Some(name),
-                    range,
-                    source,
-                },
-            )
+                    )),
+            ),
         }
-    };
-    let bar = bar(context, wish.name.as_deref().unwrap_or("plugin"));
-    let done = install::from_tree(machine, &tree, &wish, terms, |come| bar.set_position(come));
-    bar.finish_and_clear();
-    done
+    }
+
+    /// Installs exactly what the lock names.
+    fn follow(&self, name: &str, locked: &LockedPlugin) -> Result<Done, Failure> {
+        let root = self.context.repository.root();
+        let instead = self.arguments.source.as_deref();
+        let instead = instead
+            .map(|source| Source::parse(source, root))
+            .transpose()?;
+        let follow = Follow {
+            machine: &self.context.machine,
+            root,
+            terms: self.terms,
+            instead: instead.as_ref(),
+            network: match self.arguments.locked {
+                true => Network::Never,
+                false => Network::Use,
+            },
+        };
+        let bar = bar(self.context, name);
+        let done = follow.install(name, locked, |come| bar.set_position(come));
+        bar.finish_and_clear();
+        done
+    }
+}
+
+/// Returns the adapter that the name of a file says; nothing sensible where it says none, which is said later.
+fn file_name(path: &std::path::Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    FileName::parse(&file).map_or_else(String::new, |file| file.name)
 }
 
 /// A bar on a terminal, nothing elsewhere.

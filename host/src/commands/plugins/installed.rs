@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::digest;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::plugins::projects;
 use crate::plugins::store::{Record, Store};
 use crate::ui::table::table;
 
@@ -15,6 +16,20 @@ pub(crate) struct Remove {
     /// The adapter, with a version where only that one is to go
     #[arg(value_name = "NAME[@VERSION]")]
     what: String,
+    /// Remove what the lock of a repository on this machine names
+    #[arg(long)]
+    force: bool,
+    /// Show what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    name: String,
+    version: Version,
+    /// The repositories whose locks name it.
+    locked_by: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,16 +144,64 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
             help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
         ));
     }
-    for record in &meant {
+    let projects = projects::all(&context.machine);
+    let removed: Vec<Removed> = meant
+        .iter()
+        .map(|record| Removed {
+            name: record.name.clone(),
+            version: record.version.clone(),
+            locked_by: projects
+                .iter()
+                .filter(|project| project.locks(&record.name, &record.version.to_string()))
+                .map(|project| project.path.display().to_string())
+                .collect(),
+        })
+        .collect();
+    if !arguments.force {
+        refuse_locked(&arguments.what, &removed)?;
+    }
+    for record in meant.iter().filter(|_| !arguments.dry_run) {
         store.remove(record)?;
     }
-    let gone: Vec<String> = meant
-        .iter()
-        .map(|record| format!("{} {}", record.name, record.version))
-        .collect();
-    match context.ui.is_json() {
-        true => context.ui.json(&serde_json::json!({ "removed": gone })),
-        false => context.ui.done(format!("removed {}", gone.join(", "))),
+    if context.ui.is_json() {
+        context
+            .ui
+            .json(&serde_json::json!({ "removed": removed, "dry_run": arguments.dry_run }));
+        return Ok(Exit::Done);
+    }
+    for one in &removed {
+        let Removed { name, version, .. } = one;
+        for path in &one.locked_by {
+            context.ui.warning(format!(
+                "the lock of {path} names `{name}` {version}: there `ztc plugins install` brings it back"
+            ));
+        }
+        let what = match arguments.dry_run {
+            true => "would remove",
+            false => "removed",
+        };
+        context.ui.done(format!("{what} {name} {version}"));
     }
     Ok(Exit::Done)
+}
+
+/// Refuses to take away what other work on this machine needs.
+fn refuse_locked(what: &str, removed: &[Removed]) -> Result<(), Failure> {
+    let details: Vec<String> = removed
+        .iter()
+        .flat_map(|one| one.locked_by.iter().map(move |path| (one, path)))
+        .map(|(one, path)| format!("{} {} is locked by {path}", one.name, one.version))
+        .collect();
+    if details.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(
+        Exit::Refused,
+        format!("`{what}` is needed by repositories of this machine"),
+    )
+    .help(format!(
+        "remove it all the same with `ztc plugins remove {what} --force`; there, `ztc plugins install` brings it back"
+    ));
+    failure.details = details;
+    Err(failure)
 }

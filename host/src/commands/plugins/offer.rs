@@ -6,11 +6,13 @@ use semver::VersionReq;
 use crate::adapter::Discovery;
 use crate::commands::Context;
 use crate::commands::plugins::install;
+use crate::commands::plugins::project::Project;
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::{Platform, Plugin};
 use crate::plugins::index::Choice;
 use crate::plugins::install::{Mode, Moved, Terms};
+use crate::plugins::locked;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{Signed, Tree, Unsigned};
 use crate::session;
@@ -36,7 +38,8 @@ struct Missing {
 
 /// Shows and offers what is missing.
 pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
-    let names = missing(context, platform);
+    let project = Project::read(context)?;
+    let names = missing(context, platform, &project);
     if names.is_empty() {
         return Ok(Offered::Nothing);
     }
@@ -45,7 +48,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
     let mut found = Vec::new();
     let mut known = true;
     for name in &names {
-        match look(context, platform, name) {
+        match look(context, platform, &project, name) {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
                 show(context, &platform.plugins[name], &tree, &choice);
@@ -83,7 +86,12 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
         return Ok(Offered::Declined);
     }
     for Missing { name, choice } in &found {
-        install::one_by_name(context, &format!("{name}@{}", choice.version))?;
+        // What is locked is followed by its name alone; with a version the lock would be changed.
+        let what = match project.pin(name) {
+            Some(_) => name.clone(),
+            None => format!("{name}@{}", choice.version),
+        };
+        install::one_by_name(context, &what)?;
     }
     match found.len() == names.len() {
         true => Ok(Offered::Installed),
@@ -93,7 +101,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
 
 /// Says what is missing where nobody can be asked.
 pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
-    let names = missing(context, platform);
+    let names = missing(context, platform, &Project::read(context)?);
     let Some(name) = names.first() else {
         return Ok(());
     };
@@ -116,8 +124,9 @@ pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failu
 }
 
 /// Returns the adapters with a source that this machine does not have.
-fn missing(context: &Context, platform: &Platform) -> Vec<String> {
-    let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins);
+fn missing(context: &Context, platform: &Platform, project: &Project) -> Vec<String> {
+    let discovery = Discovery::new(&context.machine, &context.repository, &platform.plugins)
+        .with_lock(project.lock());
     platform
         .plugins
         .iter()
@@ -127,8 +136,13 @@ fn missing(context: &Context, platform: &Platform) -> Vec<String> {
         .collect()
 }
 
-/// Opens the source of an adapter and chooses what would be installed.
-fn look(context: &Context, platform: &Platform, name: &str) -> Result<(Tree, Choice), Failure> {
+/// Opens the source of an adapter and chooses what would be installed: what is locked, or else the newest that will do.
+fn look(
+    context: &Context,
+    platform: &Platform,
+    project: &Project,
+    name: &str,
+) -> Result<(Tree, Choice), Failure> {
     let plugin = &platform.plugins[name];
     let source = plugin.source.as_deref().unwrap_or_default();
     let source = Source::parse(source, context.repository.root())?;
@@ -138,6 +152,13 @@ fn look(context: &Context, platform: &Platform, name: &str) -> Result<(Tree, Cho
         key: None,
         mode: Mode::DryRun,
     };
+    if let Some(locked) = project.pin(name) {
+        let root = project.root();
+        return match locked::contradiction(name, locked, Some(plugin), root) {
+            Some(failure) => Err(failure),
+            None => locked::look(&context.machine, root, (name, locked), &terms),
+        };
+    }
     let tree = crate::plugins::install::open(&context.machine, source, &terms)?;
     let range: Option<VersionReq> = plugin
         .version

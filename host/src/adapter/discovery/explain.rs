@@ -1,0 +1,144 @@
+//! Why a name means this adapter and not one of the others: for `ztc plugins list --explain`, and for the warning about a file that somebody
+//! may believe to be used.
+
+use std::fs;
+use std::path::Path;
+
+use crate::adapter::discovery::Discovery;
+use crate::adapter::discovery::places::{Place, Standing};
+use crate::adapter::{Candidate, Source};
+use crate::digest;
+use crate::error::Finding;
+
+/// An adapter that a name could mean.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    pub(crate) candidate: Candidate,
+    /// Where it is known without asking the adapter.
+    pub(crate) version: Option<String>,
+    /// Whether the name means it.
+    pub(crate) is_used: bool,
+    /// Why, or why not.
+    pub(crate) why: String,
+}
+
+impl Discovery {
+    /// Returns everything that a name could mean, the strongest first, and why it does or does not.
+    pub(crate) fn contenders(&self, name: &str) -> Vec<Contender> {
+        let places = self.places(name);
+        let obstacle = self.obstacle(name).map(|(standing, _)| standing);
+        let winner = match obstacle {
+            Some(_) => None,
+            None => places.iter().position(Place::fits),
+        };
+        let strongest = obstacle.or_else(|| Some(places[winner?].standing));
+        let contender = |(at, place): (usize, Place)| {
+            let is_used = winner == Some(at);
+            let why = match (is_used, strongest) {
+                (true, _) => used(place.standing).to_owned(),
+                (false, Some(strongest)) => place
+                    .unfit
+                    .clone()
+                    .unwrap_or_else(|| unused(place.standing, strongest).to_owned()),
+                (false, None) => place.unfit.clone().unwrap_or_default(),
+            };
+            Contender {
+                candidate: place.candidate,
+                version: place.version,
+                is_used,
+                why,
+            }
+        };
+        places.into_iter().enumerate().map(contender).collect()
+    }
+
+    /// Warns of files that somebody may believe to be what a name means. Other versions in the same place are none, nor is another
+    /// name of the same file, nor the same bytes elsewhere; and whoever names a program in a variable knows what it replaces.
+    pub(crate) fn shadowed(&self, name: &str) -> Option<Finding> {
+        if self.obstacle(name).is_some() {
+            return None;
+        }
+        let places = self.places(name);
+        let winner = places.iter().find(|place| place.fits())?;
+        if matches!(winner.standing, Standing::Attached | Standing::Dev) {
+            return None;
+        }
+        let used = &winner.candidate;
+        let unused: Vec<String> = places
+            .iter()
+            .filter(|place| place.fits() && place.candidate.source != used.source)
+            .map(|place| &place.candidate)
+            .filter(|other| other.source != Source::BuiltIn && !is_same(used, other))
+            .map(shown)
+            .collect();
+        let verb = if unused.len() == 1 { "is" } else { "are" };
+        let what = match used.source {
+            Source::BuiltIn => "the one of ztc".to_owned(),
+            _ => shown(used),
+        };
+        (!unused.is_empty()).then(|| {
+            let unused = unused.join(", ");
+            Finding::warning(format!(
+                "adapter `{name}` is {what}; {unused} {verb} not used"
+            ))
+            .help("`ztc plugins list --explain` shows why")
+        })
+    }
+}
+
+fn shown(candidate: &Candidate) -> String {
+    format!(
+        "`{}` ({})",
+        candidate.program.display(),
+        candidate.source.word()
+    )
+}
+
+/// Whether two candidates are the same program.
+fn is_same(one: &Candidate, other: &Candidate) -> bool {
+    if one.source == Source::BuiltIn {
+        return false;
+    }
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let (here, there) = (&one.program, &other.program);
+    let same_file = real(here).is_some_and(|path| real(there) == Some(path));
+    let length = |path: &Path| fs::metadata(path).map(|metadata| metadata.len()).ok();
+    same_file
+        || length(here) == length(there)
+            && digest::file(here).is_ok_and(|sha256| digest::file(there).ok() == Some(sha256))
+}
+
+fn used(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Attached => "`ZTC_ATTACH` names it",
+        Standing::Dev => "`ZTC_PLUGIN_DEV` names it",
+        Standing::Explicit => "platform.yaml names its path",
+        Standing::Kept => "it is part of ztc",
+        Standing::Locked => "the lock names it",
+        Standing::Installed => "it is installed",
+        Standing::PluginDirectory => "it lies in the plugin directory",
+        Standing::Path => "it lies on PATH",
+        Standing::Replaced => "it is part of ztc, and nothing else is there",
+    }
+}
+
+fn unused(standing: Standing, strongest: Standing) -> &'static str {
+    match strongest {
+        Standing::Attached => "`ZTC_ATTACH` names another",
+        Standing::Dev => "`ZTC_PLUGIN_DEV` names another",
+        Standing::Explicit => "platform.yaml names the path of another",
+        Standing::Kept => {
+            "an adapter of ztc is replaced only where `plugins` of platform.yaml names it"
+        }
+        Standing::Locked => "the lock names another",
+        Standing::Installed if standing == Standing::Installed => "a newer version is installed",
+        Standing::Installed => "what is installed comes first",
+        Standing::PluginDirectory if standing == Standing::PluginDirectory => {
+            "a newer version lies there"
+        }
+        Standing::PluginDirectory => "the plugin directory comes first",
+        Standing::Path if standing == Standing::Path => "an earlier directory of PATH comes first",
+        Standing::Path => "PATH comes first",
+        Standing::Replaced => "nothing comes behind it",
+    }
+}

@@ -1,0 +1,209 @@
+//! The repository in which a command about plugins runs: what its platform.yaml asks for, what its lock names, and how that is changed: by naming
+//! an adapter on the command line, and by nothing else.
+
+use std::path::Path;
+use std::time::Duration;
+
+use semver::VersionReq;
+
+use crate::adapter::builtin;
+use crate::atomic;
+use crate::commands::Context;
+use crate::commands::render::refuse_during_a_run;
+use crate::error::{Exit, Failure};
+use crate::lock::plugins::{LockedPlugin, LockedPlugins};
+use crate::lock::{self, Lock};
+use crate::paths::Repository;
+use crate::pipeline::journal::now;
+use crate::platform::{Platform, Plugin};
+use crate::plugins::install::{Done, Mode, Moved, Terms};
+use crate::plugins::signature::Key;
+use crate::plugins::store::Store;
+use crate::plugins::{locked, projects};
+use crate::render::workspace::{self, RenderLock};
+
+/// A repository, which may be none: then nothing is asked for and nothing locked.
+pub(crate) struct Project {
+    repository: Repository,
+    pub(crate) platform: Option<Platform>,
+    lock: Option<Lock>,
+}
+
+impl Project {
+    /// Reads it.
+    pub(crate) fn read(context: &Context) -> Result<Self, Failure> {
+        let repository = context.repository.clone();
+        let platform = match repository.platform().exists() {
+            true => Some(Platform::load(&repository, None)?),
+            false => None,
+        };
+        let lock = Lock::load(&repository)?;
+        Ok(Self {
+            repository,
+            platform,
+            lock,
+        })
+    }
+
+    /// The directory.
+    pub(crate) fn root(&self) -> &Path {
+        self.repository.root()
+    }
+
+    /// Its lock.
+    pub(crate) fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
+    /// What platform.yaml says of an adapter.
+    pub(crate) fn asked(&self, name: &str) -> Option<&Plugin> {
+        self.platform.as_ref()?.plugins.get(name)
+    }
+
+    /// Whether what is installed under a name is used here.
+    fn is_open(&self, name: &str) -> bool {
+        let asked = self.asked(name);
+        let is_explicit = asked.is_some_and(|plugin| plugin.path.is_some());
+        let is_named =
+            asked.is_some_and(|plugin| plugin.source.is_some() || plugin.version.is_some());
+        !is_explicit && (is_named || builtin::find(name).is_none())
+    }
+
+    /// What the lock pins an adapter to.
+    pub(crate) fn pin(&self, name: &str) -> Option<&LockedPlugin> {
+        let plugin = self.lock.as_ref()?.plugins.get(name)?;
+        (plugin.is_installed() && self.is_open(name)).then_some(plugin)
+    }
+
+    /// Everything that the lock pins.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = (&String, &LockedPlugin)> {
+        let plugins = self.lock.iter().flat_map(|lock| &lock.plugins);
+        plugins.filter(|(name, _)| self.pin(name).is_some())
+    }
+
+    /// Refuses an adapter of another source or with another key than the lock has, where the operator has not said that it has moved.
+    pub(crate) fn refuse_moved(
+        &self,
+        name: &str,
+        place: &str,
+        key: Option<&Key>,
+        terms: &Terms,
+    ) -> Result<(), Failure> {
+        let Some(locked) = self.pin(name) else {
+            return Ok(());
+        };
+        let refused = |message: String, help: &str| {
+            Err(Failure::new(Exit::Refused, message)
+                .detail(format!("locked: {} from {}", locked.version, locked.source))
+                .detail(format!("now: {place}"))
+                .help(help))
+        };
+        if !locked::is_from(locked, place, self.root()) {
+            return match terms.moved {
+                Moved::Allow => Ok(()),
+                Moved::Refuse => refused(
+                    format!("`{name}` is locked from another source"),
+                    "add `--moved` where its publisher has moved, and you know it from them",
+                ),
+            };
+        }
+        let key = key.map(|key| key.text().to_owned());
+        match terms.key.is_some() || locked.publisher_key.is_none() || key == locked.publisher_key {
+            true => Ok(()),
+            false => refused(
+                format!("`{name}` is signed with another key than the lock names"),
+                "ask its publisher by another way; where the key was changed on purpose, give the new one with `--key`",
+            ),
+        }
+    }
+
+    /// Prepares to change what the lock says of an adapter: nothing else may be changing the lock or using it meanwhile.
+    pub(crate) fn relock(
+        &self,
+        context: &Context,
+        name: &str,
+        terms: &Terms,
+    ) -> Result<Relock<'_>, Failure> {
+        let lock = self.lock.as_ref();
+        let lock = lock.filter(|lock| lock.plugins.contains_key(name) && self.is_open(name));
+        let guard = match (lock, terms.mode) {
+            (Some(lock), Mode::Install) => {
+                refuse_during_a_run(context, std::iter::once(lock.environment.as_str()))?;
+                let guard = RenderLock::take(&self.repository, Duration::ZERO)?;
+                workspace::repair_locked(&self.repository, &guard)?;
+                Some(guard)
+            }
+            _ => None,
+        };
+        Ok(Relock {
+            project: self,
+            guard,
+        })
+    }
+
+    /// Remembers the repository as one whose lock needs what is installed.
+    pub(crate) fn remember(&self, context: &Context, mode: Mode) {
+        let nothing = LockedPlugins::new();
+        let plugins = self.lock.as_ref().map_or(&nothing, |lock| &lock.plugins);
+        if mode == Mode::Install {
+            projects::remember(&context.machine, &self.repository, plugins);
+        }
+    }
+}
+
+/// The right to change what the lock says of one adapter, where it says anything.
+pub(crate) struct Relock<'a> {
+    project: &'a Project,
+    guard: Option<RenderLock>,
+}
+
+impl Relock<'_> {
+    /// Makes the lock name what was installed, unless platform.yaml asks for something else.
+    pub(crate) fn take(self, context: &Context, mut done: Done) -> Result<Done, Failure> {
+        let repository = &self.project.repository;
+        let (Some(_guard), Some(mut lock)) = (&self.guard, Lock::load(repository)?) else {
+            return Ok(done);
+        };
+        let store = Store::new(&context.machine);
+        let installed = store.installed();
+        let record = installed
+            .iter()
+            .find(|record| (&record.name, &record.version) == (&done.name, &done.version));
+        let (Some(record), Some(old)) = (record, lock.plugins.get(&done.name)) else {
+            return Ok(done);
+        };
+        let asked = self.project.asked(&done.name);
+        let new = locked::entry(record, repository.root(), asked);
+        if let Some(failure) = locked::contradiction(&done.name, &new, asked, repository.root()) {
+            let asks = failure.message.rsplit(", and ").next().unwrap_or_default();
+            done.warnings.push(format!(
+                "the lock goes on with `{}` {}: {asks}",
+                done.name, old.version
+            ));
+            return Ok(done);
+        }
+        // That the publisher has signed again meanwhile is nothing new.
+        let same = LockedPlugin {
+            index_serial: old.index_serial,
+            ..new.clone()
+        };
+        if same == *old {
+            return Ok(done);
+        }
+        done.lock_was = Some(old.version.clone());
+        lock.plugins.insert(done.name.clone(), new);
+        lock.format = lock::FORMAT;
+        lock.timestamp = now();
+        atomic::public(&repository.lock(), &lock.text())?;
+        projects::remember(&context.machine, repository, &lock.plugins);
+        Ok(done)
+    }
+}
+
+/// Returns the range of versions that platform.yaml gives.
+pub(crate) fn range_of(plugin: &Plugin) -> Option<VersionReq> {
+    plugin
+        .version
+        .as_deref()
+        .and_then(|range| range.parse().ok())
+}

@@ -1,0 +1,95 @@
+//! The repositories of this machine whose locks name what is installed: `$XDG_DATA_HOME/ztc/projects/<sha256 of the path>.json`. What one locks is
+//! read from its lock whenever it is asked, so nothing here gets old; one that is gone is forgotten.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{self, Existing};
+use crate::digest::sha256_hex;
+use crate::lock::Lock;
+use crate::lock::plugins::{LockedPlugin, LockedPlugins};
+use crate::paths::{Machine, Repository};
+
+const FORMAT: u32 = 1;
+
+/// One file.
+#[derive(Debug, Serialize, Deserialize)]
+struct File {
+    format: u32,
+    /// The repository.
+    path: PathBuf,
+}
+
+/// A repository with what its lock names.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    pub(crate) path: PathBuf,
+    plugins: LockedPlugins,
+}
+
+/// Remembers a repository whose lock names something that is installed. Where that cannot be written, nothing can be removed either.
+pub(crate) fn remember(machine: &Machine, repository: &Repository, plugins: &LockedPlugins) {
+    if !plugins.values().any(LockedPlugin::is_installed) {
+        return;
+    }
+    let path = fs::canonicalize(repository.root()).unwrap_or_else(|_| repository.root().to_owned());
+    let file = file_of(machine, &path);
+    if file.exists() {
+        return;
+    }
+    let content = File {
+        format: FORMAT,
+        path,
+    };
+    let written = serde_json::to_vec_pretty(&content)
+        .map_err(|error| error.to_string())
+        .and_then(|text| {
+            atomic::private(&file, &text, Existing::Replace).map_err(|failure| failure.to_string())
+        });
+    if let Err(why) = written {
+        tracing::debug!("the repository is not remembered as one that locks plugins: {why}");
+    }
+}
+
+/// Returns all repositories that are still there, by path. The others are forgotten.
+pub(crate) fn all(machine: &Machine) -> Vec<Project> {
+    let entries = fs::read_dir(directory(machine)).into_iter().flatten();
+    let mut projects: Vec<Project> = entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let file: File = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+            let repository = Repository::at(&file.path);
+            if !repository.lock().exists() {
+                // It comes back with its next render.
+                let _ = fs::remove_file(&path);
+                return None;
+            }
+            let lock = Lock::load(&repository).ok()??;
+            Some(Project {
+                path: file.path,
+                plugins: lock.plugins,
+            })
+        })
+        .collect();
+    projects.sort_by(|a, b| a.path.cmp(&b.path));
+    projects
+}
+
+impl Project {
+    /// Whether its lock names a version of an adapter that is installed.
+    pub(crate) fn locks(&self, name: &str, version: &str) -> bool {
+        let plugin = self.plugins.get(name);
+        plugin.is_some_and(|plugin| plugin.is_installed() && plugin.version == version)
+    }
+}
+
+fn directory(machine: &Machine) -> PathBuf {
+    machine.data().join("projects")
+}
+
+fn file_of(machine: &Machine, path: &Path) -> PathBuf {
+    let name = sha256_hex(path.as_os_str().as_encoded_bytes());
+    directory(machine).join(format!("{name}.json"))
+}

@@ -1,0 +1,307 @@
+//! Which of several adapters of one name runs, why, and what is said of the others; and the build of an author in place of one.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::distribution::{Publisher, machine};
+use crate::distribution_team::{PLATFORM, executable, release, rendered, renderer, steps, team};
+use crate::environment::TestEnv;
+
+const PLAIN: &str = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  hello: {}\n";
+
+/// An environment with `hello` in one or more places; each renders another version.
+struct Places {
+    environment: TestEnv,
+}
+
+impl Places {
+    fn new(platform: &str) -> Self {
+        let environment = TestEnv::new();
+        environment.write("platform.yaml", platform);
+        Self { environment }
+    }
+
+    fn on_path(&self, version: &str) {
+        let content = renderer("hello", version, "");
+        self.environment.tool("ztc-adapter-hello", &content);
+    }
+
+    fn in_directory(&self, version: &str) {
+        let file = format!("home/.local/share/ztc/plugins/ztc-adapter-hello-{version}");
+        let content = renderer("hello", version, "");
+        executable(&self.environment.root().join(file), &content);
+    }
+
+    fn in_repository(&self, version: &str) {
+        let content = renderer("hello", version, "");
+        executable(&self.environment.repo().join("tools/hello"), &content);
+    }
+
+    /// Renders; returns what was said beside the usual, and which adapter it was.
+    fn render(&self) -> String {
+        let run = self.environment.ztc_ok(&["render"]);
+        let usual = |line: &&str| {
+            let starts = ["  added", "  changed", "✓", "  next"];
+            !starts.iter().any(|start| line.starts_with(start))
+        };
+        let said: Vec<&str> = run.stderr.lines().filter(usual).collect();
+        let file = "platform/generated/services/hello/hello.txt";
+        format!("{}\n{}", said.join("\n"), self.environment.read(file))
+    }
+
+    fn explain(&self) -> String {
+        let run = self.environment.ztc_ok(&["plugins", "list", "--explain"]);
+        table(&run.stdout)
+    }
+}
+
+/// Takes out how wide columns are, and what every list has.
+fn table(text: &str) -> String {
+    let line = |line: &str| {
+        let cells = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty());
+        cells.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    let is_built_in = |text: &&str| text.contains("built-in");
+    let lines = text.lines().filter(|text| !is_built_in(text));
+    let text: String = lines.map(line).collect();
+    text.replace(&machine(), "[MACHINE]")
+}
+
+#[test]
+fn the_strongest_place_wins_and_what_is_behind_it_is_said() {
+    let places = Places::new(PLAIN);
+    places.on_path("0.1.0");
+    insta::assert_snapshot!(places.render(), @"
+
+    hello from 0.1.0
+    ");
+    places.in_directory("0.2.0");
+    places.in_directory("0.1.9");
+    insta::assert_snapshot!(places.render(), @"
+    warning: adapter `hello` is `[ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.2.0` (plugin-directory); `[ROOT]/bin/ztc-adapter-hello` (PATH) is not used
+      help: `ztc plugins list --explain` shows why
+    warning: `hello` is 0.2.0, locked is [VERSION]
+    hello from 0.2.0
+    ");
+    places.in_repository("0.3.0");
+    let platform = format!("{PLAIN}plugins:\n  hello: {{path: tools/hello}}\n");
+    places.environment.write("platform.yaml", platform);
+    insta::assert_snapshot!(places.render(), @"
+    warning: adapter `hello` is `[REPO]/tools/hello` (path); `[ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.2.0` (plugin-directory), `[ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.1.9` (plugin-directory), `[ROOT]/bin/ztc-adapter-hello` (PATH) are not used
+      help: `ztc plugins list --explain` shows why
+    warning: `hello` is 0.3.0, locked is 0.2.0
+    hello from 0.3.0
+    ");
+    insta::assert_snapshot!(places.explain(), @"
+    NAME  SOURCE  VERSION  PROGRAM  WHY
+    hello  used  path  -  [REPO]/tools/hello  platform.yaml names its path
+    hello  not used  plugin-directory  0.2.0  [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.2.0  platform.yaml names the path of another
+    hello  not used  plugin-directory  0.1.9  [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.1.9  platform.yaml names the path of another
+    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  platform.yaml names the path of another
+    ");
+}
+
+#[test]
+fn the_same_file_and_the_same_bytes_are_no_others() {
+    let places = Places::new(PLAIN);
+    places.in_directory("0.1.0");
+    let directory = places
+        .environment
+        .root()
+        .join("home/.local/share/ztc/plugins");
+    let link = places.environment.bin().join("ztc-adapter-hello");
+    symlink(directory.join("ztc-adapter-hello-0.1.0"), &link).unwrap();
+    insta::assert_snapshot!(places.render(), @"
+
+    hello from 0.1.0
+    ");
+    fs::remove_file(&link).unwrap();
+    places.on_path("0.1.0");
+    insta::assert_snapshot!(places.render(), @"
+
+    hello from 0.1.0
+    ");
+    places.on_path("0.1.1");
+    insta::assert_snapshot!(places.render(), @"
+    warning: adapter `hello` is `[ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-[VERSION]` (plugin-directory); `[ROOT]/bin/ztc-adapter-hello` (PATH) is not used
+      help: `ztc plugins list --explain` shows why
+    hello from 0.1.0
+    ");
+}
+
+#[test]
+fn an_adapter_of_ztc_is_replaced_only_by_name() {
+    let environment = TestEnv::new();
+    environment.tool("ztc-adapter-talos", &renderer("talos", "6.6.6", ""));
+    let explained = |environment: &TestEnv| {
+        let run = environment.ztc_ok(&["plugins", "list", "--explain"]);
+        let lines = run.stdout.lines().filter(|line| line.starts_with("talos"));
+        lines
+            .map(|line| {
+                let cells = line
+                    .split("  ")
+                    .map(str::trim)
+                    .filter(|cell| !cell.is_empty());
+                cells.collect::<Vec<_>>().join("  ") + "\n"
+            })
+            .collect::<String>()
+    };
+    insta::assert_snapshot!(explained(&environment), @"
+    talos  used  built-in  -  -  it is part of ztc
+    talos  not used  PATH  -  [ROOT]/bin/ztc-adapter-talos  an adapter of ztc is replaced only where `plugins` of platform.yaml names it
+    ");
+    let platform = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  talos: {}\n";
+    // That a variable is granted is no wish for another adapter.
+    for (plugins, winner) in [
+        ("", "built-in"),
+        ("plugins:\n  talos: {environment: [A]}\n", "built-in"),
+        ("plugins:\n  talos: {version: '>=1'}\n", "PATH"),
+        (
+            "plugins:\n  talos: {path: ../bin/ztc-adapter-talos}\n",
+            "path",
+        ),
+    ] {
+        environment.write("platform.yaml", format!("{platform}{plugins}"));
+        let used = explained(&environment);
+        let used = used.lines().find(|line| line.contains("  used  ")).unwrap();
+        assert!(
+            used.starts_with(&format!("talos  used  {winner}  ")),
+            "{plugins}: {used}"
+        );
+    }
+}
+
+#[test]
+fn what_is_installed_comes_before_what_only_lies_there() {
+    let publisher = team();
+    release(&publisher, "1.1.0");
+    rendered(&publisher);
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "install", "hello@1.0.0"]);
+    publisher.environment.ztc_ok(&["render"]);
+    publisher
+        .environment
+        .tool("ztc-adapter-hello", &renderer("hello", "0.1.0", ""));
+    let explain = |publisher: &Publisher| {
+        let run = publisher
+            .environment
+            .ztc_ok(&["plugins", "list", "--explain"]);
+        table(&run.stdout)
+    };
+    // 1.1.0 is newer, and the lock names 1.0.0.
+    insta::assert_snapshot!(explain(&publisher), @"
+    NAME  SOURCE  VERSION  PROGRAM  WHY
+    hello  used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  the lock names it
+    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  the lock names another
+    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  the lock names another
+    ");
+    fs::remove_file(publisher.environment.repo().join("platform/lock.json")).unwrap();
+    insta::assert_snapshot!(explain(&publisher), @"
+    NAME  SOURCE  VERSION  PROGRAM  WHY
+    hello  used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  it is installed
+    hello  not used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  a newer version is installed
+    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    ");
+    let platform = PLATFORM.replace("^1", "=1.0.0");
+    publisher.environment.write("platform.yaml", &platform);
+    insta::assert_snapshot!(explain(&publisher), @"
+    NAME  SOURCE  VERSION  PROGRAM  WHY
+    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  platform.yaml asks for =1.0.0
+    hello  used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  it is installed
+    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    ");
+    publisher
+        .environment
+        .write("platform.yaml", platform.replace("tree", "other"));
+    insta::assert_snapshot!(explain(&publisher), @"
+    NAME  SOURCE  VERSION  PROGRAM  WHY
+    hello  missing  -  -  -  adapter `hello`, which `plugins.hello` asks for, is not installed
+    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  platform.yaml asks for =1.0.0
+    hello  not used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  it is from file://[ROOT]/tree, and platform.yaml asks for ../other
+    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    ");
+}
+
+#[test]
+fn the_build_of_an_author_is_loud_and_never_locked() {
+    let mut publisher = team();
+    rendered(&publisher);
+    let made = publisher.environment.read("platform/lock.json");
+    let build = publisher.environment.repo().join("build/hello");
+    executable(&build, &renderer("hello", "9.9.9", ""));
+    publisher
+        .environment
+        .set("ZTC_PLUGIN_DEV", "hello=build/hello");
+    insta::assert_snapshot!(publisher.run(&["render"]), @"
+    exit: 0
+    --- stderr
+    warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+      changed  platform/generated/services/hello/hello.txt
+      changed  platform/lock.json
+    ✓ rendered `test`: 1 artifacts, 0 stages (0 added, 2 changed, 0 removed, 1 unchanged)
+      next: ztc plan  shows what a bootstrap would do
+    ");
+    let rendered = publisher.environment.read("platform/lock.json");
+    let plugins = |text: &str| {
+        let lock: serde_json::Value = serde_json::from_str(text).unwrap();
+        lock["plugins"].clone()
+    };
+    assert_eq!(plugins(&rendered), plugins(&made));
+    let commands: [&[&str]; 3] = [&["validate"], &["bootstrap"], &["render", "--locked"]];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc validate
+    exit: 3
+    --- stderr
+    warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: what was rendered is older than its inputs
+      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable
+      help: run `ztc render`, and read what changes with `git diff`
+    $ ztc bootstrap
+    exit: 5
+    --- stderr
+    warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: what was rendered is older than its inputs
+      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable
+      help: run `ztc render`, and read what changes with `git diff`
+    $ ztc render --locked
+    exit: 5
+    --- stderr
+    warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: the lock does not cover this, and `--locked` changes nothing in it
+      adapter `hello` is never locked: it is dev
+      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
+    ");
+    // Without the variable what was rendered is still not what is locked.
+    publisher.environment.unset("ZTC_PLUGIN_DEV");
+    insta::assert_snapshot!(publisher.run(&["bootstrap"]), @"
+    exit: 5
+    --- stderr
+    error: what was rendered is older than its inputs
+      `adapters.hello` was rendered by an author's build (`ZTC_PLUGIN_DEV`), which is never locked
+      help: run `ztc render`, and read what changes with `git diff`
+    ");
+    publisher.environment.ztc_ok(&["render"]);
+    publisher.environment.ztc_ok(&["validate", "--locked"]);
+    let again = publisher.environment.read("platform/lock.json");
+    assert_eq!(plugins(&again), plugins(&made));
+    publisher
+        .environment
+        .set("ZTC_PLUGIN_DEV", "hello=build/none");
+    insta::assert_snapshot!(publisher.run(&["validate"]), @"
+    exit: 4
+    --- stderr
+    error: there is no file `[REPO]/build/none`, which `ZTC_PLUGIN_DEV` names for adapter `hello`
+      help: build it, or correct or unset the variable
+    ");
+    publisher.environment.set("ZTC_PLUGIN_DEV", "hello");
+    insta::assert_snapshot!(publisher.run(&["validate"]), @"
+    exit: 2
+    --- stderr
+    error: `ZTC_PLUGIN_DEV` holds `hello`, which is not `name=path`
+      help: name the adapter and its program: `ZTC_PLUGIN_DEV=bgp=target/debug/ztc-adapter-bgp`; several are separated by commas
+    ");
+}
