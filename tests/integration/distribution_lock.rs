@@ -142,7 +142,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     ");
     restore();
     edit(&publisher, |lock| {
-        lock["plugins"]["hello"]["index_serial"] = json!(7)
+        lock["plugins"]["hello"]["index_serial"] = json!(7);
     });
     insta::assert_snapshot!(publisher.run(&["plugins", "install"]), @"
     exit: 5

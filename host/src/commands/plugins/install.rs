@@ -444,7 +444,7 @@ impl Work<'_> {
             .refuse_moved(&name, &tree.source.name(), tree.signer.key(), self.terms)?;
         let bar = bar(self.context, &name);
         let done = install::from_tree(machine, &tree, &wish, self.terms, |come| {
-            bar.set_position(come)
+            bar.set_position(come);
         });
         bar.finish_and_clear();
         relock.take(self.context, done?)
