@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
-fn adapter(name: &str, version: &str) -> String {
+pub(crate) fn adapter(name: &str, version: &str) -> String {
     format!(
         r#"#!/usr/bin/env python3
 import json, sys

@@ -35,8 +35,8 @@ fn published(environment: &TestEnv) -> std::path::PathBuf {
     tree
 }
 
-/// A platform whose machines come from one adapter of somebody else, and which another one checks.
-fn platform(lab: &Lab, sources: [(&str, &str); 2]) -> String {
+/// A platform whose machines come from one adapter of somebody else; others check it, make namespaces and give it a cloud controller manager.
+fn platform(lab: &Lab, sources: &[(&str, &str)]) -> String {
     let answers = fs::read_to_string(lab.answers()).unwrap();
     let mut platform: Value = serde_saphyr::from_str(&answers).unwrap();
     let adapters = platform["adapters"].as_object_mut().unwrap();
@@ -56,12 +56,17 @@ fn platform(lab: &Lab, sources: [(&str, &str); 2]) -> String {
         "endpoint-check".to_owned(),
         json!({ "endpoints": [factory] }),
     );
-    platform["plugins"] = sources
-        .map(|(name, source)| (name, json!({ "source": source, "version": "^0.1" })))
-        .into_iter()
-        .map(|(name, plugin)| (name.to_owned(), plugin))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
+    adapters.insert(
+        "namespaces".to_owned(),
+        json!({ "namespaces": [{ "name": "team-a", "memory": "16Gi" }] }),
+    );
+    adapters.insert(
+        "hetzner-ccm".to_owned(),
+        json!({ "api_token": { "from": "env", "name": "HCLOUD_TOKEN" } }),
+    );
+    for (name, source) in sources {
+        platform["plugins"][name] = json!({ "source": source, "version": "^0.1" });
+    }
     // JSON is YAML.
     format!("{platform:#}\n")
 }
@@ -82,13 +87,14 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
     assert!(made.unwrap().success(), "no key was made");
     let public = key.with_extension("pub").display().to_string();
     let lab = Lab::start(&mut environment, &["--nodes", "2", "--in-rescue", &public]);
-    environment.unset("HCLOUD_TOKEN");
     environment.unset("HCLOUD_ENDPOINT");
     let sources = [
         ("static-inventory", web.as_str()),
         ("endpoint-check", "../tree"),
+        ("namespaces", web.as_str()),
+        ("hetzner-ccm", web.as_str()),
     ];
-    environment.write("platform.yaml", platform(&lab, sources));
+    environment.write("platform.yaml", platform(&lab, &sources));
     assert_eq!(environment.ztc(&["render"]).code, Some(4));
     environment.ztc_ok(&["plugins", "install"]);
     environment.secrets();
@@ -97,7 +103,14 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
     environment.ztc_ok(&["render"]);
     environment.ztc_ok(&["validate"]);
     let run = environment.ztc_ok(&["bootstrap", "--confirm", "lab"]);
-    assert!(run.stderr.contains("check_endpoints"), "{run}");
+    for stage in [
+        "check_endpoints",
+        "apply_namespaces",
+        "validate_namespaces",
+        "install_hetzner_ccm",
+    ] {
+        assert!(run.stderr.contains(stage), "{stage}\n{run}");
+    }
     let state = lab.state();
     let mut ready: Vec<&str> = state["ready"]
         .as_array()

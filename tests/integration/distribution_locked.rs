@@ -320,7 +320,7 @@ fn one_that_cannot_be_installed_does_not_keep_the_others_from_it() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-    error: there is no directory `[REPO]/../nowhere`
+    error: there is no directory `[ROOT]/nowhere`
       help: name the directory that holds `index.json`
     error: 2 of 3 adapters were not installed: `absent` and `lost`
       help: correct what is said above and run the same command again

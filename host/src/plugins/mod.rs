@@ -9,12 +9,14 @@
 
 pub(crate) mod check;
 pub(crate) mod index;
+pub(crate) mod inputs;
 pub(crate) mod install;
 pub(crate) mod locked;
+pub(crate) mod mirror;
 pub(crate) mod name;
 pub(crate) mod projects;
 pub(crate) mod publish;
-pub(crate) mod redirect;
+pub(crate) mod registry;
 pub(crate) mod seen;
 pub(crate) mod signature;
 pub(crate) mod source;
@@ -22,3 +24,5 @@ pub(crate) mod store;
 pub(crate) mod tables;
 pub(crate) mod tree;
 pub(crate) mod trust;
+pub(crate) mod upgrade;
+pub(crate) mod web;

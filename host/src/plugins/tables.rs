@@ -12,7 +12,7 @@ use crate::atomic;
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Location};
 use crate::platform::structure::is_name;
-use crate::plugins::index::{Index, file_problem};
+use crate::plugins::index::{Asset, Index, file_problem};
 use crate::yaml;
 
 /// The largest table, in bytes.
@@ -58,6 +58,15 @@ impl Table {
     /// The versions of the adapter that it is for.
     pub(crate) fn range(&self) -> VersionReq {
         self.adapter.parse().unwrap_or_default()
+    }
+
+    /// The file itself.
+    pub(crate) fn asset(&self) -> Asset {
+        Asset {
+            path: self.path.clone(),
+            size: self.size,
+            sha256: self.sha256.clone(),
+        }
     }
 }
 

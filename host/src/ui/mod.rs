@@ -4,6 +4,7 @@
 
 pub mod desk;
 pub mod failure;
+pub mod progress;
 pub mod prompt;
 pub mod region;
 pub mod run;

@@ -8,6 +8,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
+use crate::plugins::index::Asset;
 use crate::plugins::install::{self, Mode, Moved, Terms};
 use crate::plugins::source::Source;
 use crate::plugins::tables::{Head, Table};
@@ -91,7 +92,12 @@ fn pin(source: &Source, table: &Table) -> LockedTable {
 /// Fetches the text of a table whose digest is known.
 pub(crate) fn text(source: &Source, table: &LockedTable) -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    let sha256 = source.copy(&table.path, table.size, &mut bytes, |_| {})?;
+    let asset = Asset {
+        path: table.path.clone(),
+        size: table.size,
+        sha256: table.sha256.clone(),
+    };
+    let sha256 = source.copy(&asset, &mut bytes, |_| {})?;
     let refused = |why: &str| {
         Failure::new(
             Exit::Refused,

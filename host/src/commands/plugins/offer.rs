@@ -38,7 +38,7 @@ struct Missing {
 
 /// Shows and offers what is missing.
 pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
-    let project = Project::read(context)?;
+    let project = Project::with(context, platform)?;
     let names = missing(context, platform, &project);
     if names.is_empty() {
         return Ok(Offered::Nothing);
@@ -51,7 +51,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
         match look(context, platform, &project, name) {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
-                show(context, &platform.plugins[name], &tree, &choice);
+                show(context, &platform.plugins[name], &tree, &choice, &project);
                 found.push(Missing {
                     name: name.clone(),
                     choice,
@@ -91,7 +91,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
             Some(_) => name.clone(),
             None => format!("{name}@{}", choice.version),
         };
-        install::one_by_name(context, &what)?;
+        install::one_by_name(context, &project, &what)?;
     }
     match found.len() == names.len() {
         true => Ok(Offered::Installed),
@@ -101,7 +101,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
 
 /// Says what is missing where nobody can be asked.
 pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
-    let names = missing(context, platform, &Project::read(context)?);
+    let names = missing(context, platform, &Project::with(context, platform)?);
     let Some(name) = names.first() else {
         return Ok(());
     };
@@ -170,7 +170,7 @@ fn look(
     Ok((tree, choice))
 }
 
-fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
+fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice, project: &Project) {
     let ui = &context.ui;
     let Choice {
         name,
@@ -189,9 +189,13 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
     let key = tree.signer.key().map_or("", |key| key.text());
     let publisher = match tree.index.publisher.name.as_str() {
         "" => String::new(),
-        name => format!(", calls itself {name}"),
+        name => format!("{name}, as it calls itself"),
     };
+    let locked = project.pin(name);
     let trust = match tree.signer {
+        _ if locked.is_some_and(|locked| locked.publisher_key.is_some()) => {
+            "named by platform/lock.json, as are the bytes"
+        }
         Signed::Known(_) => "trusted on this machine",
         _ => "new here: compare it with what the publisher shows elsewhere",
     };
@@ -200,7 +204,8 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
     for (what, text) in [
         ("asked for", range.to_owned()),
         ("source", tree.source.name()),
-        ("publisher key", format!("{key}{publisher}")),
+        ("publisher", publisher),
+        ("publisher key", key.to_owned()),
         ("", trust.to_owned()),
         ("provides", words(&release.provides)),
         ("requires", words(&release.requires)),

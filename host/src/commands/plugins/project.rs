@@ -45,6 +45,17 @@ impl Project {
         })
     }
 
+    /// Takes a platform that was read already, of which anything may be missing.
+    pub(crate) fn with(context: &Context, platform: &Platform) -> Result<Self, Failure> {
+        let repository = context.repository.clone();
+        let lock = Lock::load(&repository)?;
+        Ok(Self {
+            repository,
+            platform: Some(platform.clone()),
+            lock,
+        })
+    }
+
     /// The directory.
     pub(crate) fn root(&self) -> &Path {
         self.repository.root()
