@@ -81,8 +81,8 @@ fn redirects_have_an_end_and_lead_nowhere_without_tls() {
     insta::assert_snapshot!(refused(&endless), @"
     exit: 1
     --- stderr
-    error: `[WEB]` sends on for `index.json` more than 5 times
-      help: ask its publisher for the address of the tree itself
+    error: `[WEB]` sends elsewhere more than 5 times
+      help: run the same command again later
     ");
     let away = serve(world.tree(), |path| match path {
         "index.json" => Answer::Redirect("http://192.0.2.1/index.json".to_owned()),
@@ -91,8 +91,8 @@ fn redirects_have_an_end_and_lead_nowhere_without_tls() {
     insta::assert_snapshot!(refused(&away), @"
     exit: 5
     --- stderr
-    error: `[WEB]` sends on to `http://192.0.2.1/index.json`: without TLS everybody on the way can answer
-      help: ask its publisher for the address of the tree itself
+    error: `[WEB]` sends to `http://192.0.2.1`, where everybody on the way can answer
+      help: tell its publisher: only `https://` addresses are followed
     ");
     let real = serve(world.tree(), |_| Answer::Whole).address;
     let moved = serve(world.tree(), move |path| {
