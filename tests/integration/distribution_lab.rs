@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::distribution::{Lie, serve};
 use crate::distribution_authors::typed;
+use crate::distribution_oci::Registry;
 use crate::environment::{Lab, TestEnv, programs};
 use crate::kit::{examples, has};
 
@@ -33,6 +34,13 @@ fn published(environment: &TestEnv) -> std::path::PathBuf {
     environment.ztc_ok(&arguments);
     environment.ztc_ok(&["plugins", "publish-check", "../tree"]);
     tree
+}
+
+/// Pushes the tree into a registry and returns its source.
+fn pushed(environment: &TestEnv, registry: &Registry) -> String {
+    let source = format!("oci://{}/acme/adapters", registry.address);
+    environment.ztc_ok(&["plugins", "push", "../tree", &source]);
+    source
 }
 
 /// A platform whose machines come from one adapter of somebody else; others check it, make namespaces and give it a cloud controller manager.
@@ -88,11 +96,16 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
     let public = key.with_extension("pub").display().to_string();
     let lab = Lab::start(&mut environment, &["--nodes", "2", "--in-rescue", &public]);
     environment.unset("HCLOUD_ENDPOINT");
+    let registry = Registry::beside(&environment, "");
+    let oci = registry
+        .as_ref()
+        .map(|registry| pushed(&environment, registry));
+    let oci = oci.as_deref().unwrap_or(&web);
     let sources = [
         ("static-inventory", web.as_str()),
         ("endpoint-check", "../tree"),
-        ("namespaces", web.as_str()),
-        ("hetzner-ccm", web.as_str()),
+        ("namespaces", oci),
+        ("hetzner-ccm", oci),
     ];
     environment.write("platform.yaml", platform(&lab, &sources));
     assert_eq!(environment.ztc(&["render"]).code, Some(4));
@@ -100,6 +113,7 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
     environment.secrets();
     // From here on the tree may be away: what is installed is all there is.
     fs::rename(&tree, tree.with_extension("away")).unwrap();
+    drop(registry);
     environment.ztc_ok(&["render"]);
     environment.ztc_ok(&["validate"]);
     let run = environment.ztc_ok(&["bootstrap", "--confirm", "lab"]);
@@ -129,7 +143,7 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
 }
 
 #[test]
-fn each_example_is_installed_from_a_file_and_over_http() {
+fn each_example_is_installed_from_a_file_over_http_and_from_a_registry() {
     if !has("python3") || !has("jq") || !has("node") {
         return;
     }
@@ -137,7 +151,11 @@ fn each_example_is_installed_from_a_file_and_over_http() {
     let tree = published(&publisher);
     let web = serve(tree.clone(), Arc::new(Mutex::new(Lie::Nothing)));
     let file = format!("file://{}", tree.display());
-    for source in [file, web] {
+    let registry = Registry::beside(&publisher, "");
+    let oci = registry
+        .as_ref()
+        .map(|registry| pushed(&publisher, registry));
+    for source in [file, web].into_iter().chain(oci) {
         let operator = TestEnv::new();
         for name in [
             "static-inventory",

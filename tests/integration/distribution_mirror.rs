@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::distribution::{Lie, Publisher, machine, serve};
 use crate::distribution_oci::Registry;
+use crate::distribution_team::{colleague, release, rendered, steps, team};
 use crate::environment::{Run, collect};
+use crate::schemas::valid;
 
 /// A publisher behind a web server, and a platform that asks for `hello`.
 struct Web {
@@ -306,6 +308,7 @@ fn several_publishers_have_a_directory_each_and_a_registry_can_be_the_mirror() {
     other.put("other", "1.0.0", &machine());
     other.publish(&[]);
     let done = web.run(&mirror).json();
+    valid("plugins-mirror.schema.json", &done);
     let count = |value: &serde_json::Value| value.as_array().unwrap().len();
     assert_eq!(
         (count(&done["mirrors"]), web.mirrors().len()),
@@ -342,6 +345,47 @@ fn several_publishers_have_a_directory_each_and_a_registry_can_be_the_mirror() {
         installed["plugins"][0]["source"],
         web.address.as_str().replace(&web.address, "[WEB]")
     );
+}
+
+#[test]
+fn a_mirror_holds_what_is_locked_and_serves_a_lock_without_the_network() {
+    let mut publisher = team();
+    rendered(&publisher);
+    release(&publisher, "1.1.0");
+    let mirror = ["plugins", "mirror", "../mirror", "--json"];
+    let made = publisher.environment.ztc_ok(&mirror).json();
+    valid("plugins-mirror.schema.json", &made);
+    let file = &made["mirrors"][0]["files"][0];
+    assert_eq!(
+        (&file["name"], &file["version"]),
+        (&"hello".into(), &"1.0.0".into()),
+        "{made}"
+    );
+    colleague(&publisher);
+    fs::rename(publisher.tree(), publisher.environment.root().join("gone")).unwrap();
+    let place = publisher.environment.root().join("mirror");
+    publisher
+        .environment
+        .set("ZTC_PLUGINS_MIRROR", place.display().to_string());
+    let commands: [&[&str]; 3] = [
+        &["plugins", "install", "--locked"],
+        &["validate", "--locked"],
+        &["plugins", "upgrade", "--yes"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins install --locked
+    exit: 0
+    --- stderr
+    ✓ hello 1.0.0 installed from file://[ROOT]/tree
+    $ ztc validate --locked
+    exit: 0
+    --- stderr
+    ✓ `test` is as it was rendered at [TIME]: 1 adapters, 1 artifacts, 0 stages, 0 secret bundles
+    $ ztc plugins upgrade --yes
+    exit: 0
+    --- stderr
+    nothing is installed that could be upgraded
+    ");
 }
 
 #[test]
@@ -385,6 +429,8 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     --- stderr
     no adapter with `calico` was found
     ");
+    let found = web.run(&["plugins", "search", "--json"]).json();
+    valid("plugins-search.schema.json", &found);
     insta::assert_snapshot!(web.run(&["plugins", "search", "other", "--json"]).stdout, @r#"
     {
       "plugins": [
@@ -443,7 +489,7 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     insta::assert_snapshot!(web.run(&["plugins", "search", "--source", "../none"]), @"
     exit: 4
     --- stderr
-    error: there is no directory `[REPO]/../none`
+    error: there is no directory `[ROOT]/none`
       help: name the directory that holds `index.json`
     ");
     fs::rename(&gone, web.publisher.tree()).unwrap();

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::bootstrap::say;
 use crate::distribution::{Publisher, machine};
-use crate::environment::Run;
+use crate::environment::{Run, TestEnv};
+use crate::schemas::valid;
 
 /// A real registry on loopback, which ends with its value.
 pub(crate) struct Registry {
@@ -19,12 +20,17 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts `docker-registry`; nothing, said aloud, where it is not installed. `rest` is more of its configuration.
     pub(crate) fn start(publisher: &Publisher, rest: &str) -> Option<Self> {
+        Self::beside(&publisher.environment, rest)
+    }
+
+    /// The same, with its files in the directory of an environment.
+    pub(crate) fn beside(environment: &TestEnv, rest: &str) -> Option<Self> {
         let program = ["/usr/bin/docker-registry", "/usr/local/bin/docker-registry"];
         let Some(program) = program.iter().find(|path| fs::exists(path).unwrap()) else {
             say("skipped what needs a real registry: docker-registry is not installed");
             return None;
         };
-        let root = publisher.environment.root();
+        let root = environment.root();
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{rest}",
             root.join("registry").display()
@@ -125,8 +131,8 @@ fn a_tree_is_pushed_to_a_registry_and_installed_from_it() {
     exit: 0
     --- stdout
     NAME  VERSION  TRUST  SOURCE  STATUS
-    hello  1.1.0    signed  oci://[REGISTRY]/acme/hello  ok
-    hello  1.0.0    signed  oci://[REGISTRY]/acme/hello  ok
+    hello  1.1.0  signed  oci://[REGISTRY]/acme/hello  ok
+    hello  1.0.0  signed  oci://[REGISTRY]/acme/hello  ok
     ");
     insta::assert_snapshot!(run(&["plugins", "info", "hello"]).code.unwrap(), @"0");
     let none = format!("{to}:3.0.0");
@@ -179,6 +185,8 @@ fn platform_yaml_names_a_repository_and_a_copy_of_one_version_will_do() {
       would send other/0.2.0/ztc-adapter-other-0.2.0-[MACHINE]
     ✓ oci://[REGISTRY]/acme/all would hold the tree with serial 2, new versions hello-1.0.0, hello-2.0.0, other-0.2.0
     ");
+    let dry = run(&["plugins", "push", "../tree", &to, "--dry-run", "--json"]).json();
+    valid("plugins-push.schema.json", &dry);
     insta::assert_snapshot!(run(&["plugins", "push", "../tree", &to, "--json"]).stdout, @r#"
     {
       "pushed": {

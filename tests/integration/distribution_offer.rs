@@ -173,7 +173,7 @@ fn what_a_colleague_has_locked_is_offered_and_nothing_newer() {
     }
     let before = colleague.read("platform/lock.json");
     let mut terminal = Terminal::ztc(&colleague, &["init"]);
-    terminal.wait_for("named by platform/lock.json, as are the bytes");
+    terminal.wait_for("the one that the lock names");
     terminal.answer("Install hello 0.1.0? (y/n) › yes", ENTER);
     terminal.wait_for("hello 0.1.0 installed from");
     terminal.wait_for("next: ztc validate");

@@ -26,6 +26,7 @@ use crate::adapter::sandbox::{self, Sandbox};
 use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
+use crate::plugins::powers;
 use crate::ui::Ui;
 use crate::versions::{Chosen, Tables, Used};
 
@@ -167,6 +168,12 @@ impl Supervisor {
         if known.is_some() {
             return Ok(Arc::new(adapter));
         }
+        let signed = self.discovery.installation(&candidate);
+        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
+        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
+            adapter.end().await;
+            return Err(report::beyond(&candidate, &beyond));
+        }
         // What another adapter declares is known only now. Until then it had no variables, no network and its own table of versions; it starts
         // anew with what it is granted and given.
         let wanted = self.grant(&candidate, &adapter.manifest);
@@ -181,9 +188,14 @@ impl Supervisor {
             return Ok(Arc::new(adapter.with(chosen)));
         }
         adapter.end().await;
-        Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, self.ear(name)?, &manner, chosen).await?,
-        ))
+        let adapter = Adapter::start(&candidate, &wanted, self.ear(name)?, &manner, chosen).await?;
+        // A table of versions gives no power either.
+        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
+        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
+            adapter.end().await;
+            return Err(report::beyond(&candidate, &beyond));
+        }
+        Ok(Arc::new(adapter))
     }
 
     /// Makes what hears an adapter, and writes down what is said where the operator wants that.

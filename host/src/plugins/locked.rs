@@ -40,6 +40,7 @@ pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> Loc
         protocol: protocol.to_string(),
         publisher_key: record.publisher_key.clone(),
         index_serial: record.index_serial,
+        unrendered: false,
         platforms: platforms.collect(),
     }
 }
@@ -243,7 +244,7 @@ impl Follow<'_> {
         };
         let before = store.installed();
         let recorded = before.iter().find(is_it);
-        let path = store.bytes_of(&wanted.sha256);
+        let path = store.bytes_of(&wanted.sha256, &wanted.path);
         let is_whole = |path: &std::path::PathBuf| {
             digest::file(path).is_ok_and(|sha256| sha256 == wanted.sha256)
         };

@@ -14,6 +14,7 @@ pub(crate) mod install;
 pub(crate) mod locked;
 pub(crate) mod mirror;
 pub(crate) mod name;
+pub(crate) mod powers;
 pub(crate) mod projects;
 pub(crate) mod publish;
 pub(crate) mod registry;

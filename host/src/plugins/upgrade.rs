@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plugins::index::{Choice, Touches};
+use crate::plugins::index::Choice;
 use crate::plugins::inputs::Inputs;
+use crate::plugins::powers::{Power, is_described, powers};
 use crate::plugins::store::Record;
 
 /// One adapter's way from a version to another.
@@ -20,6 +21,8 @@ pub(crate) struct Step {
     pub(crate) size: u64,
     /// Nothing where one of the versions does not say its inputs.
     pub(crate) inputs: Option<InputChanges>,
+    /// Whether the new version was asked what it touches, when it was published.
+    pub(crate) powers_known: bool,
     /// What the new version may touch, and the old one may not.
     pub(crate) new_powers: Vec<Power>,
     /// What the old version may touch, and the new one may not.
@@ -36,35 +39,6 @@ pub(crate) struct Side {
     pub(crate) version: String,
     pub(crate) sha256: String,
     pub(crate) protocols: Vec<String>,
-}
-
-/// Something of the operator's that an adapter may touch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Power {
-    pub(crate) kind: Kind,
-    pub(crate) what: String,
-}
-
-/// A kind of power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Environment,
-    Secret,
-    Network,
-    Tool,
-}
-
-impl Kind {
-    /// What it is called before its name.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Environment => "variable",
-            Self::Secret => "secret",
-            Self::Network => "network",
-            Self::Tool => "tool",
-        }
-    }
 }
 
 /// Words that came and went.
@@ -135,30 +109,12 @@ pub(crate) fn step(record: &Record, source: &str, choice: &Choice) -> Step {
         },
         size: choice.asset.size,
         inputs,
+        powers_known: is_described(new),
         new_powers: powers(&new.touches, &old.touches),
         gone_powers: powers(&old.touches, &new.touches),
         provides: words(&old.provides, &new.provides),
         requires: words(&old.requires, &new.requires),
     }
-}
-
-/// What these may touch and those may not.
-fn powers(these: &Touches, those: &Touches) -> Vec<Power> {
-    let kinds = [
-        (Kind::Environment, &these.environment, &those.environment),
-        (Kind::Secret, &these.secrets, &those.secrets),
-        (Kind::Network, &these.network, &those.network),
-        (Kind::Tool, &these.tools, &those.tools),
-    ];
-    kinds
-        .into_iter()
-        .flat_map(|(kind, these, those)| {
-            words(those, these)
-                .added
-                .into_iter()
-                .map(move |what| Power { kind, what })
-        })
-        .collect()
 }
 
 fn words(old: &[String], new: &[String]) -> Words {
@@ -175,23 +131,6 @@ fn words(old: &[String], new: &[String]) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_the_old_version_could_not_touch_is_new() {
-        let touches = |environment: &[&str], network: &[&str]| Touches {
-            environment: environment.iter().map(|it| (*it).to_owned()).collect(),
-            network: network.iter().map(|it| (*it).to_owned()).collect(),
-            ..Touches::default()
-        };
-        let old = touches(&["A", "B"], &["a.example:443"]);
-        let new = touches(&["B"], &["a.example:443", "b.example:443"]);
-        let power = |kind, what: &str| Power {
-            kind,
-            what: what.to_owned(),
-        };
-        assert_eq!(powers(&new, &old), [power(Kind::Network, "b.example:443")]);
-        assert_eq!(powers(&old, &new), [power(Kind::Environment, "A")]);
-    }
 
     #[test]
     fn versions_are_compared() {

@@ -2,21 +2,20 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::mask::Mask;
 use crate::ui::Ui;
 
 /// A transfer that is shown until this is dropped.
 pub struct Transfer {
     bar: ProgressBar,
-    mask: crate::mask::Mask,
+    mask: Mask,
+    is_wanted: bool,
 }
 
 impl Ui {
     /// Shows a transfer.
     pub fn transfer(&self, name: &str) -> Transfer {
-        let bar = match self.has_live_terminal() {
-            true => ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()),
-            false => ProgressBar::hidden(),
-        };
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template(
             "  {msg} [{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}",
         );
@@ -26,6 +25,7 @@ impl Ui {
                 Err(_) => bar,
             },
             mask: self.mask.clone(),
+            is_wanted: self.has_live_terminal(),
         };
         transfer.named(name);
         transfer
@@ -40,8 +40,14 @@ impl Transfer {
 
     /// So many bytes of so many have gone.
     pub fn at(&self, position: u64, of: u64) {
-        self.bar.set_length(of);
+        if self.bar.length() != Some(of) {
+            self.bar.set_length(of);
+        }
         self.bar.set_position(position);
+        // Not before there is something to show.
+        if self.is_wanted && self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 }
 

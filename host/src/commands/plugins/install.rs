@@ -253,7 +253,7 @@ pub(crate) fn say(context: &Context, done: &Done) {
         .done(format!("{name} {version} {what} from {source}"));
     if let Some(was) = &done.lock_was {
         let change = match was == &version.to_string() {
-            true => format!("{version} with what its publisher has now"),
+            true => format!("{version} as it is now"),
             false => format!("{version} instead of {was}"),
         };
         context
@@ -284,6 +284,8 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         }
         let path = root.join(what.strip_prefix("file://").unwrap_or(what));
         if path.is_file() {
+            // One file has one name in the lock.
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
             return Ok(vec![Job::File(path)]);
         }
         let source = Source::parse(what, root)?;

@@ -66,7 +66,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let mut all = Vec::new();
     for (source, asked) in by_source(wanted).into_values() {
         let name = source.name();
-        let tree = install::open(&context.machine, source, &terms)?;
+        let first = asked.first().map_or("", |asked| &asked.name);
+        let tree = sources.open(first, source)?;
         let directory = directory.join(mirror::directory_name(&name));
         let chosen = mirror::choose(&tree, &asked, &arguments.platform)?;
         let mirrored = match terms.mode {

@@ -51,7 +51,12 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
         match look(context, platform, &project, name) {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
-                show(context, &platform.plugins[name], &tree, &choice, &project);
+                let trust = match (project.pin(name), &tree.signer) {
+                    (Some(_), Signed::Known(_)) => "the one that the lock names",
+                    (None, Signed::Known(_)) => "trusted on this machine",
+                    _ => "new here: compare it with what the publisher shows elsewhere",
+                };
+                show(context, &platform.plugins[name], (&tree, trust), &choice);
                 found.push(Missing {
                     name: name.clone(),
                     choice,
@@ -170,7 +175,7 @@ fn look(
     Ok((tree, choice))
 }
 
-fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice, project: &Project) {
+fn show(context: &Context, plugin: &Plugin, (tree, trust): (&Tree, &str), choice: &Choice) {
     let ui = &context.ui;
     let Choice {
         name,
@@ -190,14 +195,6 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice, projec
     let publisher = match tree.index.publisher.name.as_str() {
         "" => String::new(),
         name => format!("{name}, as it calls itself"),
-    };
-    let locked = project.pin(name);
-    let trust = match tree.signer {
-        _ if locked.is_some_and(|locked| locked.publisher_key.is_some()) => {
-            "named by platform/lock.json, as are the bytes"
-        }
-        Signed::Known(_) => "trusted on this machine",
-        _ => "new here: compare it with what the publisher shows elsewhere",
     };
     let touches = &release.touches;
     let words = |words: &[String]| words.join(", ");

@@ -14,9 +14,9 @@ use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::Plugin;
 use crate::plugins::check;
-use crate::plugins::index::Touches;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
+use crate::plugins::powers;
 use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
 use crate::plugins::registry::push::{Mode, Pushed};
 use crate::plugins::signature::{self, PASSWORD, Signer};
@@ -289,7 +289,8 @@ fn describe(
         &context.machine,
         &context.repository,
         &[(name.clone(), plugin)].into(),
-    );
+    )
+    .without_overrides();
     let candidate = Candidate {
         name: name.clone(),
         source: Source::Explicit,
@@ -328,29 +329,7 @@ fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
             .iter()
             .map(|item| format!("{} {}", item.capability, item.version))
             .collect(),
-        touches: Touches {
-            environment: manifest
-                .environment
-                .iter()
-                .map(|item| item.name.clone())
-                .collect(),
-            secrets: manifest
-                .secrets
-                .iter()
-                .map(|item| item.input.clone())
-                .chain(manifest.bundles.iter().map(|item| item.name.clone()))
-                .collect(),
-            network: manifest
-                .network
-                .iter()
-                .map(|item| format!("{}:{}", item.host, item.port))
-                .collect(),
-            tools: manifest
-                .tools
-                .iter()
-                .map(|item| item.name.clone())
-                .collect(),
-        },
+        touches: powers::declared(manifest),
         inputs: Some(inputs::inputs(&manifest.config_schema)),
     }
 }

@@ -1,17 +1,19 @@
 //! Which sources a command about plugins asks: those that are named, those of platform.yaml, and those that are trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::VersionReq;
 
 use crate::commands::Context;
 use crate::commands::plugins::install::requirement;
-use crate::commands::plugins::project::range_of;
+use crate::commands::plugins::project::{Project, range_of};
 use crate::error::{Exit, Failure, Location};
-use crate::platform::{Platform, Plugin};
+use crate::platform::Plugin;
 use crate::plugins::index::and;
 use crate::plugins::install::{self, Terms};
+use crate::plugins::locked;
 use crate::plugins::source::Source;
+use crate::plugins::tree::Tree;
 use crate::plugins::trust::Trust;
 
 /// The sources that there are for one command.
@@ -19,7 +21,7 @@ pub(crate) struct Sources<'a> {
     context: &'a Context,
     terms: &'a Terms,
     trust: Trust,
-    plugins: BTreeMap<String, Plugin>,
+    project: Project,
 }
 
 /// An adapter that is wanted, and where it comes from.
@@ -30,58 +32,77 @@ pub(crate) struct Wanted {
 }
 
 impl<'a> Sources<'a> {
-    /// Reads what this machine trusts and what platform.yaml asks for.
+    /// Reads what this machine trusts, and what platform.yaml asks for and the lock names.
     pub(crate) fn read(context: &'a Context, terms: &'a Terms) -> Result<Self, Failure> {
-        let plugins = match context.repository.platform().exists() {
-            true => Platform::load(&context.repository, None)?.plugins,
-            false => BTreeMap::new(),
-        };
         Ok(Self {
             context,
             terms,
             trust: Trust::load(&context.machine)?,
-            plugins,
+            project: Project::read(context)?,
         })
     }
 
-    /// Reads `NAME[@RANGE]`s; without any, everything that platform.yaml asks for.
+    /// Reads `NAME[@RANGE]`s; without any, everything that platform.yaml asks for and the lock names.
     pub(crate) fn wanted(
         &self,
         names: &[String],
         source: Option<&str>,
     ) -> Result<Vec<Wanted>, Failure> {
-        if names.is_empty() {
-            let asked = self.plugins.iter().filter(|(_, plugin)| {
-                plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
-            });
-            return asked.map(|(name, _)| self.one(name, None)).collect();
+        if !names.is_empty() {
+            return names.iter().map(|name| self.one(name, source)).collect();
         }
-        names.iter().map(|name| self.one(name, source)).collect()
+        let asked = self.plugins().filter(|(_, plugin)| {
+            plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
+        });
+        let pinned = self.project.pins().map(|(name, _)| name);
+        let names: BTreeSet<&String> = asked.map(|(name, _)| name).chain(pinned).collect();
+        names.iter().map(|name| self.one(name, None)).collect()
     }
 
+    /// What is locked is wanted as it is locked, unless something else is said.
     fn one(&self, text: &str, source: Option<&str>) -> Result<Wanted, Failure> {
         let (name, range) = match text.split_once('@') {
             Some((name, range)) => (name, Some(requirement(range)?)),
             None => (text, None),
         };
-        let asked = self.plugins.get(name);
-        let named = source.or_else(|| asked?.source.as_deref());
+        let asked = self.project.asked(name);
+        let pin = self.project.pin(name).filter(|_| source.is_none());
+        let named = source
+            .or_else(|| pin.map(|locked| locked.source.as_str()))
+            .or_else(|| asked?.source.as_deref());
         let source = match named {
             Some(text) => self.parse(text)?,
             None => self.find(name)?,
         };
+        let locked = pin.and_then(|locked| format!("={}", locked.version).parse().ok());
         Ok(Wanted {
             name: name.to_owned(),
-            range: range.or_else(|| asked.and_then(range_of)),
+            range: range.or(locked).or_else(|| asked.and_then(range_of)),
             source,
         })
     }
 
+    /// Opens a source, with all that this machine and the lock know of it.
+    pub(crate) fn open(&self, name: &str, source: Source) -> Result<Tree, Failure> {
+        let machine = &self.context.machine;
+        match self.project.pin(name) {
+            Some(locked) => locked::open(machine, self.project.root(), source, locked, self.terms),
+            None => install::open(machine, source, self.terms),
+        }
+    }
+
+    fn plugins(&self) -> impl Iterator<Item = (&String, &Plugin)> {
+        let platform = self.project.platform.iter();
+        platform.flat_map(|platform| &platform.plugins)
+    }
+
     /// Every source that is known, by its name: trusted ones and those of platform.yaml.
     pub(crate) fn known(&self) -> Result<BTreeMap<String, Source>, Failure> {
-        let named = self.plugins.values();
-        let named = named.filter_map(|plugin| plugin.source.as_ref());
-        let all = self.trust.sources.keys().chain(named);
+        let named = self
+            .plugins()
+            .filter_map(|(_, plugin)| plugin.source.as_ref());
+        let locked = self.project.pins().map(|(_, locked)| &locked.source);
+        let all = self.trust.sources.keys().chain(named).chain(locked);
         all.map(|text| {
             let source = self.parse(text)?;
             Ok((source.name(), source))
@@ -96,8 +117,10 @@ impl<'a> Sources<'a> {
 
     pub(crate) fn parse(&self, text: &str) -> Result<Source, Failure> {
         Source::parse(text, self.context.repository.root()).map_err(|failure| {
-            let is_asked = |plugin: &Plugin| plugin.source.as_deref() == Some(text);
-            match self.plugins.values().any(is_asked) {
+            match self
+                .plugins()
+                .any(|(_, plugin)| plugin.source.as_deref() == Some(text))
+            {
                 true => failure.at(Location::file("platform.yaml")),
                 false => failure,
             }

@@ -12,10 +12,11 @@ use crate::error::{Exit, Failure, did_you_mean};
 use crate::lock;
 use crate::plugins::install::{self, Done, Mode, Moved, Terms, Wish};
 use crate::plugins::locked;
+use crate::plugins::powers::Power;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
 use crate::plugins::tree::{Tree, Unsigned};
-use crate::plugins::upgrade::{self, InputChanges, Power, Step, Words};
+use crate::plugins::upgrade::{self, InputChanges, Step, Words};
 
 /// Options of `ztc plugins upgrade`.
 #[derive(Debug, clap::Args)]
@@ -276,10 +277,10 @@ fn plan(
 fn more_power(jobs: &[Job]) -> Option<String> {
     let more: Vec<String> = jobs
         .iter()
-        .filter(|job| !job.step.new_powers.is_empty())
-        .map(|job| {
-            let powers: Vec<String> = job.step.new_powers.iter().map(power).collect();
-            format!("`{}` {}", job.step.name, powers.join(", "))
+        .filter_map(|Job { step, .. }| {
+            let mut powers: Vec<String> = step.new_powers.iter().map(Power::to_string).collect();
+            powers.extend((!step.powers_known).then(|| "something that is not known".to_owned()));
+            (!powers.is_empty()).then(|| format!("`{}` {}", step.name, powers.join(", ")))
         })
         .collect();
     (!more.is_empty()).then(|| {
@@ -389,10 +390,14 @@ fn lines(step: &Step) -> Vec<String> {
         Some(changes) => lines.extend(inputs(changes)),
     }
     let powers = |sign: &str, powers: &[Power]| -> Vec<String> {
-        let line = |it| format!("  {sign} touches {}", power(it));
+        let line = |it| format!("  {sign} touches {it}");
         powers.iter().map(line).collect()
     };
     match step.new_powers.is_empty() && step.gone_powers.is_empty() {
+        _ if !step.powers_known => lines.push(
+            "  touches   not known: nobody has asked the new version when it was published"
+                .to_owned(),
+        ),
         true => lines.push("  touches   what it touched before".to_owned()),
         false => {
             lines.extend(powers("+", &step.new_powers));
@@ -425,8 +430,4 @@ fn inputs(changes: &InputChanges) -> Vec<String> {
         )
     });
     added.chain(removed).chain(changed).collect()
-}
-
-fn power(power: &Power) -> String {
-    format!("{} {}", power.kind.word(), power.what)
 }
