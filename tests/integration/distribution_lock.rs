@@ -211,7 +211,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      platform/lock.json names hello 1.0.0 with what its publisher has now
+      platform/lock.json names hello 1.0.0 as it is now
       next: ztc render  renders with it
     ");
     assert_eq!(lock(&publisher)["plugins"]["hello"]["publisher_key"], key);

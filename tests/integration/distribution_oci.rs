@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::bootstrap::say;
 use crate::distribution::{Publisher, machine};
-use crate::environment::Run;
+use crate::environment::{Run, TestEnv};
 use crate::schemas::valid;
 
 /// A real registry on loopback, which ends with its value.
@@ -20,12 +20,17 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts `docker-registry`; nothing, said aloud, where it is not installed. `rest` is more of its configuration.
     pub(crate) fn start(publisher: &Publisher, rest: &str) -> Option<Self> {
+        Self::beside(&publisher.environment, rest)
+    }
+
+    /// The same, with its files in the directory of an environment.
+    pub(crate) fn beside(environment: &TestEnv, rest: &str) -> Option<Self> {
         let program = ["/usr/bin/docker-registry", "/usr/local/bin/docker-registry"];
         let Some(program) = program.iter().find(|path| fs::exists(path).unwrap()) else {
             say("skipped what needs a real registry: docker-registry is not installed");
             return None;
         };
-        let root = publisher.environment.root();
+        let root = environment.root();
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{rest}",
             root.join("registry").display()

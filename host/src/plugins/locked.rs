@@ -40,12 +40,13 @@ pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> Loc
         protocol: protocol.to_string(),
         publisher_key: record.publisher_key.clone(),
         index_serial: record.index_serial,
+        unrendered: false,
         platforms: platforms.collect(),
     }
 }
 
 /// Writes a source as other machines understand it: as platform.yaml does, or relative to the repository where it is inside.
-fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
+pub(crate) fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
     let same = |text: &&String| place(text, root).as_deref() == Some(source);
     if let Some(text) = asked.and_then(|plugin| plugin.source.as_ref()).filter(same) {
         let is_plain = !text.contains("://") && !text.starts_with(['.', '/']);
@@ -243,7 +244,7 @@ impl Follow<'_> {
         };
         let before = store.installed();
         let recorded = before.iter().find(is_it);
-        let path = store.bytes_of(&wanted.sha256);
+        let path = store.bytes_of(&wanted.sha256, &wanted.path);
         let is_whole = |path: &std::path::PathBuf| {
             digest::file(path).is_ok_and(|sha256| sha256 == wanted.sha256)
         };

@@ -180,7 +180,7 @@ impl Job {
 }
 
 /// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
-pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
+pub(crate) fn one_by_name(context: &Context, project: &Project, what: &str) -> Result<(), Failure> {
     let arguments = Arguments {
         what: Some(what.to_owned()),
         source: None,
@@ -201,11 +201,10 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
             .ui
             .say("another ztc installs something; waiting for it");
     })?;
-    let project = Project::read(context)?;
-    for job in jobs(context, &arguments, &project)? {
+    for job in jobs(context, &arguments, project)? {
         let work = Work {
             context,
-            project: &project,
+            project,
             terms: &terms,
             arguments: &arguments,
         };
@@ -254,7 +253,7 @@ pub(crate) fn say(context: &Context, done: &Done) {
         .done(format!("{name} {version} {what} from {source}"));
     if let Some(was) = &done.lock_was {
         let change = match was == &version.to_string() {
-            true => format!("{version} with what its publisher has now"),
+            true => format!("{version} as it is now"),
             false => format!("{version} instead of {was}"),
         };
         context
@@ -285,6 +284,8 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         }
         let path = root.join(what.strip_prefix("file://").unwrap_or(what));
         if path.is_file() {
+            // One file has one name in the lock.
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
             return Ok(vec![Job::File(path)]);
         }
         let source = Source::parse(what, root)?;

@@ -117,11 +117,10 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
             .json(&serde_json::json!({ "secret": secret, "public": public, "key": key.text() }));
         return Ok(Exit::Done);
     }
-    context.ui.done(format!(
-        "wrote `{}` and `{}`",
-        secret.display(),
-        public.display()
-    ));
+    let shown = arguments.file.display();
+    context
+        .ui
+        .done(format!("wrote `{shown}` and `{shown}.pub`"));
     context.ui.data(key.text());
     context.ui.say("  keep the first in a safe place and out of git; show the line above wherever people look for your adapters");
     Ok(Exit::Done)
@@ -256,7 +255,8 @@ fn describe(
         &context.machine,
         &context.repository,
         &[(name.clone(), plugin)].into(),
-    );
+    )
+    .without_overrides();
     let candidate = Candidate {
         name: name.clone(),
         source: Source::Explicit,

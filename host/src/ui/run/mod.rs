@@ -20,7 +20,7 @@ use crate::ui::prompt::{Prompts, Refusal};
 use crate::ui::region::Live;
 use crate::ui::run::model::Model;
 
-pub use end::{NextCommands, end, overview};
+pub use end::{NextCommands, end, not_required, overview};
 
 /// Shows a run while it goes on.
 pub struct RunView {
