@@ -66,7 +66,6 @@ pub(crate) fn push(
     to.for_push();
     compare(to, (text, index))?;
     let pieces = pieces(directory, index)?;
-    let there: BTreeSet<String> = to.tags()?.into_iter().collect();
     let mut artifacts = Vec::new();
     for (tag, prefix) in versions(index) {
         let is_own = |piece: &&Piece| piece.path.starts_with(&prefix) || is_index(&piece.path);
@@ -75,11 +74,10 @@ pub(crate) fn push(
             // A mirror that does not hold it.
             continue;
         }
-        if there.contains(&tag) {
-            let old = to.manifest(&tag)?.unwrap_or_default();
-            if !changed(to, &tag, &old, &own)? {
-                continue;
-            }
+        if let Some(old) = to.manifest(&tag)?
+            && !changed(to, &tag, &old, &own)?
+        {
+            continue;
         }
         artifacts.push((tag, manifest(&own).to_string()));
     }
