@@ -455,8 +455,8 @@ fn all_control_planes_have_the_same_manifests() {
         json!({"nodes": nodes, "allow_scheduling_on_control_planes": true}),
     );
     insta::assert_snapshot!(environment.ztc(&["render", "--check"]).stderr.lines().take(2).collect::<Vec<_>>().join("\n"), @"
-    platform.yaml:14:7: error: `talos.nodes`: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them
-      help: use 1 or 3 control planes
+    error: `platform.yaml` is not valid
+      platform.yaml:14:7: error: `talos.nodes`: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them
     ");
 }
 

@@ -107,7 +107,7 @@ fn look(path: &Path, open: &mut Vec<PathBuf>) {
         return;
     };
     let is_public = path.extension().is_some_and(|extension| extension == "pub");
-    if !meta.is_symlink() && !is_public && meta.permissions().mode() & 0o077 != 0 {
+    if meta.is_file() && !is_public && meta.permissions().mode() & 0o077 != 0 {
         open.push(path.to_owned());
     }
     if meta.is_dir() {
