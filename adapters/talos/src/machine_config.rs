@@ -151,7 +151,7 @@ impl<'a> MachineConfigs<'a> {
             mirrors: mirrors(self.cluster),
             forward_dns_to_host: !cni.bpf_masquerade,
             labels,
-            taints: taints(machine, is_control_plane, |key, value| pair(key, value)),
+            taints: taints(machine, is_control_plane, pair),
             first_taints: taints(machine, !is_control_plane, first_taint),
             dns_domain: scalar(&config.dns_domain),
             pod_subnets: scalars(&config.pod_subnets),
