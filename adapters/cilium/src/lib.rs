@@ -27,6 +27,7 @@ use ztc_adapter_sdk::protocol::capability::{CNI, Cni, GATEWAY_API, GatewayApi, K
 use ztc_adapter_sdk::protocol::manifest::{Manifest, NetworkEndpoint, Provision};
 use ztc_adapter_sdk::protocol::message::*;
 use ztc_adapter_sdk::protocol::{ErrorCode, message::Severity};
+use ztc_adapter_sdk::versions::AnyVersions;
 use ztc_adapter_sdk::{Adapter, AdapterError, CallContext, from_config};
 
 use crate::config::{Config, Source};
@@ -95,6 +96,10 @@ impl Adapter for Cilium {
             .into(),
             ..Manifest::default()
         }
+    }
+
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        Some(&versions::TABLE)
     }
 
     fn get_inputs(

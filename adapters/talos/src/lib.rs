@@ -33,6 +33,7 @@ use ztc_adapter_sdk::protocol::capability::{
 };
 use ztc_adapter_sdk::protocol::manifest::{Manifest, Provision, Requirement, SecretBundle};
 use ztc_adapter_sdk::protocol::message::*;
+use ztc_adapter_sdk::versions::AnyVersions;
 use ztc_adapter_sdk::{Adapter, AdapterError, CallContext, from_config};
 
 use crate::cluster::Cluster;
@@ -166,6 +167,10 @@ impl Adapter for TalosAdapter {
             }
             other => Err(unknown_bundle(other)),
         }
+    }
+
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        Some(&versions::TABLE)
     }
 
     fn command(&self, arguments: &[String]) -> Option<u8> {

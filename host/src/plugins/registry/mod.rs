@@ -185,22 +185,6 @@ impl Repository {
         Ok(answer.map(|answer| answer.body))
     }
 
-    /// All tags.
-    fn tags(&self) -> Result<Vec<String>, Failure> {
-        #[derive(Deserialize)]
-        struct Tags {
-            // Registries say `null` where there are none.
-            tags: Option<Vec<String>>,
-        }
-        let Some(answer) = self.get("tags/list", "application/json", web::SMALL)? else {
-            return Ok(Vec::new());
-        };
-        let text = answer.small(&self.name(), "tags/list", MOST_MANIFEST)?;
-        let tags: Tags = serde_json::from_slice(&text)
-            .map_err(|error| self.nonsense(&format!("its list of tags cannot be read: {error}")))?;
-        Ok(tags.tags.unwrap_or_default())
-    }
-
     /// The manifest that a tag names; nothing where there is no such tag.
     fn manifest(&self, tag: &str) -> Result<Option<Manifest>, Failure> {
         let path = format!("manifests/{tag}");

@@ -66,7 +66,6 @@ pub(crate) fn push(
     to.for_push();
     compare(to, (text, index))?;
     let pieces = pieces(directory, index)?;
-    let there: BTreeSet<String> = to.tags()?.into_iter().collect();
     let mut artifacts = Vec::new();
     for (tag, prefix) in versions(index) {
         let is_own = |piece: &&Piece| piece.path.starts_with(&prefix) || is_index(&piece.path);
@@ -75,11 +74,10 @@ pub(crate) fn push(
             // A mirror that does not hold it.
             continue;
         }
-        if there.contains(&tag) {
-            let old = to.manifest(&tag)?.unwrap_or_default();
-            if !changed(to, &tag, &old, &own)? {
-                continue;
-            }
+        if let Some(old) = to.manifest(&tag)?
+            && !changed(to, &tag, &old, &own)?
+        {
+            continue;
         }
         artifacts.push((tag, manifest(&own).to_string()));
     }
@@ -143,7 +141,12 @@ fn compare(to: &Repository, (text, index): (&[u8], &Index)) -> Result<(), Failur
         let entries = index.adapters.values();
         let releases = entries.flat_map(|entry| entry.versions.values());
         let assets = releases.flat_map(|release| release.platforms.values());
-        assets.map(|asset| asset.path.clone()).collect()
+        let tables = index.versions.values().flatten();
+        let tables = tables.map(|table| table.path.clone());
+        assets
+            .map(|asset| asset.path.clone())
+            .chain(tables)
+            .collect()
     };
     let gone: Vec<String> = paths(&old).difference(&paths(index)).cloned().collect();
     if gone.is_empty() {
@@ -218,6 +221,12 @@ fn pieces(directory: &Path, index: &Index) -> Result<Vec<Piece>, Failure> {
                 all.insert(asset.path.clone(), PROGRAM);
             }
         }
+    }
+    for table in index.versions.values().flatten() {
+        all.insert(
+            table.path.clone(),
+            "application/vnd.ztc.tree.versions.v1+yaml",
+        );
     }
     all.insert(
         mirror::FILE.to_owned(),
