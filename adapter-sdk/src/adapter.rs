@@ -9,6 +9,8 @@ use ztc_protocol::message::*;
 use ztc_protocol::stage::{Script, Stage, StageKind};
 use ztc_protocol::{ErrorCode, ErrorData, Manifest};
 
+use crate::versions::AnyVersions;
+
 /// An adapter. Methods may block: each runs on a thread of its own.
 ///
 /// `render` and `scripts` are pure: the same parameters must give the same bytes, and they touch neither network nor disk.
@@ -69,6 +71,11 @@ pub trait Adapter: Send + Sync + 'static {
         _call: &CallContext,
     ) -> Result<CheckSecretsResult, AdapterError> {
         Err(AdapterError::not_offered("check_secrets"))
+    }
+
+    /// The adapter's table of versions, where the host may hand over a newer one; see [`crate::Versions`].
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        None
     }
 
     /// Runs the adapter as an ordinary program: `ztc-adapter-<name> ARGUMENTS`. Returns the exit code, or nothing where the adapter has no

@@ -12,6 +12,7 @@ use ztc_protocol::message::*;
 use ztc_protocol::{ErrorCode, ErrorData, PROTOCOL, ProtocolVersion};
 
 use crate::outbox::Outbox;
+use crate::versions::{self, Taken};
 use crate::{Adapter, AdapterError, CallContext, spill};
 
 /// What the calls of one connection share.
@@ -21,6 +22,8 @@ pub(crate) struct State<A> {
     initialized: AtomicBool,
     shut_down: AtomicBool,
     scratch: OnceLock<PathBuf>,
+    /// The table of versions that the host has handed over, or nothing; the first `initialize` decides.
+    versions: OnceLock<Option<Taken>>,
     /// The running calls with their cancellation flags.
     calls: Mutex<HashMap<String, Arc<AtomicBool>>>,
 }
@@ -35,6 +38,7 @@ impl<A: Adapter> State<A> {
             initialized: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
             scratch: OnceLock::new(),
+            versions: OnceLock::new(),
             calls: Mutex::default(),
         }
     }
@@ -86,9 +90,28 @@ impl<A: Adapter> State<A> {
             return Err(unsupported(&params.protocols));
         };
         let _ = self.scratch.set(PathBuf::from(params.scratch_dir));
-        let manifest = self.adapter.manifest();
+        if self.versions.get().is_none() {
+            let taken = params.versions.map(|table| self.take(&table)).transpose()?;
+            let _ = self.versions.set(taken);
+        }
+        let manifest = versions::with(self.taken(), || versions::manifest(&*self.adapter));
         self.initialized.store(true, Ordering::Relaxed);
         Ok(InitializeResult { protocol, manifest })
+    }
+
+    fn take(&self, table: &VersionTable) -> Result<Taken, AdapterError> {
+        let refused = |why: String| {
+            let message = format!("the table of versions {} is refused: {why}", table.serial);
+            AdapterError::new(ErrorCode::InvalidParams, message)
+        };
+        match self.adapter.versions() {
+            Some(versions) => versions.take(table).map_err(refused),
+            None => Err(refused("this adapter takes none".to_owned())),
+        }
+    }
+
+    fn taken(&self) -> Option<Taken> {
+        self.versions.get().copied().flatten()
     }
 
     fn render(
@@ -194,7 +217,8 @@ async fn on_thread<A: Adapter, M: Method + 'static>(
     let thread = tokio::task::spawn_blocking({
         let state = Arc::clone(&state);
         move || {
-            let result = handler(&state, params, &call).map_err(object)?;
+            let result =
+                versions::with(state.taken(), || handler(&state, params, &call)).map_err(object)?;
             to_raw_value(&result)
                 .map_err(|error| object(AdapterError::internal(format!("not JSON: {error}"))))
         }

@@ -70,8 +70,10 @@ mod stdio;
 pub mod template;
 pub mod testing;
 pub mod tool;
+pub mod versions;
 
 pub use adapter::{Adapter, AdapterError, CallContext, from_config, script, stage_for};
 pub use files::{file_bytes, file_text};
 pub use serve::{serve, serve_with};
+pub use versions::{Table, Versions, manifest};
 pub use ztc_protocol as protocol;

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use ztc_protocol::message::InitializeResult;
 use ztc_protocol::{ADAPTER_ARGUMENT, DESCRIBE_ARGUMENT, LISTEN_ARGUMENT, Manifest, PROTOCOL};
 
-use crate::{Adapter, listen, say, session, stdio};
+use crate::{Adapter, listen, say, session, stdio, versions};
+
+/// The argument with which an adapter that has a table of versions prints its own.
+const VERSIONS_ARGUMENT: &str = "versions";
 
 /// The exit code for wrong usage.
 const USAGE: u8 = 2;
@@ -33,6 +36,10 @@ pub fn serve_with(
             "listen for hosts",
             listen::run(adapter, arguments.get(1).map(String::as_str)),
         ),
+        Some(VERSIONS_ARGUMENT) if let Some(table) = adapter.versions() => {
+            say::out(table.own_text().trim_end());
+            ExitCode::SUCCESS
+        }
         _ => match adapter.command(&arguments) {
             Some(code) => ExitCode::from(code),
             None => explain(&adapter.manifest()),
@@ -60,7 +67,7 @@ fn done(what: &str, result: io::Result<()>) -> ExitCode {
 fn describe(adapter: &impl Adapter) -> ExitCode {
     let result = InitializeResult {
         protocol: PROTOCOL,
-        manifest: adapter.manifest(),
+        manifest: versions::manifest(adapter),
     };
     match serde_json::to_string(&result) {
         Ok(line) => {

@@ -92,6 +92,8 @@ pub(crate) enum Command {
     /// Install, list and inspect adapters; publish your own
     #[command(subcommand)]
     Plugins(commands::plugins::Arguments),
+    /// Fetch newer tables of supported versions for the adapters
+    UpdateVersions(commands::update_versions::Arguments),
     /// Remove private directories that a killed run left behind
     Vacuum(commands::vacuum::Arguments),
     /// Check this machine: tools, directories, adapters

@@ -18,6 +18,7 @@ pub mod resolve;
 mod scaffold;
 pub mod secrets;
 mod session;
+mod versions;
 pub mod wizard;
 
 pub mod atomic;

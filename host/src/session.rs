@@ -18,6 +18,7 @@ use crate::render::engine;
 use crate::render::together;
 use crate::resolve::{self, Participant, Resolution};
 use crate::ui::Ui;
+use crate::versions::{Pins, Tables};
 
 /// An opened repository.
 pub(crate) struct Session {
@@ -43,11 +44,26 @@ impl Session {
         ui: &Ui,
         environment: Option<&str>,
     ) -> Result<Self, Failure> {
+        Self::open_with(repository, machine, ui, environment, &Pins::Hold).await
+    }
+
+    /// The same where tables of versions may be newer than those of the lock.
+    pub(crate) async fn open_with(
+        repository: &Repository,
+        machine: &Machine,
+        ui: &Ui,
+        environment: Option<&str>,
+        pins: &Pins,
+    ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
         let lock = Lock::load(repository)?;
         let discovery =
             Discovery::new(machine, repository, &platform.plugins).with_lock(lock.as_ref());
-        let supervisor = Supervisor::new(discovery, ui.clone());
+        let supervisor = Supervisor::new(discovery, ui.clone()).with_tables(Tables::of(
+            machine,
+            lock.as_ref(),
+            pins,
+        )?);
         match checked(repository, &platform, &supervisor).await {
             Ok(checked) => Ok(Self {
                 platform,

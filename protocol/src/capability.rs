@@ -103,6 +103,10 @@ pub struct Cni {
     /// The Kubernetes minors that it was tested with; nothing: its provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesRange>,
+    /// The families of which every pod gets an address, `ipv4` and `ipv6`: the cluster's pod networks must be of exactly these. Empty: its
+    /// provider does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub address_families: Vec<String>,
 }
 
 /// Kubernetes minors, both included.

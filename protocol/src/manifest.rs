@@ -69,6 +69,19 @@ pub struct Manifest {
     /// Programs that `discover` itself may start, in the sandbox. One that is missing is said by `discover`, where it is needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub discover_tools: Vec<Tool>,
+    /// The table of versions that the adapter works with; absent: it has none that could be another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<TableInUse>,
+}
+
+/// Which table of versions an adapter works with: its own, or the one that came with `initialize`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TableInUse {
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of its text.
+    pub sha256: String,
 }
 
 /// A capability that an adapter provides.

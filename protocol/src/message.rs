@@ -131,8 +131,24 @@ pub struct InitializeParams {
     pub host: Peer,
     /// A directory for large content, made by the host for this process and removed after it.
     pub scratch_dir: String,
+    /// A table of versions in place of the adapter's own, for as long as this conversation lasts; `null`: its own. Only for an adapter whose
+    /// manifest says that it takes one. One that the adapter cannot use is refused with [`crate::ErrorCode::InvalidParams`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<VersionTable>,
     /// This call.
     pub call: Call,
+}
+
+/// A table of versions, `versions.yaml`: a YAML mapping with the key `serial`, and whatever its adapter knows besides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct VersionTable {
+    /// Grows with every table of an adapter; the same as in its text.
+    pub serial: u64,
+    /// SHA-256 of its text.
+    pub sha256: String,
+    /// Its text, at most a megabyte.
+    pub content: String,
 }
 
 /// Result of `initialize`.

@@ -67,7 +67,7 @@ fn helm(environment: &TestEnv, replacements: &[(&str, &str)]) {
 }
 
 /// Writes a platform of Cilium and a cluster that is there, with these lines in Cilium's section.
-fn section(environment: &TestEnv, lines: &[&str]) {
+pub(crate) fn section(environment: &TestEnv, lines: &[&str]) {
     let mut text = "apiVersion: ztc/v1\nenvironment: production\nadapters:\n  cluster: {version: v1}\n  cilium:\n".to_owned();
     let digest = ztc_protocol::sha256_hex(b"true\n");
     environment.tool("ztc-adapter-cluster", &CLUSTER.replace("SHA256", &digest));

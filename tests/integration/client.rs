@@ -102,6 +102,28 @@ fn the_talosconfig_is_renewed_without_touching_the_cluster() {
 }
 
 #[test]
+fn secrets_that_others_can_read_are_said() {
+    let environment = repository("none", json!({}));
+    environment.secrets();
+    environment.ztc_ok(&["render"]);
+    let file = environment.repo().join("secrets/lab/talos.yaml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = "secrets/lab/talos.yaml: warning: `secrets/lab/talos.yaml` can be read by others on this machine, and holds secrets\n  help: run `chmod -R go-rwx secrets`\n";
+    for command in [&["secrets", "check"][..], &["validate"]] {
+        let run = environment.ztc_ok(command);
+        assert!(run.stderr.contains(said), "{run}");
+    }
+    let doctor = environment.ztc(&["doctor", "--json"]);
+    assert!(
+        doctor.stdout.contains("chmod -R go-rwx secrets"),
+        "{doctor}"
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let run = environment.ztc_ok(&["validate"]);
+    assert!(!run.stderr.contains("chmod"), "{run}");
+}
+
+#[test]
 fn an_imported_bundle_brings_a_new_certificate_for_the_operator() {
     let environment = repository("none", json!({}));
     environment.secrets();

@@ -120,7 +120,22 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let mut other = bundle.clone();
     other["certs"]["os"] = foreign_authority();
     environment.write("other.yaml", other.to_string());
-    environment.ztc_ok(&["secrets", "import", "talos", "other.yaml", "--replace"]);
+    let before = environment.read("secrets/lab/talos.yaml");
+    let import = ["secrets", "import", "talos", "other.yaml", "--replace"];
+    let refused = environment.ztc(&import);
+    insta::assert_snapshot!(lab.filtered(&refused.to_string()), @"
+    exit: 5
+    --- stderr
+    error: the file is not the secret bundle `talos` that the lock knows
+      --> other.yaml
+      the lock says: sha256:[SHA256]
+      the file has:  sha256:[SHA256]
+      the cluster that was made with the old one cannot be reached with another one
+      help: where that cluster is gone and a new one is meant: `ztc secrets import talos other.yaml --replace --new-cluster`
+    ");
+    assert_eq!(environment.read("secrets/lab/talos.yaml"), before);
+    // What is exchanged by hand is refused everywhere, with a command that goes on.
+    environment.write("secrets/lab/talos.yaml", other.to_string());
     let refused = environment.ztc(&["render"]);
     insta::assert_snapshot!(lab.filtered(&refused.to_string()), @"
     exit: 5
@@ -129,14 +144,19 @@ fn a_machine_keeps_its_role_and_its_cluster() {
       --> secrets/lab/talos.yaml
       the lock says: sha256:[SHA256]
       the file has:  sha256:[SHA256]
-      help: restore `secrets/lab/talos.yaml` from its backup; where the new one is meant, remove `talos` from `secrets` in platform/lock.json and run `ztc render`
+      help: restore `secrets/lab/talos.yaml` from its backup; where its cluster is gone and the new one is meant, `ztc secrets import talos secrets/lab/talos.yaml --replace --new-cluster`
     ");
-    let lock = environment.read("platform/lock.json");
-    let mut lock: Value = serde_json::from_str(&lock).unwrap();
-    lock.as_object_mut().unwrap().remove("secrets");
-    environment.write(
-        "platform/lock.json",
-        serde_json::to_string_pretty(&lock).unwrap() + "\n",
+    environment.write("secrets/lab/talos.yaml", &before);
+    let import = [&import[..], &["--new-cluster"]].concat();
+    let said = environment.ztc_ok(&import).stderr;
+    assert!(
+        said.contains("the bundle that it was before is in secrets/lab/talos.yaml.before-ztc-1")
+            && said.contains("the lock no longer knows a secret bundle `talos`"),
+        "{said}"
+    );
+    assert_eq!(
+        environment.read("secrets/lab/talos.yaml.before-ztc-1"),
+        before
     );
     environment.ztc_ok(&["render"]);
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);

@@ -196,7 +196,7 @@ fn limits_locks_and_gateways_are_waited_for() {
     the API answered rate_limit_exceeded (API rate limit exceeded); asking again in [N] s
     the API answered bad_gateway (the backend did not answer); asking again in [N] s
     `cp01` ([IP CP01]) is server [ID CP01]: cpx31, x86, disk of 160 GB, running
-    waiting for `cp01` ([IP CP01]), which is locked, running, at most 120 s
+    waiting for `cp01` ([IP CP01]), which is locked and running, at most 120 s
     switching off `cp01` ([IP CP01])
     enabling the rescue system of `cp01` ([IP CP01])
     switching on `cp01` ([IP CP01])
@@ -214,7 +214,7 @@ fn a_protected_server_is_refused() {
     let run = environment.ztc(&BOOTSTRAP);
     insta::assert_snapshot!(ending(&lab, &run), @"
     error: `enable_rescue_mode[cp01]` failed: exit code 1
-      likely cause: its data are meant to stay: remove the protection in the console of Hetzner Cloud if they are not
+      likely cause: its data are meant to stay: make sure that `server_ips` means this server and not another team's; remove the protection only if its data may go
       its last lines (all: .zerotouch-cache/runs/[N]/enable_rescue_mode.cp01.log):
         | error: server `cp01` ([IP CP01]) is protected against deletion or rebuild
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)

@@ -313,6 +313,7 @@ fn answers_that_are_missing_or_wrong_are_all_named() {
     insta::assert_snapshot!(environment.ztc(&["init", "--answers", "answers.yaml"]), @"
     exit: 2
     --- stderr
+    versions: those that the adapters know themselves (no channel is configured)
     error: the answers do not make a platform; nothing was written
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` does not have the expected form
         help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on these servers is erased by `ztc bootstrap`, which asks once more before it begins.
@@ -328,6 +329,7 @@ fn answers_that_are_missing_or_wrong_are_all_named() {
     insta::assert_snapshot!(environment.ztc(&["init", "--answers", "answers.yaml"]), @"
     exit: 2
     --- stderr
+    versions: those that the adapters know themselves (no channel is configured)
     error: the answers do not make a platform; nothing was written
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` does not have the expected form
         help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on these servers is erased by `ztc bootstrap`, which asks once more before it begins.
@@ -357,6 +359,7 @@ fn a_plain_secret_is_refused_without_showing_it() {
     insta::assert_snapshot!(run, @"
     exit: 2
     --- stderr
+    versions: those that the adapters know themselves (no channel is configured)
     error: the answers do not make a platform; nothing was written
       --set hetzner.api_token: error: `hetzner.api_token`: a secret never stands in platform.yaml itself; write a reference such as `{from: env, name: HCLOUD_TOKEN}`
       help: give the answers in the file of `--answers` or with `--set ADAPTER.KEY=VALUE`, or run `ztc init` on a terminal

@@ -320,7 +320,7 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
       --> secrets/lab/talos.yaml
       the lock says: sha256:[SHA256]
       a new one would not fit the cluster that was made with the old one, so none is made
-      help: restore `secrets/lab/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+      help: restore `secrets/lab/talos.yaml` from its backup; where the cluster is gone and a new one is meant, `ztc secrets generate talos --new-cluster`
     ");
     insta::assert_snapshot!(environment.ztc(&["secrets", "generate"]), @"
     exit: 5
@@ -328,7 +328,7 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
     error: secret bundle `talos` is missing but platform/lock.json knows it
       --> secrets/lab/talos.yaml
       a new one would not fit the cluster that was made with the old one
-      help: restore the file from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+      help: restore the file from its backup; where the cluster is gone and a new one is meant, `ztc secrets generate talos --new-cluster`
     ");
     insta::assert_snapshot!(environment.ztc(&["validate"]), @"
     exit: 5
@@ -337,7 +337,7 @@ fn a_missing_bundle_is_an_error_and_never_remade() {
       --> secrets/lab/talos.yaml
       the lock says: sha256:[SHA256]
       a new one would not fit the cluster that was made with the old one, so none is made
-      help: restore `secrets/lab/talos.yaml` from its backup; for a new cluster remove `talos` from `secrets` in platform/lock.json first
+      help: restore `secrets/lab/talos.yaml` from its backup; where the cluster is gone and a new one is meant, `ztc secrets generate talos --new-cluster`
     ");
     let mut after = environment.files();
     after.retain(|name, _| before.contains_key(name));

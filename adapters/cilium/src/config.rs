@@ -199,6 +199,13 @@ impl Config {
         self.operator_replicas.unwrap_or(if single { 1 } else { 2 })
     }
 
+    /// Returns the families of which pods get addresses. IPv4 is always one of them: agents ask for a range of each that is on.
+    pub(crate) fn address_families(&self) -> Vec<String> {
+        let families = [(Family::Ipv4, true), (Family::Ipv6, self.ipv6)];
+        let on = families.iter().filter(|(_, on)| *on);
+        on.map(|(family, _)| family.word().to_owned()).collect()
+    }
+
     /// Returns the address families that are announced.
     pub(crate) fn families(&self) -> Vec<Family> {
         match (self.bgp_families.is_empty(), self.ipv6) {

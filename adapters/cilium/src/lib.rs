@@ -27,6 +27,7 @@ use ztc_adapter_sdk::protocol::capability::{CNI, Cni, GATEWAY_API, GatewayApi, K
 use ztc_adapter_sdk::protocol::manifest::{Manifest, NetworkEndpoint, Provision};
 use ztc_adapter_sdk::protocol::message::*;
 use ztc_adapter_sdk::protocol::{ErrorCode, message::Severity};
+use ztc_adapter_sdk::versions::AnyVersions;
 use ztc_adapter_sdk::{Adapter, AdapterError, CallContext, from_config};
 
 use crate::config::{Config, Source};
@@ -97,6 +98,10 @@ impl Adapter for Cilium {
         }
     }
 
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        Some(&versions::TABLE)
+    }
+
     fn get_inputs(
         &self,
         params: GetInputsParams,
@@ -156,6 +161,7 @@ impl Adapter for Cilium {
             replaces_kube_proxy: config.kube_proxy_replacement,
             bpf_masquerade: config.bpf_masquerade,
             kubernetes,
+            address_families: config.address_families(),
         };
         Ok(RenderResult {
             artifacts: vec![Artifact {

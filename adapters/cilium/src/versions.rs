@@ -1,23 +1,28 @@
-//! The table in `versions.yaml`: which releases the templates make, and which Gateway API and Kubernetes versions belong to each minor.
+//! The table in `versions.yaml`, or in the newer one that the host hands over: which releases the templates make, and which Gateway API and
+//! Kubernetes versions belong to each minor.
 //!
 //! It never decides what a release looks like: that is the templates' or the chart's business.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ztc_adapter_sdk::Versions;
 use ztc_adapter_sdk::protocol::capability::KubernetesRange;
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    serde_saphyr::from_str(include_str!("../versions.yaml"))
-        .expect("a test reads the embedded table")
-});
+mod check;
+
+/// The table.
+pub(crate) static TABLE: Versions<Table> = Versions::new(include_str!("../versions.yaml"));
 
 /// Everything that is known about versions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
+    serial: u64,
+    /// The versions of this adapter that the table is for; the host reads it.
+    #[serde(default, rename = "adapter")]
+    _adapter: Option<String>,
     /// The recommended release.
     pub(crate) default: String,
     /// The releases that the templates make.
@@ -62,9 +67,9 @@ pub(crate) struct Images {
 /// The API group of the Gateway API.
 pub(crate) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
-/// Returns the embedded table.
+/// Returns the table.
 pub(crate) fn table() -> &'static Table {
-    &TABLE
+    TABLE.table()
 }
 
 /// Returns major and minor of a version such as `v1.18.5`, which may have a suffix.

@@ -391,8 +391,14 @@ fn capabilities_and_output_go_with_the_manifests() {
             minimum: "v1.30".into(),
             maximum: "v1.33".into(),
         }),
+        address_families: vec!["ipv4".into()],
     };
     assert_eq!(cni, expected);
+    let both = render(&json!({"ipv6": true})).unwrap();
+    assert_eq!(
+        both.capabilities["cni"]["address_families"],
+        json!(["ipv4", "ipv6"])
+    );
     assert_eq!(result.artifacts[0].path, "manifests.yaml");
     assert_eq!(
         result.env_vars.into_iter().collect::<Vec<_>>(),

@@ -202,7 +202,7 @@ refused() {
   token_readonly) cause="the token that \`api_token\` refers to may only read: make one with read and write access" ;;
   not_found) cause="server $CTX_SERVER_ID is gone: check the project, then run \`ztc render --refresh\`" ;;
   invalid_input) cause="the API does not take what was sent: see the message above and https://docs.hetzner.cloud" ;;
-  protected) cause="the server is protected: remove the protection in the console of Hetzner Cloud, then run \`ztc bootstrap\` again" ;;
+  protected) cause="the server is protected: make sure that it is the right one, remove the protection only if its data may go, then run \`ztc bootstrap\` again" ;;
   locked) cause="another action on the server did not end within $idle_limit s: see the server's activities in the console of Hetzner Cloud" ;;
   rate_limit_exceeded) cause="the project has used up its requests: wait a few minutes, then run \`ztc bootstrap\` again" ;;
   budget_spent) cause="the run is stopped so that it does not use up the project's requests: see above what it waited for, then run \`ztc bootstrap\` again" ;;

@@ -53,7 +53,7 @@ look() {
   fi
   if [ "$protected" = true ]; then
     fail "server $label is protected against deletion or rebuild" \
-      "its data are meant to stay: remove the protection in the console of Hetzner Cloud if they are not"
+      "its data are meant to stay: make sure that \`server_ips\` means this server and not another team's; remove the protection only if its data may go"
   fi
   [ -n "$described" ] || say "$label is server $CTX_SERVER_ID: $machine, $server_status"
   described=yes
@@ -120,7 +120,7 @@ settle() {
       fail "server $label is still $server_status after $idle_limit s" \
         "another action on it has not ended: see its activities in the console of Hetzner Cloud, then run \`ztc bootstrap\` again"
     fi
-    [ "$said" = "$server_status" ] || say "waiting for $label, which is $server_status, at most $idle_limit s"
+    [ "$said" = "$server_status" ] || say "waiting for $label, which is ${server_status/, / and }, at most $idle_limit s"
     said=$server_status
     pause "$delay"
     delay=$(grown "$delay" 5000)

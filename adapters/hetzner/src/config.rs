@@ -111,6 +111,7 @@ fn ssh_config_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "minLength": 1,
+        "x-ztc-file": true,
         "description": "OpenSSH client configuration, relative to the repository, for servers behind a jump host."
     })
 }
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(properties["version"]["enum"], json!(["v1"]));
         assert_eq!(properties["api_token"]["type"], json!("object"));
         assert_eq!(properties["api_token"]["x-ztc-secret"], json!(true));
+        assert_eq!(properties["ssh_config"]["x-ztc-file"], json!(true));
         assert_eq!(properties["server_ips"]["type"], json!(["array", "string"]));
     }
 }

@@ -24,6 +24,7 @@ mod versions;
 
 use ztc_adapter_sdk::protocol::Manifest;
 use ztc_adapter_sdk::protocol::message::*;
+use ztc_adapter_sdk::versions::AnyVersions;
 use ztc_adapter_sdk::{Adapter, AdapterError, CallContext};
 
 /// The adapter.
@@ -33,6 +34,10 @@ pub struct Hetzner;
 impl Adapter for Hetzner {
     fn manifest(&self) -> Manifest {
         manifest::manifest()
+    }
+
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        Some(&versions::TABLE)
     }
 
     fn get_inputs(

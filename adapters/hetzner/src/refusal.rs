@@ -179,7 +179,7 @@ impl Refusal {
                 ),
                 "protected" => (
                     ErrorCode::ExternalFailure,
-                    "remove the protection in https://console.hetzner.cloud, if the data are not meant to stay",
+                    "make sure that the address is the right server's; remove the protection in https://console.hetzner.cloud only if its data may go",
                 ),
                 "locked" => (
                     ErrorCode::ExternalFailure,

@@ -103,7 +103,7 @@ fn warnings(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Diagnostic
             pointer,
             severity: Severity::Warning,
             message: format!("server `{}` (`{ip}`) is protected against deletion or rebuild, so its disk will not be erased", server.name),
-            help: Some("remove the protection in https://console.hetzner.cloud, then run `ztc render --refresh`".into()),
+            help: Some("make sure that the address is the right server's; remove the protection only if its data may go (https://console.hetzner.cloud), then run `ztc render --refresh`".into()),
         })
         .collect()
 }
@@ -209,7 +209,7 @@ mod tests {
             },
             "diagnostics": [{
                 "pointer": "/server_ips/0", "severity": "warning", "message": message,
-                "help": "remove the protection in https://console.hetzner.cloud, then run `ztc render --refresh`",
+                "help": "make sure that the address is the right server's; remove the protection only if its data may go (https://console.hetzner.cloud), then run `ztc render --refresh`",
             }],
         });
         assert_eq!(serde_json::to_value(result).unwrap(), expected);

@@ -12,6 +12,7 @@ use ztc_adapter_sdk::protocol::capability::{self, CloudInfrastructure, Cni, Gate
 use crate::config::{Config, DiskSelector, Node, Role};
 use crate::endpoint::Endpoint;
 use crate::problem::Problem;
+use crate::promises;
 use crate::schematic::Schematic;
 use crate::versions::{Tested, table, with_v};
 
@@ -26,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) infrastructure: CloudInfrastructure,
     pub(crate) cni: Cni,
     pub(crate) gateway_api: Option<GatewayApi>,
+    /// Whether something that is named here installs a cloud controller manager.
+    pub(crate) has_cloud_controller: bool,
     /// In the order of the section.
     pub(crate) machines: Vec<Machine>,
 }
@@ -69,7 +72,9 @@ impl Cluster {
             .map(|node| machine(&config, node, &infrastructure))
             .collect::<Result<_, _>>()?;
         let kubernetes_version = with_v(&config.kubernetes_version);
+        let has_cloud_controller = installs_controller(&config);
         Ok(Self {
+            has_cloud_controller,
             config,
             endpoint,
             kubernetes_version,
@@ -94,6 +99,16 @@ impl Cluster {
             .identity_file
             .replace("{ip}", &machine.ip)
     }
+}
+
+fn installs_controller(config: &Config) -> bool {
+    let patches: Vec<String> = config
+        .patches
+        .iter()
+        .map(|patch| patch.patch.to_string())
+        .collect();
+    let manifests = config.extra_manifests.iter().chain(&patches);
+    promises::names_controller(manifests.map(String::as_str))
 }
 
 /// Reads a capability's data, where it was handed over.

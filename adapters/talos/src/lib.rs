@@ -11,6 +11,7 @@ mod machine_config;
 mod merge;
 mod patch;
 mod problem;
+mod promises;
 mod prompts;
 mod render;
 mod schematic;
@@ -32,6 +33,7 @@ use ztc_adapter_sdk::protocol::capability::{
 };
 use ztc_adapter_sdk::protocol::manifest::{Manifest, Provision, Requirement, SecretBundle};
 use ztc_adapter_sdk::protocol::message::*;
+use ztc_adapter_sdk::versions::AnyVersions;
 use ztc_adapter_sdk::{Adapter, AdapterError, CallContext, from_config};
 
 use crate::cluster::Cluster;
@@ -106,7 +108,7 @@ impl Adapter for TalosAdapter {
         params: RenderParams,
         call: &CallContext,
     ) -> Result<RenderResult, AdapterError> {
-        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
+        let cluster = checked(&params)?;
         render::render(&cluster, || {
             if call.is_cancelled() {
                 Err(CallContext::cancelled())
@@ -121,7 +123,7 @@ impl Adapter for TalosAdapter {
         params: ScriptsParams,
         _call: &CallContext,
     ) -> Result<ScriptsResult, AdapterError> {
-        let cluster = checked(&params.config, &params.files, &params.capabilities)?;
+        let cluster = checked(&params)?;
         Ok(ScriptsResult {
             scripts: scripts::scripts(&cluster),
         })
@@ -167,6 +169,10 @@ impl Adapter for TalosAdapter {
         }
     }
 
+    fn versions(&self) -> Option<&'static dyn AnyVersions> {
+        Some(&versions::TABLE)
+    }
+
     fn command(&self, arguments: &[String]) -> Option<u8> {
         machine::command::dispatch(arguments)
     }
@@ -183,13 +189,9 @@ fn section(
 }
 
 /// Resolves a section that has no errors; warnings were said by `validate`.
-fn checked(
-    config: &Map<String, Value>,
-    files: &BTreeMap<String, InputFile>,
-    capabilities: &BTreeMap<String, Value>,
-) -> Result<Cluster, AdapterError> {
-    let config = section(config, files)?;
-    let mut errors = validate::validate(&config, capabilities)?;
+fn checked(params: &RenderParams) -> Result<Cluster, AdapterError> {
+    let config = section(&params.config, &params.files)?;
+    let mut errors = validate::validate(&config, &params.capabilities)?;
     errors.retain(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.first() {
         let error = AdapterError::new(
@@ -198,7 +200,10 @@ fn checked(
         );
         return Err(error.diagnostics(errors));
     }
-    Cluster::resolve(config, capabilities)
+    let mut cluster = Cluster::resolve(config, &params.capabilities)?;
+    let adapters = params.platform.adapters.values().map(String::as_str);
+    cluster.has_cloud_controller |= promises::names_controller(adapters);
+    Ok(cluster)
 }
 
 fn requirement(capability: &str, optional: bool) -> Requirement {

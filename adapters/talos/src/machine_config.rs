@@ -44,6 +44,8 @@ struct View<'a> {
     forward_dns_to_host: bool,
     labels: Vec<Value>,
     taints: Vec<Value>,
+    /// Those that the kubelet registers its node with.
+    first_taints: Vec<Value>,
     dns_domain: String,
     pod_subnets: Vec<String>,
     service_subnets: Vec<String>,
@@ -149,11 +151,8 @@ impl<'a> MachineConfigs<'a> {
             mirrors: mirrors(self.cluster),
             forward_dns_to_host: !cni.bpf_masquerade,
             labels,
-            taints: machine
-                .taints
-                .iter()
-                .map(|(key, value)| pair(key, value))
-                .collect(),
+            taints: taints(machine, is_control_plane, pair),
+            first_taints: taints(machine, !is_control_plane, first_taint),
             dns_domain: scalar(&config.dns_domain),
             pod_subnets: scalars(&config.pod_subnets),
             service_subnets: scalars(&config.service_subnets),
@@ -167,6 +166,18 @@ impl<'a> MachineConfigs<'a> {
 }
 
 const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// A worker may taint its node only when it registers; control planes may at any time, and Talos keeps theirs up to date.
+fn taints(machine: &Machine, are_here: bool, write: impl Fn(&str, &str) -> Value) -> Vec<Value> {
+    let taints = machine.taints.iter().filter(|_| are_here);
+    taints.map(|(key, value)| write(key, value)).collect()
+}
+
+fn first_taint(key: &str, taint: &str) -> Value {
+    let (value, effect) = taint.rsplit_once(':').unwrap_or(("", taint));
+    let value = (!value.is_empty()).then(|| scalar(value));
+    json!({ "key": scalar(key), "value": value, "effect": effect })
+}
 
 /// Says whether a patch is for a machine.
 pub(crate) fn applies(patch: &Patch, machine: &Machine) -> bool {
@@ -189,7 +200,7 @@ fn patched(text: &str, patches: &[(usize, &Patch)]) -> Result<String, AdapterErr
             patch::documents(patch, index).map_err(|(place, problem)| failed(problem, place))?
         {
             documents.merge(&one.content).map_err(|mut problem| {
-                problem.message = one.say(&problem.message);
+                problem.message = one.say("", &problem.message);
                 failed(problem, one.at(""))
             })?;
         }
@@ -207,19 +218,26 @@ fn failed(problem: Problem, place: String) -> AdapterError {
     error.diagnostics(vec![problem.at(place, Severity::Error)])
 }
 
-/// The entry of the control planes' configuration, without its last line feed: the template's line has one.
-fn inline_manifests(cluster: &Cluster) -> String {
-    let mut manifests = Vec::new();
-    if let Some(gateway_api) = cluster
+/// The manifests that all control planes embed: names and contents.
+pub(crate) fn embedded(cluster: &Cluster) -> Vec<(&str, &str)> {
+    let definitions = cluster
         .gateway_api
         .as_ref()
-        .filter(|gateway_api| !gateway_api.crds.is_empty())
-    {
-        manifests.push(json!({ "name": "gateway-api", "contents": gateway_api.crds }));
-    }
-    if !cluster.cni.manifests.is_empty() {
-        manifests.push(json!({ "name": cluster.cni.provider, "contents": cluster.cni.manifests }));
-    }
+        .map(|gateway_api| ("gateway-api", gateway_api.crds.as_str()));
+    let network = (
+        cluster.cni.provider.as_str(),
+        cluster.cni.manifests.as_str(),
+    );
+    let all = definitions.into_iter().chain([network]);
+    all.filter(|(_, contents)| !contents.is_empty()).collect()
+}
+
+/// The entry of the control planes' configuration, without its last line feed: the template's line has one.
+fn inline_manifests(cluster: &Cluster) -> String {
+    let manifests: Vec<Value> = embedded(cluster)
+        .into_iter()
+        .map(|(name, contents)| json!({ "name": name, "contents": contents }))
+        .collect();
     let mut out = String::new();
     if !manifests.is_empty() {
         yaml::entry(&mut out, "inlineManifests", &manifests.into(), 4);

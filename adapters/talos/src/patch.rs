@@ -1,12 +1,14 @@
 //! The documents of a patch, however it is written: a mapping, a list of mappings, a text of YAML, or a file. Judges only their form.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 use ztc_adapter_sdk::protocol::message::InputFile;
 use ztc_adapter_sdk::{AdapterError, file_text};
 
 use crate::config::{Config, Patch};
+use crate::machine::{Place, Places};
 use crate::problem::Problem;
 use crate::yaml;
 
@@ -18,8 +20,32 @@ pub(crate) struct Document {
     place: String,
     /// Whether its keys are keys of the section too, so that a place within it can be named.
     is_open: bool,
-    /// What names it in a message, where the place does not.
-    label: String,
+    /// What names the place of something within it in a message, where the section's own places do not.
+    text: Option<Text>,
+}
+
+/// A text that documents were read from.
+#[derive(Debug)]
+struct Text {
+    /// The file; nothing where the text stands in the section.
+    file: Option<String>,
+    places: Rc<Option<Places>>,
+    /// The document's number among those of the text, from 0.
+    index: usize,
+}
+
+impl Text {
+    /// Names a place in it: file, line and column.
+    fn name(&self, below: &str) -> String {
+        let found = self.places.as_ref().as_ref();
+        match found.and_then(|places| places.find(self.index, below)) {
+            Some(Place { line, column }) if line > 0 => match &self.file {
+                Some(file) => format!("{file}:{line}:{column}: "),
+                None => format!("line {line}, column {column} of the text: "),
+            },
+            _ => format!("document {}: ", self.index + 1),
+        }
+    }
 }
 
 impl Document {
@@ -32,9 +58,20 @@ impl Document {
         }
     }
 
-    /// A message about it that says which document is meant.
-    pub(crate) fn say(&self, message: &str) -> String {
-        format!("{}{message}", self.label)
+    /// A message about something within it with the path there, where that is not part of `at`.
+    pub(crate) fn name(&self, below: &str, message: &str) -> String {
+        let path = below.split('/').skip(1).collect::<Vec<_>>().join(".");
+        if self.is_open || path.is_empty() {
+            return self.say(below, message);
+        }
+        let path = path.replace("~1", "/").replace("~0", "~");
+        self.say(below, &format!("`{path}`: {message}"))
+    }
+
+    /// A message about something within it, which says where that is if `at` cannot.
+    pub(crate) fn say(&self, below: &str, message: &str) -> String {
+        let place = self.text.as_ref().map(|text| text.name(below));
+        format!("{}{message}", place.unwrap_or_default())
     }
 }
 
@@ -71,7 +108,10 @@ pub(crate) fn documents(patch: &Patch, index: usize) -> Result<Vec<Document>, (S
                 .collect(),
             Err(why) => {
                 return wrong(
-                    format!("it is not YAML: {why}"),
+                    match &patch.file {
+                        Some(file) => format!("`{file}` is not YAML: {why}"),
+                        None => format!("it is not YAML: {why}"),
+                    },
                     "write it as a patch of Talos: documents with `---` between them",
                 );
             }
@@ -85,7 +125,7 @@ pub(crate) fn documents(patch: &Patch, index: usize) -> Result<Vec<Document>, (S
         );
     }
     let mut found = Vec::with_capacity(values.len());
-    let count = values.len();
+    let places = Rc::new(patch.patch.as_str().and_then(Places::read));
     for (number, value) in values.into_iter().enumerate() {
         let Value::Object(content) = value else {
             return wrong(
@@ -103,11 +143,11 @@ pub(crate) fn documents(patch: &Patch, index: usize) -> Result<Vec<Document>, (S
                 written.clone()
             },
             is_open: !is_text,
-            label: if is_text && count > 1 {
-                format!("document {}: ", number + 1)
-            } else {
-                String::new()
-            },
+            text: is_text.then(|| Text {
+                file: patch.file.clone(),
+                places: places.clone(),
+                index: number,
+            }),
         });
     }
     Ok(found)
@@ -126,7 +166,7 @@ mod tests {
                 .into_iter()
                 .map(|document| {
                     let place = document.at("/machine");
-                    let place = document.say(&place);
+                    let place = document.say("/machine", &place);
                     (document.content.into(), place)
                 })
                 .collect()),
@@ -154,8 +194,8 @@ mod tests {
                 "---\nmachine: {a: 1}\n---\napiVersion: v1alpha1\nkind: X\n"
             )),
             Ok(vec![
-                (one, "document 1: /patches/3/patch".into()),
-                (two, "document 2: /patches/3/patch".into())
+                (one, "line 2, column 1 of the text: /patches/3/patch".into()),
+                (two, "line 4, column 1 of the text: /patches/3/patch".into())
             ])
         );
         assert_eq!(read(json!("# nothing\n")), Ok(vec![]));
@@ -195,6 +235,10 @@ mod tests {
         take_files(&mut config, &[("a.yaml".to_owned(), file)].into()).unwrap();
         let found = documents(&config.patches[0], 0).unwrap();
         assert_eq!(found[0].at("/machine"), "/patches/0/file");
+        assert_eq!(
+            found[0].name("/machine/a", "no"),
+            "a.yaml:1:1: `machine.a`: no"
+        );
         assert!(config.patches[1].patch.is_null());
     }
 }

@@ -109,14 +109,17 @@ fn proposed(addresses: &[String], names: &[String]) -> Value {
             .iter()
             .any(|start| name.starts_with(start))
     };
-    let told = names.iter().any(is_control_plane);
+    let told = names.iter().filter(|name| is_control_plane(name)).count();
+    // Of an even number the last one would only be one more that can fail.
+    let mut wanted = told - usize::from(told > 0 && told % 2 == 0);
     let mut workers = 0;
     let node = |(index, ip): (usize, &String)| {
         let own = names.get(index).filter(|name| is_label(name));
         let first = match told {
-            true => names.get(index).is_some_and(is_control_plane),
-            false => index == 0,
+            0 => index == 0,
+            _ => wanted > 0 && names.get(index).is_some_and(is_control_plane),
         };
+        wanted = wanted.saturating_sub(usize::from(first));
         workers += usize::from(!first);
         let (number, prefix, role) = match first {
             true => (index + 1 - workers, "cp", "controlplane"),
@@ -297,6 +300,14 @@ mod tests {
                 ["node-a", "worker"],
                 ["cp-1", "controlplane"],
                 ["worker02", "worker"]
+            ]),
+        );
+        check(
+            ["cp01", "cp02", "node"],
+            json!([
+                ["cp01", "controlplane"],
+                ["cp02", "worker"],
+                ["node", "worker"]
             ]),
         );
         check(

@@ -40,6 +40,11 @@ impl Network {
             || other.contains(self.address) && other.bits <= self.bits
     }
 
+    /// How long its prefix is.
+    pub(crate) fn bits(&self) -> u8 {
+        self.bits
+    }
+
     pub(crate) fn is_ipv4(&self) -> bool {
         self.address.is_ipv4()
     }

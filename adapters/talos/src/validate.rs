@@ -3,12 +3,13 @@
 mod network;
 mod nodes;
 mod patches;
+mod restricted;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use ztc_adapter_sdk::AdapterError;
-use ztc_adapter_sdk::protocol::capability::{CLOUD_INFRASTRUCTURE, CloudInfrastructure};
+use ztc_adapter_sdk::protocol::capability::{CLOUD_INFRASTRUCTURE, CNI, CloudInfrastructure, Cni};
 use ztc_adapter_sdk::protocol::message::Diagnostic;
 
 use crate::cluster::{optional, tested};
@@ -24,11 +25,12 @@ pub(crate) fn validate(
     capabilities: &BTreeMap<String, Value>,
 ) -> Result<Vec<Diagnostic>, AdapterError> {
     let infrastructure = optional::<CloudInfrastructure>(capabilities, CLOUD_INFRASTRUCTURE)?;
+    let cni = optional::<Cni>(capabilities, CNI)?;
     let mut findings = Findings::default();
     versions(config, capabilities, &mut findings);
     images(config, &mut findings);
     nodes::check(config, infrastructure.as_ref(), &mut findings);
-    network::check(config, &mut findings);
+    network::check(config, cni.as_ref(), &mut findings);
     patches::check(config, &mut findings);
     Ok(findings.0)
 }
@@ -257,8 +259,10 @@ pub(crate) mod tests {
                 "error /kubernetes_version: Kubernetes `v1.35.0` does not run on Talos `v1.11.5`: 1.11 supports 1.29 to 1.34"
             ]
         );
-        let cni =
-            json!({"provider": "cilium", "kubernetes": {"minimum": "v1.30", "maximum": "v1.33"}});
+        let cni = json!({
+            "provider": "cilium", "manifests": "", "replaces_kube_proxy": true,
+            "kubernetes": {"minimum": "v1.30", "maximum": "v1.33"},
+        });
         assert_eq!(
             found_with(
                 json!({"kubernetes_version": "1.34.1"}),

@@ -14,6 +14,7 @@ use crate::config::Patch;
 use crate::machine::{self, Finding, KUBERNETES, Mode, Options};
 use crate::merge::is_further;
 use crate::patch;
+use crate::promises;
 use crate::yaml::scalar;
 
 /// Checks the configurations of one cluster. What differs from a good one in its names only is good as well, so that a large cluster is
@@ -59,6 +60,9 @@ impl<'a> Verifier<'a> {
         let check = |text: &str| -> Vec<Finding> {
             let mut findings = machine::check(text.as_bytes(), &options);
             findings.retain(Finding::is_error);
+            if !patches.is_empty() {
+                findings.extend(promises::check(self.cluster, machine, text));
+            }
             findings
         };
         let findings = check(made);
@@ -89,7 +93,7 @@ impl<'a> Verifier<'a> {
             .collect();
         let first = diagnostics.first().map_or("", |one| one.message.as_str());
         let message = format!(
-            "the configuration of `{}` is not one that Talos accepts: {first}",
+            "the configuration of `{}` is not one that works: {first}",
             machine.name
         );
         Err(AdapterError::new(ErrorCode::InvalidInputs, message).diagnostics(diagnostics))
@@ -120,7 +124,7 @@ fn blame(finding: &Finding, index: usize, patch: &Patch, message: String) -> (St
         (is_main != is_further(&document.content)).then_some((document, inside))
     });
     match places.max_by_key(|(_, inside)| inside.len()) {
-        Some((document, inside)) => (document.at(&inside), document.say(&message)),
+        Some((document, inside)) => (document.at(&inside), document.say(&inside, &message)),
         None => (format!("/patches/{index}"), message),
     }
 }

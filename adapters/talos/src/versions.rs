@@ -1,20 +1,24 @@
-//! The table of releases in `versions.yaml`: which Talos versions there are and which Kubernetes versions go with them.
-
-use std::sync::LazyLock;
+//! The table of releases in `versions.yaml`, or in the newer one that the host hands over: which Talos versions there are and which Kubernetes
+//! versions go with them. What a release looks like is never in the table.
 
 use serde::Deserialize;
+use ztc_adapter_sdk::Versions as Tables;
 
 use crate::problem::Problem;
 
-static TABLE: LazyLock<Versions> = LazyLock::new(|| {
-    serde_saphyr::from_str(include_str!("../versions.yaml"))
-        .expect("the table is part of the program and a test reads it")
-});
+mod check;
+
+/// The table.
+pub(crate) static TABLE: Tables<Versions> = Tables::new(include_str!("../versions.yaml"));
 
 /// The table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Versions {
+    serial: u64,
+    /// The versions of this adapter that the table is for; the host reads it.
+    #[serde(default, rename = "adapter")]
+    _adapter: Option<String>,
     /// The recommended Talos version.
     pub(crate) default: String,
     /// The recommended Kubernetes version.
@@ -67,7 +71,7 @@ pub(crate) enum Pair {
 
 /// Returns the table.
 pub(crate) fn table() -> &'static Versions {
-    &TABLE
+    TABLE.table()
 }
 
 impl Versions {

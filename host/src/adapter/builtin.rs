@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ztc_adapter_sdk::{Adapter, serve_with};
+use ztc_adapter_sdk::{manifest, serve_with};
 use ztc_protocol::{ADAPTER_ARGUMENT, Manifest};
 
 use crate::adapter::keeper::Heir;
@@ -26,17 +26,17 @@ pub(crate) struct BuiltIn {
 pub(crate) const ALL: [BuiltIn; 3] = [
     BuiltIn {
         name: "hetzner",
-        manifest: || ztc_adapter_hetzner::Hetzner.manifest(),
+        manifest: || manifest(&ztc_adapter_hetzner::Hetzner),
         serve: |arguments| serve_with(ztc_adapter_hetzner::Hetzner, arguments),
     },
     BuiltIn {
         name: "cilium",
-        manifest: || ztc_adapter_cilium::Cilium.manifest(),
+        manifest: || manifest(&ztc_adapter_cilium::Cilium),
         serve: |arguments| serve_with(ztc_adapter_cilium::Cilium, arguments),
     },
     BuiltIn {
         name: "talos",
-        manifest: || ztc_adapter_talos::TalosAdapter.manifest(),
+        manifest: || manifest(&ztc_adapter_talos::TalosAdapter),
         serve: |arguments| serve_with(ztc_adapter_talos::TalosAdapter, arguments),
     },
 ];

@@ -28,6 +28,7 @@ use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::plugins::powers;
 use crate::ui::Ui;
+use crate::versions::{Chosen, Tables, Used};
 
 /// How long an adapter may take to end after the end of its stdin: as long as it needs where it has agreed to end, and only a moment
 /// where it did not answer.
@@ -49,6 +50,7 @@ pub struct Supervisor {
     running: Arc<Mutex<BTreeMap<String, Cell>>>,
     sandbox: Arc<OnceLock<Option<Sandbox>>>,
     recorder: Arc<OnceLock<Option<Arc<Recorder>>>>,
+    tables: Arc<Tables>,
 }
 
 type Cell = Arc<OnceCell<Arc<Adapter>>>;
@@ -62,7 +64,19 @@ impl Supervisor {
             running: Arc::default(),
             sandbox: Arc::default(),
             recorder: Arc::default(),
+            tables: Arc::default(),
         }
+    }
+
+    /// Gives adapters these tables of versions instead of their own.
+    pub(crate) fn with_tables(mut self, tables: Tables) -> Self {
+        self.tables = Arc::new(tables);
+        self
+    }
+
+    /// The tables that adapters are given.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// Where adapters come from.
@@ -126,34 +140,62 @@ impl Supervisor {
         limits::check()?;
         let candidate = self.discovery.find(name)?;
         if candidate.source == Source::Attached {
-            let adapter = Adapter::attach(&candidate, self.ear(name)?).await?;
+            let adapter = Adapter::attach(&candidate, self.ear(name)?, None).await?;
+            let chosen = self.tables.choose(&adapter.manifest)?;
+            if chosen.as_ref().is_none_or(|chosen| chosen.table.is_none()) {
+                return Ok(Arc::new(adapter.with(chosen)));
+            }
+            adapter.end().await;
+            let adapter = Adapter::attach(&candidate, self.ear(name)?, chosen).await?;
             return Ok(Arc::new(adapter));
         }
         // What a built-in wants to see is known before it runs.
-        let known = builtin::find(name).filter(|_| candidate.source == Source::BuiltIn);
-        let grant = known
-            .map(|adapter| self.grant(&candidate, &(adapter.manifest)()))
-            .unwrap_or_default();
+        let known = builtin::find(name)
+            .filter(|_| candidate.source == Source::BuiltIn)
+            .map(|adapter| (adapter.manifest)());
+        let (grant, chosen) = match &known {
+            Some(manifest) => (
+                self.grant(&candidate, manifest),
+                self.tables.choose(manifest)?,
+            ),
+            None => (Grant::default(), None),
+        };
         let manner = Manner {
             sandbox: self.sandbox(),
             leftovers: Leftovers::End,
         };
-        let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
+        let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner, chosen).await?;
+        if known.is_some() {
+            return Ok(Arc::new(adapter));
+        }
         let signed = self.discovery.installation(&candidate);
         let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
         if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
             adapter.end().await;
             return Err(report::beyond(&candidate, &beyond));
         }
+        // What another adapter declares is known only now. Until then it had no variables, no network and its own table of versions; it starts
+        // anew with what it is granted and given.
         let wanted = self.grant(&candidate, &adapter.manifest);
-        if wanted == grant {
-            return Ok(Arc::new(adapter));
+        let chosen = match self.tables.choose(&adapter.manifest) {
+            Ok(chosen) => chosen,
+            Err(failure) => {
+                adapter.end().await;
+                return Err(failure);
+            }
+        };
+        if wanted == grant && chosen.as_ref().is_none_or(|chosen| chosen.table.is_none()) {
+            return Ok(Arc::new(adapter.with(chosen)));
         }
-        // What another adapter declares is known only now. Until then it had no variables and no network; it starts anew with what it is granted.
         adapter.end().await;
-        Ok(Arc::new(
-            Adapter::start(&candidate, &wanted, self.ear(name)?, &manner).await?,
-        ))
+        let adapter = Adapter::start(&candidate, &wanted, self.ear(name)?, &manner, chosen).await?;
+        // A table of versions gives no power either.
+        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
+        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
+            adapter.end().await;
+            return Err(report::beyond(&candidate, &beyond));
+        }
+        Ok(Arc::new(adapter))
     }
 
     /// Makes what hears an adapter, and writes down what is said where the operator wants that.
@@ -193,10 +235,19 @@ pub struct Adapter {
     pub manifest: Manifest,
     /// The protocol that both speak.
     pub protocol: ProtocolVersion,
+    /// The table of versions that it works with; nothing: it has none.
+    pub(crate) versions: Option<Used>,
     link: Link,
 }
 
 impl Adapter {
+    fn with(self, chosen: Option<Chosen>) -> Self {
+        Self {
+            versions: chosen.map(|chosen| chosen.used),
+            ..self
+        }
+    }
+
     /// Sends a request and waits for the answer, within the call's time limits. The `call` of the parameters is filled in.
     pub async fn call<M: Method<Result: Spoken>>(
         &self,
@@ -257,16 +308,26 @@ impl Adapter {
         grant: &Grant,
         ear: Ear,
         manner: &Manner<'_>,
+        chosen: Option<Chosen>,
     ) -> Result<Self, Failure> {
-        Self::shake_hands(candidate, Link::open(candidate, grant, ear, manner)?).await
+        let link = Link::open(candidate, grant, ear, manner)?;
+        Self::shake_hands(candidate, link, chosen).await
     }
 
     /// Connects to a program that runs already and shakes hands with it.
-    async fn attach(candidate: &Candidate, ear: Ear) -> Result<Self, Failure> {
-        Self::shake_hands(candidate, Link::attach(candidate, ear).await?).await
+    async fn attach(
+        candidate: &Candidate,
+        ear: Ear,
+        chosen: Option<Chosen>,
+    ) -> Result<Self, Failure> {
+        Self::shake_hands(candidate, Link::attach(candidate, ear).await?, chosen).await
     }
 
-    async fn shake_hands(candidate: &Candidate, link: Link) -> Result<Self, Failure> {
+    async fn shake_hands(
+        candidate: &Candidate,
+        link: Link,
+        chosen: Option<Chosen>,
+    ) -> Result<Self, Failure> {
         let params = InitializeParams {
             protocols: vec![PROTOCOL],
             host: Peer {
@@ -274,14 +335,20 @@ impl Adapter {
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             scratch_dir: link.process.scratch().display().to_string(),
+            versions: chosen.as_ref().and_then(|chosen| chosen.table.clone()),
             ..InitializeParams::default()
         };
-        let result = shake_hands(&link, params).await;
+        let result = match (shake_hands(&link, params).await, &chosen) {
+            (Ok(result), Some(chosen)) => chosen.check(&result.manifest).map(|()| result),
+            (Err(failure), Some(chosen)) => Err(chosen.explain(failure)),
+            (result, None) => result,
+        };
         match result {
             Ok(InitializeResult { protocol, manifest }) => Ok(Self {
                 candidate: candidate.clone(),
                 manifest,
                 protocol,
+                versions: chosen.map(|chosen| chosen.used),
                 link,
             }),
             Err(failure) => {

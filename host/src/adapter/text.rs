@@ -9,7 +9,8 @@ use serde_json::Value;
 use ztc_protocol::Manifest;
 use ztc_protocol::health::{Health, HttpProbe, Manual};
 use ztc_protocol::manifest::{
-    EnvironmentVariable, NetworkEndpoint, Provision, Requirement, SecretBundle, SecretInput, Tool,
+    EnvironmentVariable, NetworkEndpoint, Provision, Requirement, SecretBundle, SecretInput,
+    TableInUse, Tool,
 };
 use ztc_protocol::message::{
     Artifact, CheckSecretsResult, Diagnostic, DiscoverResult, GenerateSecretsResult,
@@ -191,7 +192,11 @@ impl Spoken for Manifest {
             discover_tools,
             discovers: _,
             max_parallel: _,
+            versions,
         } = self;
+        if let Some(TableInUse { serial: _, sha256 }) = versions {
+            line(sha256);
+        }
         each_line([name, version, description, phase, selection_group]);
         each_line([group_prompt, default_version, output_dir]);
         each_line(homepage.iter_mut().chain(license).chain(supported_versions));

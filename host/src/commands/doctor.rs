@@ -144,6 +144,14 @@ async fn all(context: &Context, arguments: &Arguments) -> Result<Vec<Check>, Fai
             checks.extend(secrets(context, environment, adapter).await);
         }
     }
+    if let Some(open) = checks::open_files(&context.repository) {
+        checks.push(Check {
+            what: "secrets".into(),
+            state: State::Warning,
+            detail: open.message,
+            help: open.help,
+        });
+    }
     supervisor.shutdown().await;
     for tool in needed.values() {
         checks.push(tool_check(tool).await);

@@ -20,6 +20,7 @@ use crate::pipeline::file::Pipeline;
 use crate::pipeline::tasks::{Task, Tasks};
 use crate::platform::Platform;
 use crate::secrets::bundle::{self, Bundle};
+use crate::secrets::stored;
 use crate::yaml;
 
 /// Options of `ztc eject`.
@@ -168,6 +169,7 @@ fn bundles(context: &Context, lock: &Lock) -> Result<BTreeMap<String, Bundle>, F
             found.extend(load(name).ok().flatten());
         }
     }
+    stored::join(&context.repository, context.ui.mask(), &mut found)?;
     Ok(found)
 }
 

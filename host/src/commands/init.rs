@@ -15,6 +15,8 @@ use crate::platform::{Partial, Platform, Plugin, answers};
 use crate::plugins::locked;
 use crate::plugins::store::Store;
 use crate::secrets::Vault;
+use crate::versions::background::Background;
+use crate::versions::{Pins, Tables};
 use crate::wizard::files::{self, Files};
 use crate::wizard::running::{Interrupts, Running};
 use crate::wizard::terminal::Terminal;
@@ -36,6 +38,9 @@ pub(crate) struct Arguments {
     /// Write over an existing platform.yaml
     #[arg(long)]
     pub(crate) force: bool,
+    /// Ask no network for newer versions
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 /// Runs the command.
@@ -48,12 +53,26 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     refuse(context, arguments, is_twin)?;
     wait_for_all_of(async {
         let mut end = Interrupts::listen()?;
+        let machine = &context.machine;
+        // The twin writes the same file with and without a network.
+        let fetching = match is_twin || arguments.offline {
+            true => None,
+            false => Some(Background::begin(
+                machine,
+                &Discovery::new(machine, &context.repository, &BTreeMap::new()),
+            )?),
+        };
         let start = Start::read(context, arguments, is_twin)?;
-        let supervisor = Supervisor::new(
-            Discovery::new(&context.machine, &context.repository, &start.plugins())
-                .with_lock(Lock::load(&context.repository)?.as_ref()),
-            context.ui.clone(),
-        );
+        let lock = Lock::load(&context.repository)?;
+        let discovery =
+            Discovery::new(machine, &context.repository, &start.plugins()).with_lock(lock.as_ref());
+        let mut tables = Tables::of(machine, lock.as_ref(), &Pins::Hold)?;
+        if let Some(fetching) = fetching {
+            fetching
+                .finish(machine, &discovery, &context.ui, &mut tables)
+                .await?;
+        }
+        let supervisor = Supervisor::new(discovery, context.ui.clone()).with_tables(tables);
         let done = converse(context, &supervisor, start, &mut end, is_twin).await;
         supervisor.shutdown().await;
         done
@@ -269,9 +288,18 @@ async fn manifests(
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<String, Manifest>, Stop> {
     let mut manifests = BTreeMap::new();
+    let mut used = Vec::new();
     for candidate in supervisor.discovery().all() {
         match supervisor.start(&candidate.name).await {
-            Ok(adapter) => drop(manifests.insert(candidate.name.clone(), adapter.manifest.clone())),
+            Ok(adapter) => {
+                used.extend(
+                    adapter
+                        .versions
+                        .as_ref()
+                        .map(|used| used.text(&candidate.name)),
+                );
+                manifests.insert(candidate.name.clone(), adapter.manifest.clone());
+            }
             Err(failure) => context.ui.finding(&Finding {
                 help: failure.help,
                 ..Finding::warning(format!(
@@ -280,6 +308,13 @@ async fn manifests(
                 ))
             }),
         }
+    }
+    match supervisor.tables().is_plain() {
+        true if used.is_empty() => {}
+        true => context
+            .ui
+            .say("versions: those that the adapters know themselves (no channel is configured)"),
+        false => used.iter().for_each(|text| context.ui.say(text)),
     }
     match manifests.is_empty() {
         true => Err(

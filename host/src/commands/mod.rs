@@ -17,6 +17,7 @@ pub(crate) mod rollback;
 pub(crate) mod running;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod update_versions;
 pub(crate) mod vacuum;
 pub(crate) mod validate;
 pub(crate) mod version;
@@ -166,6 +167,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Eject(arguments) => eject::run(context, &arguments),
         Command::Secrets(arguments) => secrets::run(context, &arguments),
         Command::Plugins(arguments) => plugins::run(context, &arguments),
+        Command::UpdateVersions(arguments) => update_versions::run(context, &arguments),
         Command::Vacuum(arguments) => vacuum::run(context, &arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments),

@@ -1,6 +1,6 @@
 //! `ztc render`: artifacts, pipeline and lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::render::workspace::{self, Changes, RenderLock};
 use crate::render::{Request, Strictness, diff, partial};
 use crate::secrets::git;
 use crate::session::Session;
+use crate::versions::{Pins, Used};
 use crate::yaml;
 
 /// How many files of a kind are named.
@@ -41,8 +42,11 @@ pub(crate) struct Arguments {
     /// Look facts up again (server ids, architectures) instead of using those of the lock: of these adapters, or of all
     #[arg(long, value_name = "ADAPTER", num_args = 0..)]
     pub(crate) refresh: Option<Vec<String>>,
+    /// Take the newest tables of versions that this machine has instead of those that the lock pins: of these adapters, or of all
+    #[arg(long, value_name = "ADAPTER", num_args = 0..)]
+    pub(crate) new_versions: Option<Vec<String>>,
     /// Look nothing up, and refuse adapters and facts other than those of the lock
-    #[arg(long, conflicts_with = "refresh")]
+    #[arg(long, conflicts_with_all = ["refresh", "new_versions"])]
     pub(crate) locked: bool,
 }
 
@@ -59,6 +63,8 @@ struct Report<'a> {
     changes: &'a Changes,
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<String>,
+    /// The table of versions that each adapter worked with.
+    versions: BTreeMap<&'a str, &'a Used>,
     warnings: Vec<Finding>,
 }
 
@@ -67,11 +73,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     wait_for(async {
         let guard = prepare(context, arguments.check)?;
         git::refuse_tracked(&context.repository).await?;
-        let session = Session::open(
+        let pins = match arguments.new_versions.as_deref() {
+            None => Pins::Hold,
+            Some([]) => Pins::Dropped,
+            Some(names) => Pins::HoldExcept(names.iter().cloned().collect()),
+        };
+        let session = Session::open_with(
             &context.repository,
             &context.machine,
             &context.ui,
             arguments.env.as_deref(),
+            &pins,
         )
         .await?;
         let trace = Trace::new(arguments.debug);
@@ -211,6 +223,7 @@ fn report(
             stages: rendered.pipeline.stages.len(),
             changes,
             diff,
+            versions: versions(session),
             warnings,
         });
     } else if let Some(diff) = diff {
@@ -224,8 +237,20 @@ fn report(
     }
 }
 
+fn versions(session: &Session) -> BTreeMap<&str, &Used> {
+    let adapters = session.adapters.values();
+    let used = adapters
+        .filter_map(|adapter| Some((adapter.manifest.name.as_str(), adapter.versions.as_ref()?)));
+    used.collect()
+}
+
 fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Changes, write: bool) {
     let ui = &context.ui;
+    if !session.supervisor.tables().is_plain() {
+        for (adapter, used) in versions(session) {
+            ui.say(used.text(adapter));
+        }
+    }
     let environment = &session.platform.environment;
     let size = format!(
         "{} artifacts, {} stages",

@@ -1,6 +1,7 @@
 //! `ztc secrets`: generated bundles, made and replaced only here and only by the operator's explicit wish.
 
 pub(crate) mod checks;
+mod import;
 mod kubeconfig;
 mod talosconfig;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use ztc_protocol::manifest::SecretBundle;
 use ztc_protocol::message::{CheckSecretsResult, GenerateSecrets, GenerateSecretsParams};
 
+use self::import::{Cluster, Wish};
 use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
 use crate::atomic::{self, Existing};
 use crate::commands::{Context, wait_for};
@@ -35,6 +37,9 @@ pub(crate) enum Arguments {
         /// Bundles or adapters [default: everything that platform.yaml needs]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
+        /// Make bundles anew that the lock knows and that are gone: so is their cluster
+        #[arg(long)]
+        new_cluster: bool,
     },
     /// Take a bundle from a file, such as one made by `talosctl gen secrets`
     Import {
@@ -44,9 +49,12 @@ pub(crate) enum Arguments {
         name: String,
         /// The file
         file: PathBuf,
-        /// Replace an existing bundle
+        /// Replace an existing bundle, of which a copy is kept
         #[arg(long)]
         replace: bool,
+        /// Give up the bundle that the lock knows: its cluster is gone
+        #[arg(long, requires = "replace")]
+        new_cluster: bool,
     },
     /// Write the talosconfig for `talosctl`, with a new certificate where the old one ends soon
     Talosconfig {
@@ -106,13 +114,24 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         };
         let keeper = Keeper::open(context, of.env.as_deref()).await?;
         let result = match arguments {
-            Arguments::Generate { names, .. } => keeper.generate(names).await,
+            Arguments::Generate {
+                names, new_cluster, ..
+            } => keeper.generate(names, Cluster::of(*new_cluster)).await,
             Arguments::Import {
                 name,
                 file,
                 replace,
+                new_cluster,
                 ..
-            } => keeper.import(name, file, *replace).await,
+            } => {
+                let existing = if *replace {
+                    Existing::Replace
+                } else {
+                    Existing::Keep
+                };
+                let cluster = Cluster::of(*new_cluster);
+                keeper.import(name, file, Wish { existing, cluster }).await
+            }
             Arguments::Talosconfig { output, ttl, .. } => {
                 keeper.talosconfig(output.as_deref(), *ttl).await
             }
@@ -288,7 +307,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    async fn generate(&self, names: &[String]) -> Result<Exit, Failure> {
+    async fn generate(&self, names: &[String], cluster: Cluster) -> Result<Exit, Failure> {
         git::ensure_ignored(self.repository())?;
         git::refuse_tracked(self.repository()).await?;
         let mut made = 0;
@@ -300,11 +319,17 @@ impl<'a> Keeper<'a> {
                 ));
                 continue;
             }
-            if self.locked(name).is_some() {
+            let is_locked = self.locked(name).is_some();
+            if is_locked && cluster == Cluster::Kept {
                 return Err(self.lost(name));
             }
-            self.refuse_exchanged_sources(declared)?;
+            if cluster == Cluster::Kept {
+                self.refuse_exchanged_sources(declared)?;
+            }
             self.make(declared, Existing::Keep, None).await?;
+            if is_locked {
+                self.forget(name)?;
+            }
             made += 1;
         }
         if made == 0 {
@@ -323,7 +348,7 @@ impl<'a> Keeper<'a> {
             .at(Location::file(self.repository().display(&Bundle::path(self.repository(), &self.environment, name))))
             .detail("a new one would not fit the cluster that was made with the old one")
             .help(format!(
-                "restore the file from its backup; for a new cluster remove `{name}` from `secrets` in platform/lock.json first"
+                "restore the file from its backup; where the cluster is gone and a new one is meant, `ztc secrets generate {name} --new-cluster`"
             ))
     }
 
@@ -365,53 +390,6 @@ impl<'a> Keeper<'a> {
             .ui
             .done(format!("wrote {}", self.repository().display(&path)));
         Ok(())
-    }
-
-    async fn import(
-        &self,
-        name: &str,
-        file: &std::path::Path,
-        replace: bool,
-    ) -> Result<Exit, Failure> {
-        git::ensure_ignored(self.repository())?;
-        git::refuse_tracked(self.repository()).await?;
-        let names = [name.to_owned()];
-        let selected = self.select(&names)?;
-        let Some(declared) = selected
-            .iter()
-            .find(|declared| declared.bundle.name == name)
-        else {
-            return Err(self.unknown(name));
-        };
-        let content =
-            std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
-        let result = self.examine(declared, &content).await?;
-        refuse_errors(name, &file.display().to_string(), &result)?;
-        let existing = if replace {
-            Existing::Replace
-        } else {
-            Existing::Keep
-        };
-        let path = Bundle::path(self.repository(), &self.environment, name);
-        atomic::private(&path, content.as_bytes(), existing).map_err(|failure| {
-            match failure.exit {
-                Exit::Refused => {
-                    failure.help("give `--replace` where the cluster was made with the new file")
-                }
-                _ => failure,
-            }
-        })?;
-        self.context
-            .ui
-            .done(format!("wrote {}", self.repository().display(&path)));
-        for derived in &self.declared {
-            if derived.bundle.from.iter().any(|source| source == name)
-                && self.path(&derived.bundle.name).exists()
-            {
-                self.make(derived, Existing::Replace, None).await?;
-            }
-        }
-        Ok(Exit::Done)
     }
 
     fn list(&self) -> Result<Exit, Failure> {
@@ -506,6 +484,9 @@ impl<'a> Keeper<'a> {
             for finding in findings(result) {
                 self.context.ui.finding(&finding);
             }
+        }
+        if let Some(open) = checks::open_files(self.repository()) {
+            self.context.ui.finding(&open);
         }
         Ok(Exit::Done)
     }

@@ -168,7 +168,9 @@ async fn secrets(context: &Context, session: &Session) -> Result<Vec<Finding>, F
     for adapter in session.adapters.values() {
         checked.extend(checks::existing(&context.repository, environment, adapter).await?);
     }
-    checks::judge(&checked)
+    let mut found = checks::judge(&checked)?;
+    found.extend(checks::open_files(&context.repository));
+    Ok(found)
 }
 
 async fn examine(

@@ -48,12 +48,39 @@ pub struct Lock {
     /// The adapters themselves by name: which bytes run.
     #[serde(default)]
     pub plugins: LockedPlugins,
+    /// The tables of versions by adapter, not by section.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, LockedTable>,
     /// Fingerprints of generated secrets by bundle; never values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
     /// Remote files that stages fetch: address → SHA-256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub assets: BTreeMap<String, String>,
+}
+
+/// The table of versions that an adapter worked with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedTable {
+    /// Its serial.
+    pub serial: u64,
+    /// Digest of its text.
+    pub sha256: String,
+    /// `embedded`: the adapter's own; else the name of the tree that it came from.
+    pub source: String,
+    /// Where it lies in that tree.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub size: u64,
+}
+
+/// The source of an adapter's own table.
+pub const EMBEDDED: &str = "embedded";
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One artifact.

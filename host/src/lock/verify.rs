@@ -8,7 +8,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Finding, Location};
 use crate::lock::compare::{Difference, compare, scan};
 use crate::lock::plugins::LockedPlugin;
-use crate::lock::{self, Lock, LockedAdapter, LockedFile};
+use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedTable};
 use crate::paths::Repository;
 use crate::pipeline::file::Pipeline;
 use crate::platform::input_files::{self, InputFiles};
@@ -40,6 +40,8 @@ pub(crate) struct FoundAdapter {
     pub(crate) digest: Option<String>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
+    /// The table of versions that it works with.
+    pub(crate) versions: Option<LockedTable>,
 }
 
 impl Found {
@@ -75,6 +77,7 @@ impl Found {
                 adapter_version: adapter.manifest.version.clone(),
                 source: Some(adapter.candidate.source),
                 digest: adapter.digest()?,
+                versions: adapter.versions.as_ref().map(|used| used.table.clone()),
                 files: files
                     .get(&section.name)
                     .map(input_files::digests)
@@ -129,6 +132,11 @@ impl Found {
                     differences.extend(adapter(section, then, plugin, now));
                 }
             }
+            let then = lock.versions.get(&now.adapter);
+            differences.extend(
+                then.zip(now.versions.as_ref())
+                    .and_then(|(then, now)| table(section, then, now)),
+            );
         }
         let gone = lock
             .adapters
@@ -258,6 +266,18 @@ fn adapter(
     differences
 }
 
+/// Another table of versions can be another render, also of the same adapter.
+fn table(section: &str, then: &LockedTable, now: &LockedTable) -> Option<String> {
+    let word = |table: &LockedTable| format!("table {} ({})", table.serial, table.source);
+    (then.sha256 != now.sha256).then(|| {
+        format!(
+            "adapter `{section}` works with other versions: {}, it was {}",
+            word(now),
+            word(then)
+        )
+    })
+}
+
 fn below(directory: &str, difference: &Difference) -> String {
     let full = |path: &String| format!("{directory}/{path}");
     match difference {
@@ -321,7 +341,7 @@ mod tests {
             adapter_version: "0.1.0".into(),
             source: Some(Source::Path),
             digest: Some("e".into()),
-            files: BTreeMap::new(),
+            ..FoundAdapter::default()
         };
         Found {
             platform_hash: "p".into(),
@@ -395,6 +415,32 @@ mod tests {
             older,
             &["`adapters.talos` is now adapter `k3s`, it was `talos`"],
         );
+    }
+
+    #[test]
+    fn another_table_of_versions_is_named() {
+        let table = |serial: u64, sha256: &str, source: &str| LockedTable {
+            serial,
+            sha256: sha256.into(),
+            source: source.into(),
+            ..LockedTable::default()
+        };
+        let mut lock = lock();
+        let mut now = found();
+        now.adapters.get_mut("talos").unwrap().versions = Some(table(3, "x", "embedded"));
+        // A lock of an older ztc knows none.
+        assert!(now.refuse(&lock).is_ok());
+        lock.versions = BTreeMap::from([("talos".to_owned(), table(2, "y", "https://there"))]);
+        differs(
+            &lock,
+            &now,
+            "what was rendered is older than its inputs",
+            &[
+                "adapter `talos` works with other versions: table 3 (embedded), it was table 2 (https://there)",
+            ],
+        );
+        lock.versions = BTreeMap::from([("talos".to_owned(), table(3, "x", "https://there"))]);
+        assert!(now.refuse(&lock).is_ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::pipeline::gates::{self, Action};
 use crate::pipeline::tasks::{Task, Tasks};
 use crate::platform::canonical_json;
 use crate::secrets::bundle::{self, Bundle};
+use crate::secrets::stored;
 
 /// Reads artifacts, each only where it is what the lock says.
 #[derive(Clone, Copy)]
@@ -190,10 +191,8 @@ impl StageInputs {
         fingerprint.context.remove("item");
         for (name, artifact) in &files {
             if !digests.contains_key(artifact) {
-                digests.insert(
-                    artifact.clone(),
-                    file_digest(&artifacts.read(artifact)?, bundles),
-                );
+                let digest = file_digest(&artifacts.read(artifact)?, bundles)?;
+                digests.insert(artifact.clone(), digest);
             }
             fingerprint
                 .files
@@ -216,12 +215,19 @@ fn digests_of(values: &Map<String, Value>) -> BTreeMap<String, String> {
 }
 
 /// The digest of a file with placeholders, and of the bundles that they refer to.
-fn file_digest(bytes: &[u8], bundles: &BTreeMap<String, Bundle>) -> String {
+fn file_digest(bytes: &[u8], bundles: &BTreeMap<String, Bundle>) -> Result<String, Failure> {
     let mut parts = sha256_hex(bytes);
-    for name in std::str::from_utf8(bytes)
-        .map(bundle::referenced)
-        .unwrap_or_default()
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let store = bundles.get(stored::STORE);
+    stored::check(text, store)?;
+    for value in stored::names(text)
+        .iter()
+        .filter_map(|name| store?.value(name))
     {
+        parts.push(' ');
+        parts.push_str(&sha256_hex(value.as_bytes()));
+    }
+    for name in bundle::referenced(text) {
         // A renewed certificate is no reason to do anything again.
         let bundle = bundles.get(&name);
         if bundle.is_some_and(|bundle| bundle.derived) {
@@ -230,7 +236,7 @@ fn file_digest(bytes: &[u8], bundles: &BTreeMap<String, Bundle>) -> String {
         parts.push(' ');
         parts.push_str(&bundle.map(Bundle::fingerprint).unwrap_or_default());
     }
-    digest(parts.as_bytes())
+    Ok(digest(parts.as_bytes()))
 }
 
 /// Half a SHA-256 is enough to tell a change.

@@ -147,8 +147,11 @@ fn version(name: &str, config: &Map<String, Value>, manifest: &Manifest) -> Opti
                 [only] => format!("the only version is `{only}`"),
                 _ => format!("the versions are {}", listed(versions())),
             };
-            let hint =
-                did_you_mean(version, versions()).filter(|_| manifest.supported_versions.len() > 1);
+            let hint = match newest_like(version, versions()) {
+                Some(near) => Some(format!("did you mean `{near}`?")),
+                None => did_you_mean(version, versions()),
+            };
+            let hint = hint.filter(|_| manifest.supported_versions.len() > 1);
             let help = hint.map_or(known.clone(), |hint| format!("{hint} {known}"));
             Some(problem(
                 "/version",
@@ -165,6 +168,19 @@ fn version(name: &str, config: &Map<String, Value>, manifest: &Manifest) -> Opti
             format!("put it in quotes; the versions are {}", listed(versions())),
         )),
     }
+}
+
+/// The newest version of the same minor, else the newest of all: what is spelled alike may be years older.
+fn newest_like<'a>(version: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let parts = |text: &str| -> Option<Vec<u64>> {
+        let numbers = text.strip_prefix('v').unwrap_or(text).split('.');
+        numbers.map(|number| number.parse().ok()).collect()
+    };
+    let wanted = parts(version).filter(|wanted| wanted.len() > 1)?;
+    known
+        .filter_map(|text| Some((parts(text)?, text)))
+        .max_by_key(|(parts, _)| (parts.starts_with(&wanted[..2]), parts.clone()))
+        .map(|(_, text)| text)
 }
 
 fn secret(name: &str, config: &Map<String, Value>, pointer: &str) -> Option<Problem> {

@@ -13,6 +13,7 @@ use crate::plugins::mirror;
 use crate::plugins::publish::{SUMS, files, sums};
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
+use crate::plugins::tables;
 use crate::plugins::tree::{Known, Tree, Unsigned};
 
 /// What was found.
@@ -24,6 +25,8 @@ pub(crate) struct Checked {
     pub(crate) adapters: usize,
     pub(crate) versions: usize,
     pub(crate) files: usize,
+    /// Tables of versions.
+    pub(crate) tables: usize,
     /// The source that this is a mirror of; a mirror need not hold every file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mirror_of: Option<String>,
@@ -66,6 +69,10 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
             }
         }
     }
+    problems.extend(tables::unreadable(directory, &tree.index));
+    problems.extend(tables::waiting(directory)?.into_iter().map(|table| {
+        format!("table {} of the versions of `{}`: the index does not know it; `ztc plugins publish` adds it", table.head.serial, table.adapter)
+    }));
     let strays = files(directory)?
         .into_iter()
         .filter(|(_, path)| !known.contains(path));
@@ -80,6 +87,7 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
         adapters: tree.index.adapters.len(),
         versions,
         files: count,
+        tables: tree.index.versions.values().map(Vec::len).sum(),
         mirror_of: mark.map(|mark| mark.source),
         problems,
     })

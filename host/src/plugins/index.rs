@@ -13,6 +13,7 @@ use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::platform::structure::is_name;
 use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};
+use crate::plugins::tables::{self, Table};
 
 /// The version of the form that this program writes; it reads this one and refuses newer ones.
 pub(crate) const FORMAT: u32 = 1;
@@ -41,6 +42,9 @@ pub(crate) struct Index {
     pub(crate) publisher: Publisher,
     /// Every adapter by name.
     pub(crate) adapters: BTreeMap<String, Entry>,
+    /// Tables of versions by adapter, also of adapters that are not published here; the oldest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) versions: BTreeMap<String, Vec<Table>>,
 }
 
 /// Whose tree it is.
@@ -156,7 +160,8 @@ impl Index {
                 return Some(format!("`{what}` is not a time: `{time}`"));
             }
         }
-        self.adapters
+        let problem = self
+            .adapters
             .iter()
             .find_map(|(name, entry)| match is_name(name) {
                 false => Some(format!("`{name}` is not the name of an adapter")),
@@ -164,7 +169,8 @@ impl Index {
                     .versions
                     .iter()
                     .find_map(|(version, release)| release.problem(name, version)),
-            })
+            });
+        problem.or_else(|| tables::problem(&self.versions))
     }
 
     /// Whether it is over at a time.
@@ -297,12 +303,8 @@ impl Release {
 
 impl Asset {
     fn problem(&self) -> Option<String> {
-        let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if let Some(problem) = path_problem(&self.path) {
-            return Some(format!("the path `{}` is refused: {problem}", self.path));
-        }
-        if self.sha256.len() != 64 || !self.sha256.chars().all(hexadecimal) {
-            return Some(format!("`{}` is not a SHA-256", self.sha256));
+        if let Some(problem) = file_problem(&self.path, &self.sha256) {
+            return Some(problem);
         }
         (self.size > MOST_EXECUTABLE).then(|| {
             format!(
@@ -311,6 +313,16 @@ impl Asset {
             )
         })
     }
+}
+
+/// Says what is wrong with what an index says about a file.
+pub(crate) fn file_problem(path: &str, sha256: &str) -> Option<String> {
+    let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if let Some(problem) = path_problem(path) {
+        return Some(format!("the path `{path}` is refused: {problem}"));
+    }
+    let is_digest = sha256.len() == 64 && sha256.chars().all(hexadecimal);
+    (!is_digest).then(|| format!("`{sha256}` is not a SHA-256"))
 }
 
 fn missing(message: String) -> Failure {

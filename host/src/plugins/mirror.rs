@@ -252,6 +252,13 @@ pub(crate) fn copy(
             copied.insert(asset.path.clone());
         }
     }
+    // Tables of versions are small: a mirror has all of them.
+    for table in tree.index.versions.values().flatten() {
+        let asset = table.asset();
+        if !is_there(directory, &asset) {
+            bring(tree, &asset, directory, |_, _| {})?;
+        }
+    }
     let mut files = old.map(|old| old.files).unwrap_or_default();
     files.retain(|path| directory.join(path).exists());
     files.extend(chosen.iter().map(|(_, choice)| choice.asset.path.clone()));

@@ -22,6 +22,7 @@ pub(crate) mod seen;
 pub(crate) mod signature;
 pub(crate) mod source;
 pub(crate) mod store;
+pub(crate) mod tables;
 pub(crate) mod tree;
 pub(crate) mod trust;
 pub(crate) mod upgrade;

@@ -17,6 +17,7 @@ use crate::plugins::inputs::Inputs;
 use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
 use crate::plugins::signature::Signer;
+use crate::plugins::tables;
 
 /// The sums of one version, as `sha256sum` writes them.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -65,6 +66,8 @@ pub(crate) struct Published {
     pub(crate) added: Vec<String>,
     /// Every version, by adapter.
     pub(crate) adapters: BTreeMap<String, Vec<String>>,
+    /// The serials of all tables of versions, by adapter.
+    pub(crate) tables: BTreeMap<String, Vec<u64>>,
 }
 
 /// Makes the tree. `describe` is asked once for each new version, with its files by platform.
@@ -89,8 +92,9 @@ pub(crate) fn publish(
             key: signer.public().text().to_owned(),
         },
         adapters: old.adapters.clone(),
+        versions: old.versions.clone(),
     };
-    refuse_missing(&old, &found)?;
+    refuse_missing(directory, &old, &found)?;
     let mut added = Vec::new();
     for ((name, version), platforms) in by_version(&found) {
         let entry = index.adapters.entry(name.clone()).or_default();
@@ -137,12 +141,16 @@ pub(crate) fn publish(
             release.inputs = described.inputs;
         }
     }
-    if index.adapters.is_empty() {
+    let tables = tables::waiting(directory)?;
+    for table in &tables {
+        added.extend(tables::add(&mut index, table, &text(terms.now))?);
+    }
+    if index.adapters.is_empty() && index.versions.is_empty() {
         return Err(Failure::invalid(format!(
-            "`{}` has no adapters to publish",
+            "`{}` has no adapters to publish, and no tables of versions",
             directory.display()
         ))
-        .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
+        .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` or `ztc-versions-NAME-1.yaml` into it"));
     }
     yank(&mut index, &terms.yank)?;
     for (file, path) in &found {
@@ -152,7 +160,9 @@ pub(crate) fn publish(
             false => put(path, &place)?,
         }
     }
+    tables::put(directory, &tables)?;
     write(directory, &index, signer)?;
+    tables::clear(&tables)?;
     Ok(Published {
         serial: index.serial,
         expires: index.expires.clone(),
@@ -167,6 +177,14 @@ pub(crate) fn publish(
                     name.clone(),
                     versions.map(|(version, _)| version.to_string()).collect(),
                 )
+            })
+            .collect(),
+        tables: index
+            .versions
+            .iter()
+            .map(|(name, tables)| {
+                let serials = tables.iter().map(|table| table.serial);
+                (name.clone(), serials.collect())
             })
             .collect(),
     })
@@ -258,17 +276,24 @@ fn old_index(directory: &Path, signer: &Signer, other: OtherKey) -> Result<Index
 }
 
 /// A release that was published stays: others have locked it.
-fn refuse_missing(old: &Index, found: &[(FileName, PathBuf)]) -> Result<(), Failure> {
+fn refuse_missing(
+    directory: &Path,
+    old: &Index,
+    found: &[(FileName, PathBuf)],
+) -> Result<(), Failure> {
     let there: BTreeSet<String> = found.iter().map(|(file, _)| file.path()).collect();
     let releases = old
         .adapters
         .values()
         .flat_map(|entry| entry.versions.values());
-    let gone: Vec<&str> = releases
+    let mut gone: Vec<&str> = releases
         .flat_map(|release| release.platforms.values())
         .map(|asset| asset.path.as_str())
         .filter(|path| !there.contains(*path))
         .collect();
+    let tables = old.versions.values().flatten();
+    let tables = tables.map(|table| table.path.as_str());
+    gone.extend(tables.filter(|path| !directory.join(path).is_file()));
     if gone.is_empty() {
         return Ok(());
     }

@@ -52,6 +52,22 @@ pub(crate) fn compare(
         ))
         .map_err(|failure| failure.help("ask its publisher which one is right"));
     }
+    for (name, tables) in &old.versions {
+        for old in tables {
+            let mut now = new.versions.get(name).into_iter().flatten();
+            if let Some(other) =
+                now.find(|now| now.serial == old.serial && now.sha256 != old.sha256)
+            {
+                return Err(Failure::new(
+                    Exit::Refused,
+                    format!("table {} of the versions of `{name}` of `{source}` has other bytes than before", old.serial),
+                )
+                .detail(format!("was: {}", old.sha256))
+                .detail(format!("now: {}", other.sha256))
+                .help("a table never changes its bytes: ask its publisher, who has to give the change a new serial"));
+            }
+        }
+    }
     for (name, entry) in &old.adapters {
         let now = new.adapters.get(name);
         for (version, release) in &entry.versions {

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use minisign::{KeyPair, SecretKey, SecretKeyBox};
+use minisign::{ErrorKind, KeyPair, SecretKey, SecretKeyBox};
 use minisign_verify::{Error, PublicKey, Signature};
 
 use crate::error::{Exit, Failure};
@@ -111,7 +111,14 @@ impl Signer {
                 let password = password()?;
                 SecretKeyBox::from_string(&text)
                     .and_then(|secret| secret.into_secret_key(Some(password)))
-                    .map_err(|error| bad(error.to_string()))?
+                    .map_err(|error| match error.kind() {
+                        ErrorKind::Verify => Failure::invalid(format!(
+                            "the password does not open the secret key `{}`",
+                            path.display()
+                        ))
+                        .help(format!("type it again, or correct `{PASSWORD}`")),
+                        _ => bad(error.to_string()),
+                    })?
             }
         };
         let public = minisign::PublicKey::from_secret_key(&secret)

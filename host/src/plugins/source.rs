@@ -161,7 +161,7 @@ impl Source {
                     come += count as u64;
                     hasher.update(&chunk[..count]);
                     to.write_all(&chunk[..count])
-                        .map_err(|error| Failure::io("write", "the store of plugins", &error))?;
+                        .map_err(|error| unwritable(&place, path, &error))?;
                     progress(come.min(size));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -253,6 +253,13 @@ impl Source {
             .help("run the same command again later")),
         }
     }
+}
+
+fn unwritable(place: &str, path: &str, error: &io::Error) -> Failure {
+    let failure = Failure::failed(format!("failed to keep `{path}` of `{place}`"));
+    failure.detail(error).detail("nothing was installed").help(
+        "free some space on the device of the plugins (`ztc doctor` says where it is) and run the same command again",
+    )
 }
 
 /// Returns a path without `.`, `..` and links, so that one directory has one name; also where it is not there at the moment.

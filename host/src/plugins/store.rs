@@ -1,6 +1,7 @@
 //! What is installed on this machine, below `$XDG_DATA_HOME/ztc`: `store/<sha256>/<file>` holds bytes, `installed/<name>/<version>.json` says what
 //! they are. A record is written last and in one step, so whatever is interrupted leaves the old or the new.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +18,9 @@ use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
 
 const FORMAT: u32 = 1;
+
+/// What the name of a file that is being written begins with.
+const INCOMING: &str = ".incoming-";
 
 /// One installed version of an adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,7 +92,50 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => return Err(Failure::io("lock", &path, &error)),
         }
+        self.sweep();
         Ok(Hold { _file: file })
+    }
+
+    /// Removes what an installation has begun that was killed: temporary files, and bytes that no record knows. Only who holds the store may.
+    fn sweep(&self) {
+        let entries = |path: &Path| {
+            let entries = fs::read_dir(path).into_iter().flatten();
+            entries.filter_map(|entry| Some(entry.ok()?.path()))
+        };
+        let is_temporary = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            [INCOMING, ".tmp"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        };
+        let installed = self.root.join("installed");
+        let store = self.root.join("store");
+        let places = entries(&installed).chain([
+            store.clone(),
+            self.root.join("sources"),
+            self.root.join("versions"),
+        ]);
+        let files = places.collect::<Vec<_>>();
+        // What cannot be removed now is tried again next time.
+        for path in files
+            .iter()
+            .flat_map(|place| entries(place))
+            .filter(|path| is_temporary(path))
+        {
+            let _ = fs::remove_file(path);
+        }
+        let records = self.installed();
+        let known: BTreeSet<&str> = records
+            .iter()
+            .flat_map(|record| record.release.platforms.values())
+            .map(|asset| asset.sha256.as_str())
+            .collect();
+        for path in entries(&store).filter(|path| path.is_dir()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.len() == 64 && !known.contains(&*name) {
+                let _ = fs::remove_dir_all(&path);
+            }
+        }
     }
 
     /// Where bytes lie.
@@ -123,7 +170,7 @@ impl Store {
         let directory = self.root.join("store");
         make(&directory)?;
         let file = tempfile::Builder::new()
-            .prefix(".incoming-")
+            .prefix(INCOMING)
             .tempfile_in(&directory)
             .map_err(|error| Failure::io("write", &directory, &error))?;
         Ok(Incoming { file })
@@ -214,7 +261,8 @@ impl Store {
 
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write(bytes)
+        // The file itself: its wrapper adds a random name to what goes wrong.
+        self.file.as_file_mut().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

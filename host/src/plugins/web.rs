@@ -172,13 +172,16 @@ fn once(
     content: Content<'_>,
     limit: Duration,
 ) -> Result<Answer, Failure> {
-    let agent: Agent = Agent::config_builder()
+    let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(limit))
-        .build()
-        .into();
+        .timeout_global(Some(limit));
+    if is_here(at) {
+        // No proxy stands between this machine and itself.
+        config = config.proxy(None);
+    }
+    let agent: Agent = config.build().into();
     let word = match method {
         Method::Get => "GET",
         Method::Head => "HEAD",
@@ -211,9 +214,15 @@ fn run(
     request: Result<Request<impl AsSendBody>, ureq::http::Error>,
 ) -> Result<Answer, Failure> {
     let unreachable = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("`{place}` cannot be reached"))
-            .detail(error)
-            .help("check the network and run the same command again, or install from a directory (`--source DIR`)")
+        let failure = Failure::failed(format!("`{place}` cannot be reached")).detail(error);
+        let failure = match proxy().filter(|_| !place.starts_with("http://")) {
+            Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
+            None => failure,
+        };
+        failure.help(
+            "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
+             installed already (`ztc plugins list`)",
+        )
     };
     let request = request.map_err(|error| unreachable(&error))?;
     let response = agent.run(request).map_err(|error| unreachable(&error))?;
@@ -223,6 +232,21 @@ fn run(
         headers: parts.headers,
         body: Box::new(body.into_reader()),
     })
+}
+
+/// Returns the variable that names the proxy; its value may hold a password.
+fn proxy() -> Option<&'static str> {
+    const VARIABLES: [&str; 6] = [
+        "ALL_PROXY",
+        "all_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+    ];
+    VARIABLES
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Refuses an address that everybody on the way could answer for. `first` is where it began.

@@ -1,6 +1,6 @@
 //! From what an adapter answered to files: where each goes, what is in it, and that it holds nothing it may not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::render::engine::Answer;
 use crate::render::names::{self, Names};
 use crate::render::output::{GENERATED, Output, Tree};
 use crate::secrets::bundle::{self, Bundle};
+use crate::secrets::stored;
 
 /// The directory below `platform/generated` that belongs to the host.
 const DEBUG: &str = "debug";
@@ -26,6 +27,8 @@ const README: &str = include_str!("scripts-readme.md");
 pub(crate) struct Collection<'a> {
     names: Names,
     bundles: &'a BTreeMap<String, Bundle>,
+    /// By section, the names of stored secrets that the operator wrote there.
+    pub(crate) asked: BTreeMap<String, BTreeSet<String>>,
     /// All files by path relative to the repository.
     pub(crate) tree: Tree,
     /// The section that each comes from.
@@ -46,6 +49,7 @@ impl<'a> Collection<'a> {
         Self {
             names: Names::default(),
             bundles,
+            asked: BTreeMap::new(),
             tree: Tree::new(),
             owners: BTreeMap::new(),
         }
@@ -126,7 +130,11 @@ impl<'a> Collection<'a> {
         let Ok(text) = std::str::from_utf8(content) else {
             return Ok(());
         };
-        let referenced = bundle::referenced(text);
+        let mut referenced = bundle::referenced(text);
+        let asked = self.asked.get(owner.section);
+        if asked.is_some_and(|asked| stored::names(text).is_subset(asked)) {
+            referenced.remove(stored::STORE);
+        }
         let own = || {
             owner
                 .manifest
@@ -148,6 +156,7 @@ impl<'a> Collection<'a> {
             .detail(format!("the bundles that it declares: {}", listed(own()))));
         }
         if !referenced.is_empty()
+            && stored::names(text).is_empty()
             && referenced
                 .iter()
                 .all(|name| self.bundles.contains_key(name))

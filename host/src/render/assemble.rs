@@ -7,7 +7,7 @@ use ztc_protocol::{Manifest, PROTOCOL, sha256_hex};
 
 use crate::error::{Failure, Finding};
 use crate::lock::plugins::{LockedPlugin, LockedPlugins};
-use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedPipeline};
+use crate::lock::{self, Lock, LockedAdapter, LockedFile, LockedPipeline, LockedTable};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::pipeline::file::{AdapterStages, Pipeline, compose};
@@ -17,6 +17,7 @@ use crate::render::bundles::Bundles;
 use crate::render::engine::Answer;
 use crate::render::output::{GENERATED, LOCK, Output, Tree};
 use crate::resolve::Resolution;
+use crate::secrets::stored;
 use crate::yaml;
 
 /// Everything that a render makes.
@@ -45,6 +46,8 @@ pub(crate) struct Origin {
     pub(crate) plugin: Option<LockedPlugin>,
     /// The digests of the files that the section names.
     pub(crate) files: BTreeMap<String, String>,
+    /// The table of versions that it worked with.
+    pub(crate) versions: Option<LockedTable>,
 }
 
 /// What to assemble from.
@@ -70,6 +73,15 @@ impl Assembly<'_> {
         let mut stages = Vec::new();
         for section in self.resolution.waves.iter().flatten() {
             let (origin, answer) = (&self.origins[section], &answers[section]);
+            if let Some(written) = self
+                .platform
+                .sections
+                .iter()
+                .find(|one| one.name == *section)
+            {
+                let asked = stored::asked(self.repository, written, origin.files.keys());
+                collection.asked.insert(section.clone(), asked);
+            }
             collection.take(
                 &Owner {
                     section,
@@ -154,6 +166,11 @@ impl Assembly<'_> {
                 })
                 .collect(),
             plugins: self.plugins(),
+            versions: self
+                .origins
+                .values()
+                .filter_map(|origin| Some((origin.manifest.name.clone(), origin.versions.clone()?)))
+                .collect(),
             secrets: self.bundles.fingerprints.clone(),
             assets: BTreeMap::new(),
         };

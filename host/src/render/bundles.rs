@@ -8,6 +8,7 @@ use crate::error::{Exit, Failure, Finding, Location};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::secrets::bundle::Bundle;
+use crate::secrets::stored;
 
 /// What there is.
 #[derive(Default)]
@@ -42,6 +43,7 @@ impl Bundles {
         missing: Missing,
     ) -> Result<Self, Failure> {
         let mut bundles = Self::default();
+        stored::join(repository, mask, &mut bundles.loaded)?;
         for declared in manifests.into_iter().flat_map(|manifest| &manifest.bundles) {
             let name = &declared.name;
             let bundle = Bundle::load(repository, environment, mask, name)?;
@@ -107,7 +109,7 @@ fn lost(name: &str, path: &str, known: &str) -> Failure {
         .at(Location::file(path))
         .detail(format!("the lock says: {known}"))
         .detail("a new one would not fit the cluster that was made with the old one, so none is made")
-        .help(format!("restore `{path}` from its backup; for a new cluster remove `{name}` from `secrets` in platform/lock.json first"))
+        .help(format!("restore `{path}` from its backup; where the cluster is gone and a new one is meant, `ztc secrets generate {name} --new-cluster`"))
 }
 
 pub(crate) fn exchanged(name: &str, path: &str, known: &str, found: &str) -> Failure {
@@ -116,7 +118,7 @@ pub(crate) fn exchanged(name: &str, path: &str, known: &str, found: &str) -> Fai
         .detail(format!("the lock says: {known}"))
         .detail(format!("the file has:  {found}"))
         .help(format!(
-            "restore `{path}` from its backup; where the new one is meant, remove `{name}` from `secrets` in platform/lock.json and run `ztc render`"
+            "restore `{path}` from its backup; where its cluster is gone and the new one is meant, `ztc secrets import {name} {path} --replace --new-cluster`"
         ))
 }
 

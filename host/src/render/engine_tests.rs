@@ -237,6 +237,7 @@ impl World {
             source: "built-in".into(),
             plugin: None,
             files: BTreeMap::new(),
+            versions: None,
         };
         let origins = self
             .manifests

@@ -211,6 +211,7 @@ impl Request<'_> {
                 manifest,
                 scratch: adapter.scratch().to_owned(),
                 source: adapter.candidate.source.word().to_owned(),
+                versions: adapter.versions.as_ref().map(|used| used.table.clone()),
                 plugin: plugins::entry(
                     self.session,
                     self.repository.root(),

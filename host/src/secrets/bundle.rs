@@ -62,6 +62,21 @@ impl Bundle {
         }))
     }
 
+    /// What an operator stored himself: values by name, masked from then on.
+    pub(crate) fn of_store(mask: &Mask, values: serde_json::Map<String, Value>) -> Self {
+        for (name, value) in &values {
+            mask.add(
+                &format!("secrets/{name}"),
+                value.as_str().unwrap_or_default(),
+            );
+        }
+        Self {
+            name: "store".into(),
+            derived: true,
+            document: Value::Object(values),
+        }
+    }
+
     /// Returns what identifies the bundle without telling anything about it.
     pub fn fingerprint(&self) -> String {
         format!(
@@ -76,6 +91,17 @@ impl Bundle {
             .try_fold(&self.document, |value, key| value.get(key))
             .and_then(Value::as_str)
     }
+}
+
+/// Returns what identifies the text of a bundle; nothing where it is no YAML.
+pub(crate) fn fingerprint_of(text: &str) -> Option<String> {
+    let document = yaml::parse::<Value>(text).ok()?;
+    let bundle = Bundle {
+        name: String::new(),
+        derived: false,
+        document,
+    };
+    Some(bundle.fingerprint())
 }
 
 fn mask_values(mask: &Mask, name: &str, value: &Value) {
@@ -94,6 +120,11 @@ pub fn referenced(text: &str) -> BTreeSet<String> {
     placeholders(text)
         .filter_map(|(_, placeholder)| Some(placeholder.split_once('/')?.0.to_owned()))
         .collect()
+}
+
+/// Returns what follows the prefix of each placeholder of a text.
+pub(crate) fn places(text: &str) -> impl Iterator<Item = &str> {
+    placeholders(text).map(|(_, placeholder)| placeholder)
 }
 
 /// Returns the text with every placeholder replaced by its value.

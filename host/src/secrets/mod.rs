@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod git;
 pub mod reference;
 pub mod secure_dir;
+pub(crate) mod stored;
 pub mod vault;
 
 pub use reference::Reference;

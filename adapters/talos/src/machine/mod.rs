@@ -30,8 +30,7 @@ use ztc_adapter_sdk::protocol::message::Severity;
 use self::at::At;
 use self::decode::{Reading, Shape};
 use self::document::{Content, Node};
-use self::finding::Place;
-pub(crate) use self::finding::{Finding, Findings};
+pub(crate) use self::finding::{Finding, Findings, Place};
 use self::kinds::kinds;
 pub(crate) use self::patch::{check_patch, in_patch};
 
@@ -249,6 +248,40 @@ fn without_kind(root: &At<'_>) -> (&'static str, &'static str) {
         "the document has no `kind` and no section `machine`",
         "a machine configuration has the sections `machine` and `cluster`; further documents have `apiVersion` and `kind`",
     )
+}
+
+/// A text of YAML with the places of its values.
+#[derive(Debug)]
+pub(crate) struct Places(Vec<Node>);
+
+impl Places {
+    /// Reads a text; nothing where it is none.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut documents = document::read(text).ok()?;
+        documents.retain(|node| !node.is_null());
+        Some(Self(documents))
+    }
+
+    /// Where a value stands, or the nearest one around it. `pointer` is a JSON Pointer into the document with this index.
+    pub(crate) fn find(&self, document: usize, pointer: &str) -> Option<Place> {
+        let mut node = self.0.get(document)?;
+        let mut place = node.place;
+        for step in pointer.split('/').skip(1) {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let next = match &node.content {
+                Content::Mapping(_) => node.get(&step).map(|entry| (&entry.value, entry.place)),
+                Content::List(items) => step
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                    .map(|item| (item, item.place)),
+                Content::Scalar(_) => None,
+            };
+            let Some((inner, at)) = next else { break };
+            (node, place) = (inner, at);
+        }
+        Some(place)
+    }
 }
 
 /// Kinds that come only with later releases, and what serves instead.

@@ -13,7 +13,7 @@ use crate::validate::tests::section;
 use crate::{TalosAdapter, yaml};
 
 /// What the adapters before this one say.
-pub(super) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
+pub(crate) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
     let server = |id: &str, architecture: &str| {
         json!({
             "id": id,
@@ -37,7 +37,7 @@ pub(super) fn capabilities(cni: Value) -> BTreeMap<String, Value> {
     .into()
 }
 
-fn cilium() -> Value {
+pub(crate) fn cilium() -> Value {
     json!({
         "provider": "cilium",
         "manifests": "kind: Namespace\nmetadata:\n  name: cilium-secrets\n",
@@ -46,7 +46,7 @@ fn cilium() -> Value {
     })
 }
 
-pub(super) fn params(changes: Value, capabilities: BTreeMap<String, Value>) -> RenderParams {
+pub(crate) fn params(changes: Value, capabilities: BTreeMap<String, Value>) -> RenderParams {
     RenderParams {
         config: section(changes),
         capabilities,
@@ -256,6 +256,31 @@ fn manifests_are_embedded_in_control_planes_only() {
 }
 
 #[test]
+fn workers_are_tainted_when_they_register() {
+    let taints = json!({"dedicated": "gpu:NoSchedule", "example.com/slow": "NoExecute"});
+    let nodes = json!([
+        {"name": "cp01", "ip": "203.0.113.10", "role": "controlplane", "taints": taints},
+        {"name": "worker01", "ip": "203.0.113.11", "role": "worker", "taints": taints},
+    ]);
+    let result = rendered(json!({ "nodes": nodes }));
+    let machine = |name: &str| {
+        let path = format!("nodes/{name}/config.yaml");
+        yaml::parse(artifact(&result, &path)).unwrap()["machine"].clone()
+    };
+    let (control_plane, worker) = (machine("cp01"), machine("worker01"));
+    assert_eq!(control_plane["nodeTaints"], taints);
+    assert_eq!(control_plane["kubelet"].get("extraConfig"), None);
+    assert_eq!(worker.get("nodeTaints"), None);
+    assert_eq!(
+        worker["kubelet"]["extraConfig"],
+        json!({"registerWithTaints": [
+            {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"},
+            {"key": "example.com/slow", "effect": "NoExecute"},
+        ]})
+    );
+}
+
+#[test]
 fn dns_stays_off_the_host_where_the_network_masquerades() {
     let mut cni = cilium();
     cni["bpf_masquerade"] = true.into();
@@ -287,7 +312,7 @@ fn templates_are_in_the_form_of_the_writer() {
         "allow_scheduling_on_control_planes": true,
         "nodes": [
             {"name": "cp01", "ip": "203.0.113.10", "role": "controlplane", "labels": {"rack": "0", "on": "yes"}, "taints": {"dedicated": "gpu:NoSchedule"}},
-            {"name": "worker01", "ip": "203.0.113.11", "role": "worker", "labels": {"example.com/rack": ""}},
+            {"name": "worker01", "ip": "203.0.113.11", "role": "worker", "labels": {"example.com/rack": ""}, "taints": {"dedicated": "gpu:NoSchedule", "slow": "NoExecute"}},
         ],
     });
     let mut touched = everything.clone();
@@ -402,7 +427,7 @@ fn a_patch_that_breaks_a_configuration_is_named() {
         [
             "/patches/1/patch/machine/install/disk: on `cp01`, .machine.install.disk: neither a disk nor a disk selector (`.machine.install.diskSelector`) says where to install",
             "/patches/3/patch/cluster/inlineManifests/0/name: on `cp01`, .cluster.inlineManifests[1].name: two inline manifests have the name `cilium`",
-            "/patches/2/patch: document 2: on `cp01`, .timeout: `5s` is too short for a watchdog",
+            "/patches/2/patch: line 6, column 1 of the text: on `cp01`, .timeout: `5s` is too short for a watchdog",
         ]
     );
 }

@@ -28,6 +28,10 @@ pub(crate) fn check(content: &str) -> CheckSecretsResult {
     let Some(bundle) = checker.read(content) else {
         return checker.result();
     };
+    if let Some((what, help)) = something_else(&bundle) {
+        checker.findings.error("", what, help);
+        return checker.result();
+    }
     if checker.has(&bundle, "/cluster") {
         checker.random(&bundle, "/cluster/id");
         checker.random(&bundle, "/cluster/secret");
@@ -46,6 +50,24 @@ pub(crate) fn check(content: &str) -> CheckSecretsResult {
         checker.service_account(&bundle);
     }
     checker.result()
+}
+
+/// Tells other files of Talos from a bundle.
+fn something_else(bundle: &Value) -> Option<(&'static str, &'static str)> {
+    let has = |key: &str| bundle.get(key).is_some();
+    if has("machine") {
+        return Some((
+            "this is the configuration of a machine, and not a bundle of secrets",
+            "make a bundle of a control plane's configuration with `talosctl gen secrets --from-controlplane-config FILE -o secrets.yaml`, and import that",
+        ));
+    }
+    if has("contexts") {
+        return Some((
+            "this is a talosconfig or a kubeconfig, and not a bundle of secrets",
+            "import the bundle that the cluster was made with; `ztc secrets talosconfig` makes a talosconfig of it",
+        ));
+    }
+    None
 }
 
 /// Checks the operator's certificate, and that it is of the authority in the cluster's secrets where these are given.
@@ -399,5 +421,23 @@ mod tests {
             check("- 1").diagnostics[0].message,
             "the bundle is not a YAML mapping"
         );
+    }
+
+    #[test]
+    fn other_files_of_talos_are_told_by_name() {
+        for (text, message) in [
+            (
+                "machine: {}\ncluster: {}\n",
+                "this is the configuration of a machine, and not a bundle of secrets",
+            ),
+            (
+                "context: a\ncontexts: {}\n",
+                "this is a talosconfig or a kubeconfig, and not a bundle of secrets",
+            ),
+        ] {
+            let found = super::check(text).diagnostics;
+            let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+            assert_eq!(messages, [message]);
+        }
     }
 }

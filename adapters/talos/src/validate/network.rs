@@ -2,17 +2,23 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Config, Role};
+use ztc_adapter_sdk::protocol::capability::Cni;
+
+use crate::config::{Config, Patch, Role};
 use crate::endpoint::Endpoint;
 use crate::problem::Findings;
 use crate::syntax::{Network, is_dns_name};
 
-pub(super) fn check(config: &Config, findings: &mut Findings) {
+pub(super) fn check(config: &Config, cni: Option<&Cni>, findings: &mut Findings) {
     let vip = vip(config, findings);
     endpoint(config, vip, findings);
     let pods = networks("/pod_subnets", &config.pod_subnets, findings);
     let services = networks("/service_subnets", &config.service_subnets, findings);
     families(&pods, &services, findings);
+    ranges(config, &pods, findings);
+    if let Some(cni) = cni {
+        agreed(cni, &pods, findings);
+    }
     overlaps(config, &pods, &services, findings);
     networks("/node_ip_subnets", &config.node_ip_subnets, findings);
     networks(
@@ -149,6 +155,88 @@ fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: 
     }
 }
 
+/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise.
+fn ranges(config: &Config, pods: &[(usize, Network)], findings: &mut Findings) {
+    let is_told = |patch: &Patch| patch.patch.to_string().contains("node-cidr-mask-size");
+    if config.patches.iter().any(is_told) {
+        return;
+    }
+    for (index, network) in pods {
+        let (part, most) = if network.is_ipv4() {
+            (24_u8, 24)
+        } else {
+            (64, 16)
+        };
+        let text = &config.pod_subnets[*index];
+        let place = format!("/pod_subnets/{index}");
+        let nodes = config.nodes.len();
+        let parts = match part.checked_sub(network.bits()) {
+            None => 0,
+            Some(bits) => 1_usize << bits.min(32),
+        };
+        if parts < nodes {
+            let widest = part - u8::try_from(nodes.next_power_of_two().ilog2()).unwrap_or(part);
+            findings.error(
+                place,
+                format!("`{text}` has room for {parts} nodes, of {nodes}: each gets a network of /{part}"),
+                format!("take a network of /{widest} or wider, and some bits more for nodes to come"),
+            );
+        } else if part - network.bits() > most {
+            findings.error(
+                place,
+                format!("`{text}` is too wide: Kubernetes cuts networks of /{part} out of one of /{} at most", part - most),
+                format!("take a network of /{} or narrower", part - most),
+            );
+        }
+    }
+}
+
+/// Pods get addresses from the node's part of the pod networks, so these and the pod network's families are the same.
+fn agreed(cni: &Cni, pods: &[(usize, Network)], findings: &mut Findings) {
+    let provider = &cni.provider;
+    let ours = [("ipv4", true), ("ipv6", false)].map(|(family, is_ipv4)| {
+        let wanted = cni.address_families.iter().any(|given| given == family);
+        let given = pods.iter().any(|(_, network)| network.is_ipv4() == is_ipv4);
+        (family, wanted, given)
+    });
+    if cni.address_families.is_empty() || pods.is_empty() {
+        return;
+    }
+    for (family, wanted, given) in ours {
+        let name = if family == "ipv4" { "IPv4" } else { "IPv6" };
+        let (message, help) = match (wanted, given) {
+            (true, false) => (
+                format!(
+                    "`{provider}` gives every pod an {name} address, and no pod network is of {name}: its agents would never start"
+                ),
+                format!(
+                    "add an {name} network to `pod_subnets` and to `service_subnets`{}",
+                    turned(family, provider, "false")
+                ),
+            ),
+            (false, true) => (
+                format!(
+                    "there is an {name} network, but `{provider}` gives pods no {name} addresses"
+                ),
+                format!(
+                    "take the {name} networks out of `pod_subnets` and `service_subnets`{}",
+                    turned(family, provider, "true")
+                ),
+            ),
+            _ => continue,
+        };
+        findings.error("/pod_subnets", message, help);
+    }
+}
+
+/// IPv4 cannot be chosen everywhere; IPv6 can.
+fn turned(family: &str, provider: &str, value: &str) -> String {
+    match family {
+        "ipv6" => format!(", or set `ipv6: {value}` in the section of `{provider}`"),
+        _ => String::new(),
+    }
+}
+
 fn overlaps(
     config: &Config,
     pods: &[(usize, Network)],
@@ -191,9 +279,93 @@ fn overlaps(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::super::tests::found;
+    use super::super::tests::{found, found_with};
+
+    #[test]
+    fn every_node_gets_a_part_of_the_pod_network() {
+        let check = |pods: &str, services: &str, patches: Value| {
+            found(json!({"pod_subnets": [pods], "service_subnets": [services], "patches": patches}))
+        };
+        let (four, six) = ("10.96.0.0/12", "fd00:10:96::/112");
+        assert_eq!(
+            check("10.244.0.0/23", four, json!([])),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("fd00:10:244::/48", six, json!([])),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("10.244.0.0/26", four, json!([])),
+            [
+                "error /pod_subnets/0: `10.244.0.0/26` has room for 0 nodes, of 2: each gets a network of /24"
+            ]
+        );
+        assert_eq!(
+            check("10.244.0.0/24", four, json!([])),
+            [
+                "error /pod_subnets/0: `10.244.0.0/24` has room for 1 nodes, of 2: each gets a network of /24"
+            ]
+        );
+        assert_eq!(
+            check("fd00:10:244::/64", six, json!([])),
+            [
+                "error /pod_subnets/0: `fd00:10:244::/64` has room for 1 nodes, of 2: each gets a network of /64"
+            ]
+        );
+        assert_eq!(
+            check("fd00:20::/40", six, json!([])),
+            [
+                "error /pod_subnets/0: `fd00:20::/40` is too wide: Kubernetes cuts networks of /64 out of one of /48 at most"
+            ]
+        );
+        let told = json!([{"target": "controlplane", "patch": {"cluster": {"controllerManager": {"extraArgs": {"node-cidr-mask-size": "27"}}}}}]);
+        assert_eq!(check("10.244.0.0/26", four, told), Vec::<String>::new());
+    }
+
+    #[test]
+    fn pod_networks_have_the_families_of_the_pod_network() {
+        let check = |families: Value, pods: Value, services: Value| {
+            let cni = json!({"provider": "cilium", "manifests": "", "replaces_kube_proxy": true, "address_families": families});
+            let subnets = json!({"pod_subnets": pods, "service_subnets": services});
+            found_with(subnets, &[("cni".to_owned(), cni)].into())
+        };
+        let (four, six) = ("10.244.0.0/16", "fd00:10:244::/56");
+        let (four_services, six_services) = ("10.96.0.0/12", "fd00:10:96::/112");
+        let both = || (json!([six, four]), json!([six_services, four_services]));
+        let no_four = "error /pod_subnets: `cilium` gives every pod an IPv4 address, and no pod network is of IPv4: its agents would never start";
+        let no_six = "error /pod_subnets: `cilium` gives every pod an IPv6 address, and no pod network is of IPv6: its agents would never start";
+        let six_unused = "error /pod_subnets: there is an IPv6 network, but `cilium` gives pods no IPv6 addresses";
+        for (families, (pods, services), expected) in [
+            (
+                json!(["ipv4"]),
+                (json!([four]), json!([four_services])),
+                vec![],
+            ),
+            (json!(["ipv4", "ipv6"]), both(), vec![]),
+            (json!([]), both(), vec![]),
+            (
+                json!(["ipv4", "ipv6"]),
+                (json!([four]), json!([four_services])),
+                vec![no_six],
+            ),
+            (
+                json!(["ipv4"]),
+                (json!([six]), json!([six_services])),
+                vec![no_four, six_unused],
+            ),
+            (
+                json!(["ipv4", "ipv6"]),
+                (json!([six]), json!([six_services])),
+                vec![no_four],
+            ),
+            (json!(["ipv4"]), both(), vec![six_unused]),
+        ] {
+            assert_eq!(check(families, pods, services), expected);
+        }
+    }
 
     #[test]
     fn endpoints() {

@@ -1,10 +1,11 @@
 //! Checks the machines: names, addresses, roles, labels and taints, and that the provider knows each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ztc_adapter_sdk::protocol::capability::CloudInfrastructure;
 
+use super::restricted::is_restricted;
 use super::{disk, escaped, schematic};
 use crate::cluster::{image, server};
 use crate::config::{Config, Node, Role};
@@ -55,7 +56,34 @@ pub(super) fn check(
         labels_and_taints(node, &place, findings);
     }
     loopback(addresses.keys(), findings);
+    if let Some(infrastructure) = infrastructure {
+        idle(config, infrastructure, findings);
+    }
     roles(config, findings);
+}
+
+/// Machines that are no nodes: the provider's stages would switch them off and boot them into the rescue system, and nothing would follow.
+fn idle(config: &Config, infrastructure: &CloudInfrastructure, findings: &mut Findings) {
+    let used: BTreeSet<&String> = config
+        .nodes
+        .iter()
+        .filter_map(|node| Some(server(infrastructure, &node.ip)?.0))
+        .collect();
+    let provider = &infrastructure.provider;
+    for (ip, server) in &infrastructure.servers {
+        if !infrastructure.rescue_mode_enabled || used.contains(ip) {
+            continue;
+        }
+        let machine = match server.name.as_str() {
+            "" => format!("`{ip}`"),
+            name => format!("`{name}` (`{ip}`)"),
+        };
+        findings.error(
+            "/nodes",
+            format!("the machine {machine} of `{provider}` is no node, and would still be switched off and booted into its rescue system"),
+            format!("take `{ip}` out of the section of `{provider}`, or make the machine a node"),
+        );
+    }
 }
 
 /// Loopback addresses are said once, however many there are.
@@ -168,6 +196,12 @@ fn labels_and_taints(node: &Node, place: &str, findings: &mut Findings) {
                 format!("`{value}` is not the value of a label"),
                 help,
             );
+        } else if node.role == Role::Worker && is_restricted(key) {
+            findings.error(
+                place,
+                format!("Kubernetes does not let a worker set the label `{key}` on itself, and Talos would set none of its labels"),
+                format!("take a label of your own, or set it once the node is there: `kubectl label node {} {key}={value}`", node.name),
+            );
         }
     }
     for (key, value) in &node.taints {
@@ -203,7 +237,7 @@ fn roles(config: &Config, findings: &mut Findings) {
             "{control_planes} control planes survive the loss of no more nodes than {} would, and one node more can fail: etcd needs more than half of them",
             control_planes - 1
         );
-        findings.warn(
+        findings.error(
             "/nodes",
             message,
             format!(
@@ -282,7 +316,7 @@ mod tests {
                 {"name": "b", "ip": "203.0.113.11", "role": "controlplane"},
             ])),
             [
-                "warning /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
+                "error /nodes: 2 control planes survive the loss of no more nodes than 1 would, and one node more can fail: etcd needs more than half of them",
                 "warning /allow_scheduling_on_control_planes: there is no worker and control planes take no ordinary pods, so none will run",
             ]
         );
@@ -293,11 +327,12 @@ mod tests {
         assert_eq!(
             nodes(json!([
                 {"name": "cp01", "ip": "203.0.113.10", "role": "controlplane", "labels": {"bad label!": "x", "rack": "-"}},
-                {"name": "w1", "ip": "203.0.113.11", "role": "worker", "taints": {"dedicated": "gpu:Nope", "a/b/c": "NoSchedule"}},
+                {"name": "w1", "ip": "203.0.113.11", "role": "worker", "taints": {"dedicated": "gpu:Nope", "a/b/c": "NoSchedule"}, "labels": {"node-role.kubernetes.io/worker": ""}},
             ])),
             [
                 "error /nodes/0/labels/bad label!: `bad label!` is not the key of a label",
                 "error /nodes/0/labels/rack: `-` is not the value of a label",
+                "error /nodes/1/labels/node-role.kubernetes.io~1worker: Kubernetes does not let a worker set the label `node-role.kubernetes.io/worker` on itself, and Talos would set none of its labels",
                 "error /nodes/1/taints/a~1b~1c: `a/b/c` is not the key of a taint",
                 "error /nodes/1/taints/dedicated: `gpu:Nope` is not a taint",
             ]
@@ -315,7 +350,33 @@ mod tests {
         let capabilities = [("cloud-infrastructure".to_owned(), data)].into();
         assert_eq!(
             found_with(json!({}), &capabilities),
-            ["error /nodes/1/ip: `203.0.113.11` is not one of the machines that `hetzner` knows"]
+            [
+                "error /nodes/1/ip: `203.0.113.11` is not one of the machines that `hetzner` knows",
+                "error /nodes: the machine `203.0.113.12` of `hetzner` is no node, and would still be switched off and booted into its rescue system",
+            ]
         );
+    }
+
+    #[test]
+    fn a_machine_that_is_no_node_is_not_touched() {
+        let found = |rescue: bool| {
+            let data = json!({
+                "provider": "hetzner",
+                "servers": {"203.0.113.10": {}, "203.0.113.11": {}, "203.0.113.12": {"name": "worker02"}},
+                "rescue_mode_enabled": rescue,
+                "ssh": {},
+            });
+            found_with(
+                json!({}),
+                &[("cloud-infrastructure".to_owned(), data)].into(),
+            )
+        };
+        assert_eq!(
+            found(true),
+            [
+                "error /nodes: the machine `worker02` (`203.0.113.12`) of `hetzner` is no node, and would still be switched off and booted into its rescue system"
+            ]
+        );
+        assert_eq!(found(false), Vec::<String>::new());
     }
 }

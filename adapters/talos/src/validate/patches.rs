@@ -4,12 +4,14 @@ use serde_json::{Map, Value};
 
 use ztc_adapter_sdk::protocol::message::Diagnostic;
 
+use super::escaped;
 use crate::config::{Config, Patch, Role};
 use crate::deletion;
 use crate::machine::check_patch;
 use crate::merge::is_further;
 use crate::patch::{Document, documents};
 use crate::problem::{Findings, Problem};
+use crate::versions::table;
 
 /// Where Talos' own secrets stand; a patch there would put a secret into git and cut the node off from the cluster.
 const SECRETS: [&str; 11] = [
@@ -25,6 +27,17 @@ const SECRETS: [&str; 11] = [
     "/cluster/serviceAccount",
     "/cluster/etcd/ca",
 ];
+
+/// The kinds of documents that Talos 1.10 does not know.
+const SINCE_1_11: [&str; 4] = [
+    "ExistingVolumeConfig",
+    "RawVolumeConfig",
+    "SwapVolumeConfig",
+    "ZswapConfig",
+];
+
+/// How a placeholder begins for what the operator stored himself.
+const STORED: &str = "ztc-secret:store/";
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     for (index, patch) in config.patches.iter().enumerate() {
@@ -91,7 +104,7 @@ fn judge(config: &Config, patch: &Patch, one: &Document, findings: &mut Findings
         .0
         .extend(found.0.into_iter().map(|finding| Diagnostic {
             pointer: one.at(&finding.pointer),
-            message: one.say(&finding.message),
+            message: one.name(&finding.pointer, &finding.message),
             ..finding
         }));
 }
@@ -104,7 +117,7 @@ fn twice(before: &[Document], one: &Document, findings: &mut Findings) {
     if is_further(&one.content) && before.iter().any(|other| name(other) == name(one)) {
         findings.error(
             one.at(""),
-            one.say("the patch has this document already"),
+            one.say("", "the patch has this document already"),
             "join the two, or put the second one into a patch of its own",
         );
     }
@@ -139,9 +152,35 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
             help,
         );
     }
+    later(config, content, findings);
+    in_clear(&whole, "", findings);
     if let Some(kind) = whole.pointer("/machine/type") {
         let message = format!("a patch cannot make a machine a {kind}");
         findings.error("/machine/type", message, "change the node's `role` instead");
+    }
+    let workers = reached(config, patch).contains(&Role::Worker);
+    if workers && whole.pointer("/machine/nodeTaints").is_some() {
+        findings.warn(
+            "/machine/nodeTaints",
+            "Kubernetes does not let a worker change its taints, so workers do not get these",
+            "give the nodes `taints`, with which they register",
+        );
+    }
+    let control_planes = || {
+        config
+            .nodes
+            .iter()
+            .filter(|node| node.role == Role::ControlPlane)
+    };
+    if whole.pointer("/cluster/inlineManifests").is_some()
+        && control_planes().count() > 1
+        && control_planes().any(|node| node.name == patch.target)
+    {
+        findings.error(
+            "/cluster/inlineManifests",
+            "inline manifests are the same on all control planes, and this patch is for one of them",
+            "give the patch `target: controlplane`",
+        );
     }
     for role in reached(config, patch) {
         for (pointer, finding) in check_patch(content, role) {
@@ -157,6 +196,62 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
                 );
             }
         }
+    }
+}
+
+/// Finds kinds of documents that came after the Talos version of the section.
+fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings) {
+    let kind = content.get("kind").and_then(Value::as_str);
+    let Some(kind) = kind.filter(|kind| SINCE_1_11.contains(kind)) else {
+        return;
+    };
+    if config.version.starts_with("v1.10.") {
+        findings.error(
+            "/kind",
+            format!(
+                "Talos `{}` does not know documents of kind `{kind}`: they come with 1.11",
+                config.version
+            ),
+            format!(
+                "take `version: {}`, or take the document out",
+                table().default
+            ),
+        );
+    }
+}
+
+/// Finds secrets of others in the clear: a patch and what is rendered from it are in git.
+fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
+    let of_key = |key: &str| match key {
+        "apiToken" | "password" | "identityToken" | "passphrase" | "privateKey" | "uniqueToken"
+        | "auth" => true,
+        "key" => place.ends_with("/clientIdentity"),
+        _ => false,
+    };
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let place = format!("{place}/{}", escaped(key));
+                match value {
+                    Value::String(text) if of_key(key) => {
+                        if !text.is_empty() && !text.starts_with(STORED) {
+                            findings.error(
+                                place,
+                                "a secret stands here in the clear, and git would keep it",
+                                format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
+                            );
+                        }
+                    }
+                    _ => in_clear(value, &place, findings),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                in_clear(item, &format!("{place}/{index}"), findings);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -200,6 +295,52 @@ mod tests {
     }
 
     #[test]
+    fn kinds_belong_to_a_version() {
+        let zswap = json!([{"patch": {"apiVersion": "v1alpha1", "kind": "ZswapConfig"}}]);
+        assert_eq!(patches(zswap.clone()), Vec::<String>::new());
+        assert_eq!(
+            found(json!({"version": "v1.10.7", "patches": zswap})),
+            [
+                "error /patches/0/patch/kind: Talos `v1.10.7` does not know documents of kind `ZswapConfig`: they come with 1.11"
+            ]
+        );
+    }
+
+    #[test]
+    fn taints_by_patch_do_not_reach_workers() {
+        let taints = json!({"machine": {"nodeTaints": {"a": "NoSchedule"}}});
+        assert_eq!(
+            patches(json!([{"target": "controlplane", "patch": taints}, {"patch": taints}])),
+            [
+                "warning /patches/1/patch/machine/nodeTaints: Kubernetes does not let a worker change its taints, so workers do not get these"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_stand_in_patches() {
+        let with = |token: &str| {
+            json!([
+                {"target": "cp01", "patch": {"machine": {"network": {"interfaces": [{"interface": "eth0", "vip": {"ip": "10.0.1.100", "hcloud": {"apiToken": token}}}]}}}},
+                {"patch": {"machine": {"registries": {"config": {"ghcr.io": {"auth": {"username": "me", "password": token}}}}}}},
+                {"target": "worker", "patch": format!("machine: {{}}\n---\napiVersion: v1alpha1\nkind: VolumeConfig\nname: EPHEMERAL\nencryption: {{provider: luks2, keys: [{{slot: 0, static: {{passphrase: \"{token}\"}}}}]}}\n")},
+            ])
+        };
+        assert_eq!(
+            patches(with("ztc-secret:store/a-token")),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            patches(with("0123456789")),
+            [
+                "error /patches/0/patch/machine/network/interfaces/0/vip/hcloud/apiToken: a secret stands here in the clear, and git would keep it",
+                "error /patches/1/patch/machine/registries/config/ghcr.io/auth/password: a secret stands here in the clear, and git would keep it",
+                "error /patches/2/patch: line 6, column 57 of the text: `encryption.keys.0.static.passphrase`: a secret stands here in the clear, and git would keep it",
+            ]
+        );
+    }
+
+    #[test]
     fn bad_patches_are_found_before_a_machine_refuses_them() {
         assert_eq!(
             patches(json!([
@@ -230,7 +371,7 @@ mod tests {
                 "error /patches/4/patch/apiVersion: a document of its own needs a version that Talos knows",
                 "error /patches/4/patch/kind: Talos 1.11 does not know documents of kind `HostnameConfig`",
                 "error /patches/5/patch: `$patch: replace` below `machine.sysctls` is not known",
-                "error /patches/6/patch: document 2: the document has no field `machin`",
+                "error /patches/6/patch: line 3, column 1 of the text: `machin`: the document has no field `machin`",
                 "error /patches/7/patch/0/apiVersion: a document of its own needs a version that Talos knows",
                 "error /patches/7/patch/0/kind: Talos 1.11 does not know documents of kind `A`",
                 "error /patches/7/patch/1/apiVersion: a document of its own needs a version that Talos knows",

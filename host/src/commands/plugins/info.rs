@@ -5,13 +5,15 @@ use ztc_protocol::Manifest;
 
 use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Support;
-use crate::adapter::{Candidate, Discovery, Source, attach};
-use crate::commands::Context;
+use crate::adapter::{Candidate, Discovery, Source, Supervisor, attach};
 use crate::commands::plugins::list::{Trust, origin};
 use crate::commands::plugins::{Introduction, discovery, introduce};
+use crate::commands::{Context, wait_for};
 use crate::digest;
 use crate::error::{Exit, Failure};
+use crate::lock::Lock;
 use crate::plugins::projects;
+use crate::versions::{Pins, Tables, Used};
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
@@ -23,7 +25,8 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     let trust = Trust::of(&candidate, publisher_key.as_ref());
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
     let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
-    let introduction = introductions.remove(name).ok_or_else(missing)??;
+    let mut introduction = introductions.remove(name).ok_or_else(missing)??;
+    let used = in_use(context, &mut introduction)?;
     let sha256 = match (candidate.source, &candidate.sha256) {
         (Source::BuiltIn | Source::Attached, _) => None,
         (_, Some(verified)) => Some(verified.clone()),
@@ -45,6 +48,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
         trust,
         publisher_key,
         locked_by,
+        versions: used,
     };
     if context.ui.is_json() {
         context.ui.json(&json!({
@@ -57,6 +61,7 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             "locked_by": standing.locked_by,
             "protocol": introduction.protocol,
             "manifest": introduction.manifest,
+            "versions_table": standing.versions,
             "granted_environment": granted.names(&introduction.manifest),
             "sandbox": Support::of_this_kernel(),
         }));
@@ -72,6 +77,24 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Says which table of versions the adapter works with here, and takes up what it says of itself then.
+fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<Used>, Failure> {
+    let lock = Lock::load(&context.repository).ok().flatten();
+    let tables = Tables::of(&context.machine, lock.as_ref(), &Pins::Hold)?;
+    let chosen = tables.choose(&introduction.manifest)?;
+    if chosen.as_ref().is_some_and(|chosen| chosen.table.is_some()) {
+        let name = introduction.manifest.name.clone();
+        let supervisor = Supervisor::new(discovery(context).granting_nothing(), context.ui.clone())
+            .with_tables(tables);
+        introduction.manifest = wait_for(async {
+            let started = supervisor.start(&name).await;
+            supervisor.shutdown().await;
+            started.map(|adapter| adapter.manifest.clone())
+        })?;
+    }
+    Ok(chosen.map(|chosen| chosen.used))
+}
+
 /// Where an adapter comes from and who needs it.
 struct Standing {
     sha256: Option<String>,
@@ -79,6 +102,8 @@ struct Standing {
     trust: Trust,
     publisher_key: Option<String>,
     locked_by: Vec<String>,
+    /// The table of versions that it works with here.
+    versions: Option<Used>,
 }
 
 fn text(
@@ -114,6 +139,7 @@ fn text(
     page.section("homepage", manifest.homepage.clone());
     page.section("license", manifest.license.clone());
     page.section("versions", versions(manifest));
+    page.section("table", standing.versions.as_ref().map(Used::short));
     page.section(
         "artifacts",
         [format!("platform/generated/{}", output_directory(manifest))],
@@ -338,6 +364,7 @@ mod tests {
                     trust: Trust::Unsigned,
                     publisher_key: None,
                     locked_by: vec!["/a".into(), "/b".into()],
+                    versions: None,
                 },
                 Support::Full
             ),

@@ -1,16 +1,16 @@
 //! `ztc plugins keygen`, `publish`, `publish-check`: a publisher's side.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ztc_protocol::{Manifest, ProtocolVersion};
 
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
-use crate::commands::Context;
 use crate::commands::plugins::{added, introduce, push};
-use crate::error::{Exit, Failure};
+use crate::commands::{Context, wait_for};
+use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::Plugin;
 use crate::plugins::check;
@@ -20,7 +20,9 @@ use crate::plugins::powers;
 use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
 use crate::plugins::registry::push::{Mode, Pushed};
 use crate::plugins::signature::{self, PASSWORD, Signer};
+use crate::plugins::tables;
 use crate::ui::prompt::{Prompts, Refusal};
+use crate::versions::update::{self, Shown};
 
 /// Options of `ztc plugins keygen`.
 #[derive(Debug, clap::Args)]
@@ -105,7 +107,7 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
     }
     let password = match arguments.no_password {
         true => None,
-        false => Some(password(context, "Password for the new key")?),
+        false => Some(new_password(context)?),
     };
     let (secret_text, public_text) = signature::new_pair(password)?;
     atomic::private_file(&secret, secret_text.as_bytes(), Existing::Keep)?;
@@ -158,6 +160,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         add: added::read(context, &directory, &arguments.add)?,
         now: Timestamp::now(),
     };
+    show_to_adapters(context, &directory)?;
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
         describe(context, file, platforms, arguments.protocol)
     })?;
@@ -188,6 +191,32 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// Shows new tables of versions to their adapters, where those are on this machine: what they refuse is not published.
+fn show_to_adapters(context: &Context, directory: &Path) -> Result<(), Failure> {
+    let discovery = Discovery::new(&context.machine, &context.repository, &BTreeMap::new());
+    for table in tables::waiting(directory)? {
+        let name = &table.adapter;
+        if discovery.find(name).is_err() {
+            context.ui.finding(
+                &Finding::warning(format!(
+                    "table {} of the versions of `{name}` is published unseen: there is no adapter `{name}` on this machine",
+                    table.head.serial
+                ))
+                .help("install it, and it says whether it takes the table"),
+            );
+            continue;
+        }
+        let shown = update::try_text(&discovery, &context.ui, name, &table.head, &table.text);
+        if let Shown::NotForIt(why) = wait_for(shown)? {
+            context.ui.warning(format!(
+                "table {} of the versions of `{name}` (for {}) is not for the adapter of this machine, and is published unseen: {name} {why}",
+                table.head.serial, table.head.adapter
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a tree.
 pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failure> {
     let checked = check::check(&context.repository.root().join(&arguments.tree))?;
@@ -201,10 +230,15 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
             ));
         }
         context.ui.done(format!(
-            "{} files, {} versions, {} adapters: serial {}, valid until {}, key {}",
+            "{} files, {} versions, {} adapters{}: serial {}, valid until {}, key {}",
             checked.files,
             checked.versions,
             checked.adapters,
+            match checked.tables {
+                0 => String::new(),
+                1 => ", one table of versions".to_owned(),
+                several => format!(", {several} tables of versions"),
+            },
             checked.serial,
             checked.expires,
             checked.publisher_key
@@ -298,6 +332,24 @@ fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
         touches: powers::declared(manifest),
         inputs: Some(inputs::inputs(&manifest.config_schema)),
     }
+}
+
+/// The password for a new key, asked for twice: what was mistyped once nobody ever opens again.
+fn new_password(context: &Context) -> Result<String, Failure> {
+    let first = password(context, "Password for the new key")?;
+    if first.is_empty() {
+        return Err(Failure::invalid("the password is empty")
+            .help("give one, or add `--no-password` where a secret store keeps the file itself"));
+    }
+    if std::env::var_os(PASSWORD).is_none()
+        && password(context, "The same password again")? != first
+    {
+        return Err(
+            Failure::invalid("the two passwords are not the same; nothing was written")
+                .help("run the same command again"),
+        );
+    }
+    Ok(first)
 }
 
 /// The password of a key: from the environment, or from the person at the terminal.

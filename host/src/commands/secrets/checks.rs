@@ -1,6 +1,8 @@
 //! What adapters say about bundles that exist: validity and expiry. Reads, and changes nothing; messages hold no value.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use ztc_protocol::manifest::SecretBundle;
 use ztc_protocol::message::{CheckSecrets, CheckSecretsParams, CheckSecretsResult};
@@ -79,6 +81,45 @@ pub(crate) async fn ask(
 
 fn read(repository: &Repository, environment: &str, name: &str) -> Option<String> {
     std::fs::read_to_string(Bundle::path(repository, environment, name)).ok()
+}
+
+/// Files below `secrets/` that others on this machine may read; nothing where there are none.
+pub(crate) fn open_files(repository: &Repository) -> Option<Finding> {
+    let mut open = Vec::new();
+    look(&repository.secrets(), &mut open);
+    let first = open.first()?;
+    let more = match open.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let shown = repository.display(first);
+    let message =
+        format!("`{shown}`{more} can be read by others on this machine, and holds secrets");
+    Some(
+        Finding::warning(message)
+            .at(Location::file(&shown))
+            .help("run `chmod -R go-rwx secrets`"),
+    )
+}
+
+fn look(path: &Path, open: &mut Vec<PathBuf>) {
+    let Ok(meta) = std::fs::symlink_metadata(path) else {
+        return;
+    };
+    let is_public = path.extension().is_some_and(|extension| extension == "pub");
+    if !meta.is_symlink() && !is_public && meta.permissions().mode() & 0o077 != 0 {
+        open.push(path.to_owned());
+    }
+    if meta.is_dir() {
+        let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        inside.sort();
+        inside.iter().for_each(|path| look(path, open));
+    }
 }
 
 /// Puts what an adapter says into words.

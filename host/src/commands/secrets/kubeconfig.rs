@@ -145,7 +145,7 @@ fn read(path: &Path) -> Result<Option<Map<String, Value>>, Failure> {
 }
 
 /// Keeps a copy beside the file, under a name that nothing has.
-fn keep_copy(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn keep_copy(path: &Path) -> Result<PathBuf, Failure> {
     let content = std::fs::read(path).map_err(|error| Failure::io("read", path, &error))?;
     let base = path.display();
     let free = (1..)

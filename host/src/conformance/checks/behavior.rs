@@ -41,7 +41,26 @@ pub(crate) async fn run(kit: &mut Kit, manifest: &Manifest) -> Result<(), Failur
 
     let mut session = Session::start(&kit.candidate, &kit.variables, &kit.ledger)?;
     shutdown(kit, &mut session).await;
+    if let Some(own) = &manifest.versions {
+        let mut session = Session::start(&kit.candidate, &kit.variables, &kit.ledger)?;
+        table(kit, own.serial, &mut session).await;
+    }
     Ok(())
+}
+
+/// A table of versions that is none is refused, and the adapter does not go on with its own instead.
+async fn table(kit: &mut Kit, own: u64, session: &mut Session) {
+    let content = format!("serial: {}\n{UNKNOWN}: true\n", own.saturating_add(1));
+    let mut hello = session.hello("1.0");
+    hello["versions"] = json!({
+        "serial": own.saturating_add(1),
+        "sha256": ztc_protocol::sha256_hex(content.as_bytes()),
+        "content": content,
+    });
+    let refused = session.call("initialize", hello).await;
+    let outcome = expect_error("initialize", -32602, &refused);
+    kit.report.add("versions-table", outcome);
+    session.end().await;
 }
 
 /// Adds fields that no adapter knows wherever a later minor version may add some.

@@ -141,7 +141,12 @@ fn compare(to: &Repository, (text, index): (&[u8], &Index)) -> Result<(), Failur
         let entries = index.adapters.values();
         let releases = entries.flat_map(|entry| entry.versions.values());
         let assets = releases.flat_map(|release| release.platforms.values());
-        assets.map(|asset| asset.path.clone()).collect()
+        let tables = index.versions.values().flatten();
+        let tables = tables.map(|table| table.path.clone());
+        assets
+            .map(|asset| asset.path.clone())
+            .chain(tables)
+            .collect()
     };
     let gone: Vec<String> = paths(&old).difference(&paths(index)).cloned().collect();
     if gone.is_empty() {
@@ -216,6 +221,12 @@ fn pieces(directory: &Path, index: &Index) -> Result<Vec<Piece>, Failure> {
                 all.insert(asset.path.clone(), PROGRAM);
             }
         }
+    }
+    for table in index.versions.values().flatten() {
+        all.insert(
+            table.path.clone(),
+            "application/vnd.ztc.tree.versions.v1+yaml",
+        );
     }
     all.insert(
         mirror::FILE.to_owned(),

@@ -1,12 +1,14 @@
 //! The host's side of a recording again: each recorded request goes to the adapter, in its order, and the answer is compared with the recorded one.
 
+use std::collections::BTreeMap;
+
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use ztc_protocol::Method;
 use ztc_protocol::message::{
     CheckSecrets, Discover, GenerateSecrets, GetInputs, Initialize, InitializeResult, Render,
-    Scripts, Shutdown, Validate,
+    Scripts, Shutdown, Validate, VersionTable,
 };
 
 use super::{Outcome, difference};
@@ -16,18 +18,30 @@ use crate::adapter::{Adapter, Supervisor, attach};
 use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
 use crate::error::Failure;
+use crate::versions::Tables;
 
 /// Asks the adapters what they were asked.
 pub(super) fn run(context: &Context, exchanges: &[Exchange]) -> Result<Outcome, Failure> {
     let discovery = discovery(context);
     let names: Vec<String> = exchanges.iter().map(|it| it.adapter.clone()).collect();
     attach::check_used(discovery.attached(), &names)?;
-    let supervisor = Supervisor::new(discovery, context.ui.clone());
+    let supervisor = Supervisor::new(discovery, context.ui.clone())
+        .with_tables(Tables::exactly(handed_over(exchanges)));
     wait_for(async {
         let outcome = replay(&supervisor, exchanges).await;
         supervisor.shutdown().await;
         outcome
     })
+}
+
+/// The tables of versions that adapters were given then.
+fn handed_over(exchanges: &[Exchange]) -> BTreeMap<String, VersionTable> {
+    let table = |exchange: &Exchange| {
+        let versions = exchange.params.get("versions")?.clone();
+        let table = serde_json::from_value(versions).ok()?;
+        Some((exchange.adapter.clone(), table))
+    };
+    exchanges.iter().filter_map(table).collect()
 }
 
 async fn replay(supervisor: &Supervisor, exchanges: &[Exchange]) -> Result<Outcome, Failure> {
@@ -44,7 +58,9 @@ async fn replay(supervisor: &Supervisor, exchanges: &[Exchange]) -> Result<Outco
             outcome.different.push(text);
             continue;
         }
-        if let Some(why) = incomparable(exchange, recorded) {
+        let given_later = exchange.params.get("versions").is_none()
+            && supervisor.tables().gives(&exchange.adapter);
+        if let Some(why) = incomparable(exchange, recorded, given_later) {
             outcome.left_out.push(format!("`{title}` ({why})"));
             continue;
         }
@@ -73,11 +89,12 @@ async fn replay(supervisor: &Supervisor, exchanges: &[Exchange]) -> Result<Outco
 }
 
 /// Says why an answer cannot be compared, where it cannot.
-fn incomparable(exchange: &Exchange, recorded: &Value) -> Option<&'static str> {
+fn incomparable(exchange: &Exchange, recorded: &Value, given_later: bool) -> Option<&'static str> {
     match exchange.method.as_str() {
         Shutdown::NAME => Some("it ends the adapter"),
         GenerateSecrets::NAME => Some("its answer is another one each time"),
         Initialize::NAME if recorded.get("error").is_some() => Some("it was refused on purpose"),
+        Initialize::NAME if given_later => Some("it was started anew with a table of versions"),
         _ if recorded["error"]["code"] == 1002 => Some("it came before `initialize`"),
         _ if recorded["error"]["code"] == 1020 => Some("it was cancelled"),
         _ if exchange.is_masked() => Some("the recording hides secrets in it"),

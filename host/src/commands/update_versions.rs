@@ -1,0 +1,259 @@
+//! `ztc update-versions`: newer tables of versions, from the channel of this machine and the trees that adapters were installed from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::adapter::Discovery;
+use crate::commands::{Context, wait_for};
+use crate::error::{Exit, Failure, Finding};
+use crate::lock::{EMBEDDED, Lock, LockedTable};
+use crate::platform::{Platform, Plugin};
+use crate::plugins::signature::Key;
+use crate::plugins::source::Source;
+use crate::plugins::store::Store;
+use crate::plugins::tree::Signed;
+use crate::ui::table::table;
+use crate::versions::channel::{self, Channel, Setting};
+use crate::versions::update::{self, Fetched};
+use crate::versions::{Origin, Pins, Tables, Used, background, kept};
+
+/// Options of `ztc update-versions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The tree that this machine takes newer versions from, from now on: a directory, `file://` or `https://`
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Its publisher's public key, known from elsewhere: no other will do
+    #[arg(long, value_name = "KEY", requires = "source")]
+    key: Option<String>,
+    /// Ask no network: show which tables the adapters work with, and why
+    #[arg(long, conflicts_with_all = ["source", "forget"])]
+    offline: bool,
+    /// Take newer versions from nowhere any more
+    #[arg(long, conflicts_with = "source")]
+    forget: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let machine = &context.machine;
+    if arguments.forget {
+        let said = match channel::forget(machine)? {
+            true => {
+                "adapters work with their own tables of versions again, and with those that a lock pins"
+            }
+            false => "no channel was configured",
+        };
+        match context.ui.is_json() {
+            true => context.ui.json(&json!({ "channel": null })),
+            false => context.ui.done(said),
+        }
+        return Ok(Exit::Done);
+    }
+    let lock = Lock::load(&context.repository)?;
+    let (discovery, adapters) = adapters(context);
+    let mut failures = Vec::new();
+    let mut offers = Tables::default();
+    if !arguments.offline {
+        let setting = wanted(context, arguments)?;
+        let channels = channels(context, setting.as_ref())?;
+        let missing = missing(context, lock.as_ref());
+        if channels.is_empty() && missing.is_empty() {
+            return Err(Failure::invalid("no channel of versions is configured")
+                .detail("adapters work with the versions that they know themselves")
+                .help("name a signed tree: `ztc update-versions --source https://…`"));
+        }
+        let _hold = Store::new(machine).hold(|| {
+            context
+                .ui
+                .say("another ztc installs something; waiting for it");
+        })?;
+        failures.extend(fetch_pinned(context, &missing));
+        for channel in channels {
+            match fetch(context, &discovery, &channel, &adapters) {
+                Ok(fetched) => {
+                    if let Some(setting) = setting.as_ref().filter(|_| channel.adapters.is_none()) {
+                        channel::save(machine, setting)?;
+                    }
+                    offers.add(fetched.offers);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+    }
+    let mut tables = Tables::of(machine, lock.as_ref(), &Pins::Hold)?;
+    tables.take_over(offers);
+    let held_back = tables.held_back();
+    let used =
+        wait_for(async { Ok(update::in_use(&discovery, &context.ui, tables, &adapters).await) })?;
+    show(context, &used, &held_back)?;
+    let mut failures = failures.into_iter();
+    match failures.next() {
+        None => Ok(Exit::Done),
+        Some(first) => {
+            for failure in failures {
+                context.ui.warning(failure.message);
+            }
+            Err(first)
+        }
+    }
+}
+
+/// Returns every adapter of this machine.
+fn adapters(context: &Context) -> (Discovery, BTreeSet<String>) {
+    let mut plugins: BTreeMap<String, Plugin> = BTreeMap::new();
+    // What is wrong with platform.yaml is said where it is needed.
+    if let Ok(platform) = Platform::load(&context.repository, None) {
+        plugins = platform.plugins;
+    }
+    let discovery = Discovery::new(&context.machine, &context.repository, &plugins);
+    let names = discovery.all().into_iter().map(|candidate| candidate.name);
+    let names = names.collect();
+    (discovery, names)
+}
+
+/// What is to be configured; nothing: what is.
+fn wanted(context: &Context, arguments: &Arguments) -> Result<Option<Setting>, Failure> {
+    let Some(source) = &arguments.source else {
+        return Ok(None);
+    };
+    if let Some(key) = &arguments.key {
+        Key::parse(key)?;
+    }
+    let setting = Setting {
+        source: Source::parse(source, context.repository.root())?.name(),
+        key: arguments.key.clone(),
+    };
+    Ok(Some(setting))
+}
+
+fn channels(context: &Context, setting: Option<&Setting>) -> Result<Vec<Channel>, Failure> {
+    let machine = &context.machine;
+    let Some(setting) = setting else {
+        return channel::all(machine);
+    };
+    // Where one is being configured, it alone is asked.
+    let source = Source::parse(&setting.source, Path::new("/"))?;
+    Ok(vec![Channel {
+        source,
+        ..channel::open(machine, setting)?
+    }])
+}
+
+/// The tables that the lock pins and this machine does not have.
+fn missing(context: &Context, lock: Option<&Lock>) -> BTreeMap<String, LockedTable> {
+    let pins = lock.into_iter().flat_map(|lock| &lock.versions);
+    let is_missing = |table: &LockedTable| {
+        table.source != EMBEDDED && kept::read(&context.machine.data(), &table.sha256).is_none()
+    };
+    pins.filter(|(_, table)| is_missing(table))
+        .map(|(name, table)| (name.clone(), table.clone()))
+        .collect()
+}
+
+/// Fetches what the lock pins. Its digests say what the bytes are, so nobody has to be trusted for them.
+fn fetch_pinned(context: &Context, missing: &BTreeMap<String, LockedTable>) -> Vec<Failure> {
+    let one = |(name, table): (&String, &LockedTable)| {
+        let source = Source::parse(&table.source, context.repository.root())?;
+        let text = update::text(&source, table)?;
+        kept::save(&context.machine.data(), &text)?;
+        context.ui.done(format!(
+            "fetched table {} of the versions of `{name}`, which platform/lock.json pins, from {}",
+            table.serial, table.source
+        ));
+        Ok(())
+    };
+    missing.iter().filter_map(|pin| one(pin).err()).collect()
+}
+
+/// Fetches from one channel and keeps what the adapters take.
+fn fetch(
+    context: &Context,
+    discovery: &Discovery,
+    channel: &Channel,
+    adapters: &BTreeSet<String>,
+) -> Result<Fetched, Failure> {
+    let ui = &context.ui;
+    let mut fetched = update::fetch(&context.machine, channel, adapters)?;
+    let refusals =
+        wait_for(async { Ok(update::shown_to_adapters(discovery, ui, &mut fetched).await) })?;
+    refusals
+        .iter()
+        .for_each(|refusal| ui.finding(&background::refused(refusal)));
+    update::save(&context.machine, &fetched)?;
+    let source = channel.source.name();
+    if let Signed::New(key) = &fetched.tree.signer {
+        ui.say(format!(
+            "the publisher's key of {source} is trusted from now on: {}",
+            key.text()
+        ));
+        ui.say("  compare it with what the publisher shows elsewhere");
+    }
+    ui.done(format!(
+        "{source} has serial {}, valid until {}",
+        fetched.tree.index.serial, fetched.tree.index.expires
+    ));
+    Ok(fetched)
+}
+
+/// Shows what every adapter works with.
+fn show(
+    context: &Context,
+    used: &BTreeMap<String, Result<Used, Failure>>,
+    held_back: &[String],
+) -> Result<(), Failure> {
+    let ui = &context.ui;
+    let good: BTreeMap<&String, &Used> = used
+        .iter()
+        .filter_map(|(name, used)| Some((name, used.as_ref().ok()?)))
+        .collect();
+    if ui.is_json() {
+        let setting = channel::setting(&context.machine)?;
+        ui.json(&json!({ "channel": setting, "versions": good }));
+    } else {
+        let rows: Vec<Vec<String>> = good
+            .iter()
+            .map(|(name, used)| {
+                let origin = match used.origin {
+                    Origin::Embedded => "embedded",
+                    Origin::Cached => "cached",
+                    Origin::Remote => "remote",
+                };
+                let source = match used.table.source.as_str() {
+                    EMBEDDED => "-".to_owned(),
+                    source => source.to_owned(),
+                };
+                vec![
+                    (*name).clone(),
+                    used.table.serial.to_string(),
+                    origin.to_owned(),
+                    source,
+                    used.why.clone(),
+                ]
+            })
+            .collect();
+        ui.data(&table(
+            &["ADAPTER", "TABLE", "ORIGIN", "SOURCE", "WHY"],
+            &rows,
+        ));
+    }
+    for (name, failure) in used
+        .iter()
+        .filter_map(|(name, used)| Some((name, used.as_ref().err()?)))
+    {
+        ui.finding(&Finding {
+            help: failure.help.clone(),
+            ..Finding::warning(format!("adapter `{name}` is left out: {}", failure.message))
+        });
+    }
+    if !held_back.is_empty() {
+        let what = format!(
+            "takes what is newer than the lock for {}",
+            held_back.join(", ")
+        );
+        ui.next("ztc render --new-versions", &what);
+    }
+    Ok(())
+}
