@@ -120,7 +120,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let mut other = bundle.clone();
     other["certs"]["os"] = foreign_authority();
     environment.write("other.yaml", other.to_string());
-    let before = environment.read("secrets/lab/talos.yaml");
+    let own = environment.read("secrets/lab/talos.yaml");
     let import = ["secrets", "import", "talos", "other.yaml", "--replace"];
     let refused = environment.ztc(&import);
     insta::assert_snapshot!(lab.filtered(&refused.to_string()), @"
@@ -133,7 +133,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
       the cluster that was made with the old one cannot be reached with another one
       help: where that cluster is gone and a new one is meant: `ztc secrets import talos other.yaml --replace --new-cluster`
     ");
-    assert_eq!(environment.read("secrets/lab/talos.yaml"), before);
+    assert_eq!(environment.read("secrets/lab/talos.yaml"), own);
     // What is exchanged by hand is refused everywhere, with a command that goes on.
     environment.write("secrets/lab/talos.yaml", other.to_string());
     let refused = environment.ztc(&["render"]);
@@ -146,7 +146,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
       the file has:  sha256:[SHA256]
       help: restore `secrets/lab/talos.yaml` from its backup; where its cluster is gone and the new one is meant, `ztc secrets import talos secrets/lab/talos.yaml --replace --new-cluster`
     ");
-    environment.write("secrets/lab/talos.yaml", &before);
+    environment.write("secrets/lab/talos.yaml", &own);
     let import = [&import[..], &["--new-cluster"]].concat();
     let said = environment.ztc_ok(&import).stderr;
     assert!(
@@ -154,10 +154,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
             && said.contains("the lock no longer knows a secret bundle `talos`"),
         "{said}"
     );
-    assert_eq!(
-        environment.read("secrets/lab/talos.yaml.before-ztc-1"),
-        before
-    );
+    assert_eq!(environment.read("secrets/lab/talos.yaml.before-ztc-1"), own);
     environment.ztc_ok(&["render"]);
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
