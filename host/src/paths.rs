@@ -125,6 +125,8 @@ pub struct Running {
     pub dev: BTreeMap<String, PathBuf>,
     /// Where what is said with them is written.
     pub record: Option<PathBuf>,
+    /// Where the files of all sources of plugins are read: a directory or an address that `ztc plugins mirror` has filled.
+    pub mirror: Option<String>,
 }
 
 /// What keeps adapters in.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
-fn adapter(name: &str, version: &str) -> String {
+pub(crate) fn adapter(name: &str, version: &str) -> String {
     format!(
         r#"#!/usr/bin/env python3
 import json, sys
@@ -273,6 +273,7 @@ fn what_platform_yaml_asks_for_is_installed_over_http() {
     --- stderr
     error: adapter `hello`, which `plugins.hello` asks for, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from [WEB]
       help: run `ztc plugins install`
     ");
     *lie.lock().unwrap() = Lie::Truncated;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::distribution::{Lie, serve};
 use crate::distribution_authors::typed;
+use crate::distribution_oci::Registry;
 use crate::environment::{Lab, TestEnv, programs};
 use crate::kit::{examples, has};
 
@@ -35,8 +36,15 @@ fn published(environment: &TestEnv) -> std::path::PathBuf {
     tree
 }
 
-/// A platform whose machines come from one adapter of somebody else, and which another one checks.
-fn platform(lab: &Lab, sources: [(&str, &str); 2]) -> String {
+/// Pushes the tree into a registry and returns its source.
+fn pushed(environment: &TestEnv, registry: &Registry) -> String {
+    let source = format!("oci://{}/acme/adapters", registry.address);
+    environment.ztc_ok(&["plugins", "push", "../tree", &source]);
+    source
+}
+
+/// A platform whose machines come from one adapter of somebody else; others check it, make namespaces and give it a cloud controller manager.
+fn platform(lab: &Lab, sources: &[(&str, &str)]) -> String {
     let answers = fs::read_to_string(lab.answers()).unwrap();
     let mut platform: Value = serde_saphyr::from_str(&answers).unwrap();
     let adapters = platform["adapters"].as_object_mut().unwrap();
@@ -56,12 +64,17 @@ fn platform(lab: &Lab, sources: [(&str, &str); 2]) -> String {
         "endpoint-check".to_owned(),
         json!({ "endpoints": [factory] }),
     );
-    platform["plugins"] = sources
-        .map(|(name, source)| (name, json!({ "source": source, "version": "^0.1" })))
-        .into_iter()
-        .map(|(name, plugin)| (name.to_owned(), plugin))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
+    adapters.insert(
+        "namespaces".to_owned(),
+        json!({ "namespaces": [{ "name": "team-a", "memory": "16Gi" }] }),
+    );
+    adapters.insert(
+        "hetzner-ccm".to_owned(),
+        json!({ "api_token": { "from": "env", "name": "HCLOUD_TOKEN" } }),
+    );
+    for (name, source) in sources {
+        platform["plugins"][name] = json!({ "source": source, "version": "^0.1" });
+    }
     // JSON is YAML.
     format!("{platform:#}\n")
 }
@@ -82,22 +95,36 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
     assert!(made.unwrap().success(), "no key was made");
     let public = key.with_extension("pub").display().to_string();
     let lab = Lab::start(&mut environment, &["--nodes", "2", "--in-rescue", &public]);
-    environment.unset("HCLOUD_TOKEN");
     environment.unset("HCLOUD_ENDPOINT");
+    let registry = Registry::beside(&environment, "");
+    let oci = registry
+        .as_ref()
+        .map(|registry| pushed(&environment, registry));
+    let oci = oci.as_deref().unwrap_or(&web);
     let sources = [
         ("static-inventory", web.as_str()),
         ("endpoint-check", "../tree"),
+        ("namespaces", oci),
+        ("hetzner-ccm", oci),
     ];
-    environment.write("platform.yaml", platform(&lab, sources));
+    environment.write("platform.yaml", platform(&lab, &sources));
     assert_eq!(environment.ztc(&["render"]).code, Some(4));
     environment.ztc_ok(&["plugins", "install"]);
     environment.secrets();
     // From here on the tree may be away: what is installed is all there is.
     fs::rename(&tree, tree.with_extension("away")).unwrap();
+    drop(registry);
     environment.ztc_ok(&["render"]);
     environment.ztc_ok(&["validate"]);
     let run = environment.ztc_ok(&["bootstrap", "--confirm", "lab"]);
-    assert!(run.stderr.contains("check_endpoints"), "{run}");
+    for stage in [
+        "check_endpoints",
+        "apply_namespaces",
+        "validate_namespaces",
+        "install_hetzner_ccm",
+    ] {
+        assert!(run.stderr.contains(stage), "{stage}\n{run}");
+    }
     let state = lab.state();
     let mut ready: Vec<&str> = state["ready"]
         .as_array()
@@ -116,7 +143,7 @@ fn published_examples_are_installed_and_bring_up_the_lab() {
 }
 
 #[test]
-fn each_example_is_installed_from_a_file_and_over_http() {
+fn each_example_is_installed_from_a_file_over_http_and_from_a_registry() {
     if !has("python3") || !has("jq") || !has("node") {
         return;
     }
@@ -124,7 +151,11 @@ fn each_example_is_installed_from_a_file_and_over_http() {
     let tree = published(&publisher);
     let web = serve(tree.clone(), Arc::new(Mutex::new(Lie::Nothing)));
     let file = format!("file://{}", tree.display());
-    for source in [file, web] {
+    let registry = Registry::beside(&publisher, "");
+    let oci = registry
+        .as_ref()
+        .map(|registry| pushed(&publisher, registry));
+    for source in [file, web].into_iter().chain(oci) {
         let operator = TestEnv::new();
         for name in [
             "static-inventory",

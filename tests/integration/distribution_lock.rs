@@ -67,6 +67,7 @@ fn a_lock_made_elsewhere_installs_here_and_stays_as_it_is() {
     --- stderr
     error: adapter `hello` 1.0.0, which the lock names, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from ../tree
       help: run `ztc plugins install`
     $ ztc plugins install
     exit: 0
@@ -141,7 +142,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     ");
     restore();
     edit(&publisher, |lock| {
-        lock["plugins"]["hello"]["index_serial"] = json!(7)
+        lock["plugins"]["hello"]["index_serial"] = json!(7);
     });
     insta::assert_snapshot!(publisher.run(&["plugins", "install"]), @"
     exit: 5
@@ -210,7 +211,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      platform/lock.json names hello 1.0.0 with what its publisher has now
+      platform/lock.json names hello 1.0.0 as it is now
       next: ztc render  renders with it
     ");
     assert_eq!(lock(&publisher)["plugins"]["hello"]["publisher_key"], key);
@@ -336,6 +337,7 @@ fn nothing_newer_and_nothing_else_runs_than_what_is_locked() {
     --- stderr
     error: adapter `hello` 1.0.0, which the lock names, is not installed
       --> platform.yaml:4:3
+      asked for: ^1 from ../tree
       help: run `ztc plugins install`
     $ ztc plugins list
     exit: 0

@@ -4,12 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::distribution::machine;
+use crate::distribution::{Publisher, machine};
 use crate::distribution_team::{
-    ELSEWHERE, PLATFORM, edit, executable, greeting, lock, locked_digest, release, rendered,
-    renderer, steps, stored, team,
+    ELSEWHERE, PLATFORM, colleague, edit, executable, greeting, lock, locked_digest, release,
+    rendered, renderer, steps, stored, team,
 };
 use crate::environment::TestEnv;
+use crate::terminal::Terminal;
 
 #[test]
 fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
@@ -88,6 +89,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     --- stderr
     error: the lock has `hello` 1.1.0, and `plugins.hello.version` asks for `^2`
       --> platform.yaml:4:3
+      asked for: ^2 from ../tree
       help: run `ztc plugins install 'hello@^2'`, which changes the lock, or change platform.yaml back
     $ ztc plugins install
     exit: 5
@@ -126,6 +128,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     --- stderr
     error: the lock has `hello` 2.0.0, and `plugins.hello.source` asks for it from ../moved
       --> platform.yaml:4:3
+      asked for: ^2 from ../moved
       help: the lock has it from ../tree; where its publisher has moved, run `ztc plugins install hello@2.0.0 --moved`, which changes the lock
     $ ztc plugins install hello@2.0.0
     exit: 5
@@ -140,7 +143,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     the publisher's key of file://[ROOT]/moved is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 2.0.0 installed from file://[ROOT]/moved
-      platform/lock.json names hello 2.0.0 with what its publisher has now
+      platform/lock.json names hello 2.0.0 as it is now
       next: ztc render  renders with it
     $ ztc render
     exit: 0
@@ -205,6 +208,9 @@ fn the_bytes_that_start_are_compared_with_the_lock_and_not_with_the_record() {
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
     ");
+    publisher.environment.ztc_ok(&["validate", "--locked"]);
+    // What lies beside it does not matter.
+    fs::write(file.with_file_name("a"), "something else").unwrap();
     publisher.environment.ztc_ok(&["validate", "--locked"]);
 }
 
@@ -318,7 +324,7 @@ fn one_that_cannot_be_installed_does_not_keep_the_others_from_it() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-    error: there is no directory `[REPO]/../nowhere`
+    error: there is no directory `[ROOT]/nowhere`
       help: name the directory that holds `index.json`
     error: 2 of 3 adapters were not installed: `absent` and `lost`
       help: correct what is said above and run the same command again
@@ -370,4 +376,136 @@ fn a_lock_of_format_1_is_understood_and_made_anew() {
     let mut before: Value = serde_json::from_str(&text).unwrap();
     before["timestamp"] = again["timestamp"].clone();
     assert_eq!(again, before);
+}
+
+#[test]
+fn a_file_of_one_s_own_is_locked_and_still_unsigned() {
+    let environment = TestEnv::new();
+    let file = format!("vendor/ztc-adapter-hello-1.0.0-{}", machine());
+    let program = environment.repo().join(&file);
+    executable(&program, &renderer("hello", "1.0.0", ""));
+    let platform = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  hello: {}\n";
+    environment.write("platform.yaml", platform);
+    let publisher = Publisher { environment };
+    let environment = &publisher.environment;
+    environment.ztc_ok(&["plugins", "install", &file, "--allow-unsigned"]);
+    environment.ztc_ok(&["render"]);
+    let entry = lock(&publisher)["plugins"]["hello"].clone();
+    assert_eq!(entry["source"], format!("./{file}"));
+    assert_eq!(entry["publisher_key"], Value::Null);
+    colleague(&publisher);
+    let commands: [&[&str]; 3] = [
+        &["plugins", "install"],
+        &["plugins", "install", "--allow-unsigned"],
+        &["validate", "--locked"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins install
+    exit: 5
+    --- stderr
+    error: `[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE]` has no signature: a single file never has one
+      help: add `--allow-unsigned` where you know these bytes by another way
+    $ ztc plugins install --allow-unsigned
+    exit: 0
+    --- stderr
+    warning: nobody has signed `hello` 1.0.0: whoever can change file://[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE] decides what it does
+    ✓ hello 1.0.0 installed from file://[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE]
+    $ ztc validate --locked
+    exit: 0
+    --- stderr
+    ✓ `test` is as it was rendered at [TIME]: 1 adapters, 1 artifacts, 0 stages, 0 secret bundles
+    ");
+    // Another build of it is another file, which somebody has to name.
+    colleague(&publisher);
+    executable(&program, &renderer("hello", "1.0.0", "built again"));
+    let named = ["plugins", "install", &file, "--allow-unsigned"];
+    let commands: [&[&str]; 4] = [
+        &["plugins", "install", "--allow-unsigned"],
+        &named,
+        &["validate"],
+        &["render", "--locked"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins install --allow-unsigned
+    exit: 5
+    --- stderr
+    error: `[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE]` has other bytes than the lock names for `hello` 1.0.0
+      locked: [SHA256]
+      now: [SHA256]
+      help: where that is what you want, run `ztc plugins install [REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE] --allow-unsigned`, which changes the lock
+    $ ztc plugins install vendor/ztc-adapter-hello-1.0.0-[MACHINE] --allow-unsigned
+    exit: 0
+    --- stderr
+    warning: nobody has signed `hello` 1.0.0: whoever can change file://[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE] decides what it does
+    ✓ hello 1.0.0 installed from file://[REPO]/vendor/ztc-adapter-hello-1.0.0-[MACHINE]
+      platform/lock.json names hello 1.0.0 as it is now
+      next: ztc render  renders with it
+    $ ztc validate
+    exit: 3
+    --- stderr
+    error: what was rendered is older than its inputs
+      adapter `hello` 1.0.0 was locked anew since it rendered, with other bytes
+      help: run `ztc render`, and read what changes with `git diff`
+    $ ztc render --locked
+    exit: 0
+    --- stderr
+      changed  platform/lock.json
+    ✓ rendered `test`: 1 artifacts, 0 stages (0 added, 1 changed, 0 removed, 2 unchanged)
+      next: ztc plan  shows what a bootstrap would do
+    ");
+}
+
+#[test]
+fn what_another_environment_uses_stays_locked() {
+    let publisher = team();
+    rendered(&publisher);
+    let other = PLATFORM.replace("environment: test", "environment: other");
+    let platform = other.replace("hello: {}", "other: {}");
+    publisher
+        .environment
+        .tool("ztc-adapter-other", &renderer("other", "1.0.0", ""));
+    publisher.environment.write("platform.yaml", platform);
+    publisher.environment.ztc_ok(&["render"]);
+    release(&publisher, "1.1.0");
+    let install = [
+        "-C",
+        "..",
+        "plugins",
+        "install",
+        "hello@1.1.0",
+        "--source",
+        "tree",
+    ];
+    publisher.environment.ztc_ok(&install);
+    publisher.environment.write("platform.yaml", PLATFORM);
+    publisher.environment.ztc_ok(&["render"]);
+    assert_eq!(greeting(&publisher), "hello from 1.0.0\n");
+    // What platform.yaml does not name any more is forgotten.
+    let gone = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  other: {}\n";
+    publisher.environment.write("platform.yaml", gone);
+    publisher.environment.ztc_ok(&["render"]);
+    let names: Vec<String> = lock(&publisher)["plugins"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(names, ["other"]);
+}
+
+#[test]
+fn the_wizard_offers_what_is_locked() {
+    let publisher = team();
+    rendered(&publisher);
+    let made = publisher.environment.read("platform/lock.json");
+    release(&publisher, "1.1.0");
+    colleague(&publisher);
+    let mut terminal = Terminal::ztc(&publisher.environment, &["init"]);
+    terminal.wait_for("the one that the lock names");
+    terminal.answer("Install hello 1.0.0? (y/n) › yes", "\r");
+    terminal.wait_for("hello 1.0.0 installed from");
+    terminal.wait_for("next: ztc validate");
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert_eq!(publisher.environment.read("platform/lock.json"), made);
+    publisher.environment.ztc_ok(&["validate", "--locked"]);
 }

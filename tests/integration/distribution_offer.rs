@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::environment::TestEnv;
+use crate::init::cluster;
 use crate::kit::has;
 use crate::terminal::Terminal;
 
@@ -58,12 +59,25 @@ fn an_installed_adapter_appears_in_its_group() {
     environment.ztc_ok(&["plugins", "install", "hello", "--source", "../tree"]);
     let mut terminal = Terminal::ztc(&environment, &["init"]);
     terminal.answer("Environment", ENTER);
-    terminal.wait_for("Which adapter for services?");
-    terminal.wait_for("hello");
-    terminal.answer("", &format!("{UP}{ENTER}"));
+    terminal.wait_for("hello  an adapter to begin with");
+    terminal.answer("none   leave it out", &format!("{UP}{ENTER}"));
     terminal.answer("Where is the Hetzner Cloud API token?", ENTER);
-    terminal.interrupt("ztc init --resume");
-    assert_eq!(terminal.exit_code(), Some(130));
+    terminal.answer("Its name", ENTER);
+    cluster(&mut terminal);
+    terminal.answer("Let `hello` see your variable `HELLO_REGION`?", "y\r");
+    terminal.answer("What does it say?", ENTER);
+    terminal.wait_for("wrote `platform.yaml`");
+    assert_eq!(terminal.exit_code(), Some(0));
+    // Whoever gets this file is offered the adapter.
+    let platform = environment.read("platform.yaml");
+    let platform = environment.filtered(&platform);
+    let plugins = platform.split_once("\nplugins:\n").unwrap().1;
+    insta::assert_snapshot!(plugins, @"
+    hello:
+      source: file://[ROOT]/tree
+      version: ^0.1
+      environment: [HELLO_REGION]
+    ");
 }
 
 #[test]
@@ -81,8 +95,8 @@ fn what_a_shared_platform_asks_for_is_offered() {
         "^0.1",
         "source",
         "/tree",
+        "Hello Inc, as it calls itself",
         "publisher key   RW",
-        "calls itself Hello Inc",
         "new here: compare it",
         "may see",
         "HELLO_REGION",
@@ -129,6 +143,59 @@ fn a_key_that_is_known_is_taken_by_enter_and_the_wizard_goes_on() {
     terminal.answer("Install hello 0.1.0? (y/n) › yes", ENTER);
     terminal.wait_for("hello 0.1.0 installed from");
     terminal.wait_for("Enter takes what is proposed");
+    terminal.interrupt("interrupted");
+    assert_eq!(terminal.exit_code(), Some(130));
+}
+
+#[test]
+fn what_a_colleague_has_locked_is_offered_and_nothing_newer() {
+    if !has("python3") {
+        return;
+    }
+    let colleague = environment();
+    colleague.write("platform.yaml", SHARED);
+    colleague.ztc_ok(&["plugins", "install"]);
+    colleague.ztc_ok(&["render"]);
+    let program = colleague.root().join("hello/ztc-adapter-hello");
+    let text = fs::read_to_string(&program).unwrap();
+    fs::write(&program, text.replace("\"0.1.0\"", "\"0.1.1\"")).unwrap();
+    let add = ["--add", "../hello/ztc-adapter-hello"];
+    colleague.ztc_ok(
+        &[
+            &["plugins", "publish", "../tree", "--key", "../key"][..],
+            &add,
+        ]
+        .concat(),
+    );
+    // Another machine: its user has the repository and nothing else.
+    for directory in ["home/.local/share/ztc", "home/.config/ztc"] {
+        fs::remove_dir_all(colleague.root().join(directory)).unwrap();
+    }
+    let before = colleague.read("platform/lock.json");
+    let mut terminal = Terminal::ztc(&colleague, &["init"]);
+    terminal.wait_for("the one that the lock names");
+    terminal.answer("Install hello 0.1.0? (y/n) › yes", ENTER);
+    terminal.wait_for("hello 0.1.0 installed from");
+    terminal.wait_for("next: ztc validate");
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert_eq!(colleague.read("platform/lock.json"), before);
+    colleague.ztc_ok(&["validate"]);
+}
+
+#[test]
+fn answers_that_are_not_complete_can_still_be_taken_up() {
+    if !has("python3") {
+        return;
+    }
+    let environment = environment();
+    environment.write(
+        "platform.yaml",
+        "apiVersion: ztc/v1\nplugins:\n  hello: {source: ../tree}\n",
+    );
+    let mut terminal = Terminal::ztc(&environment, &["init", "--resume"]);
+    terminal.answer("Install hello 0.1.0?", "y\r");
+    terminal.answer("Environment", ENTER);
+    terminal.wait_for("Which adapter for services?");
     terminal.interrupt("interrupted");
     assert_eq!(terminal.exit_code(), Some(130));
 }
@@ -241,7 +308,7 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     // What was rendered before is not a way around it.
     environment.ztc_ok(&["plugins", "install"]);
     environment.ztc_ok(&["render"]);
-    environment.ztc_ok(&["plugins", "remove", "hello"]);
+    environment.ztc_ok(&["plugins", "remove", "hello", "--force"]);
     let mut all = String::new();
     for command in [
         &["validate"][..],
@@ -257,28 +324,28 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     $ ztc validate
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc plan
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc bootstrap
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`
     $ ztc render
     exit: 4
     --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
+    error: adapter `hello` [VERSION], which the lock names, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
       help: run `ztc plugins install`

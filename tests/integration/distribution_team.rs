@@ -128,5 +128,6 @@ pub(crate) fn steps(publisher: &Publisher, commands: &[&[&str]]) -> String {
         }
         None => format!("{line}\n"),
     };
-    text.lines().map(line).collect()
+    let text: String = text.lines().map(line).collect();
+    text.replace(&machine(), "[MACHINE]")
 }

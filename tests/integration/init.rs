@@ -34,7 +34,7 @@ fn rest(terminal: &mut Terminal) {
     terminal.wait_for("wrote `platform.yaml`");
 }
 
-fn cluster(terminal: &mut Terminal) {
+pub(crate) fn cluster(terminal: &mut Terminal) {
     terminal.answer(
         "Public IPv4 addresses of the servers",
         "203.0.113.10, 203.0.113.11\r",

@@ -1,5 +1,6 @@
 //! The cluster that grows from configured nodes: etcd, API server, manifests, kubelets, the pod network. Pure; what `kubectl` shows of it is in `objects`.
 
+use crate::applied::Objects;
 use crate::machine_config::{MachineConfig, Role};
 use crate::node::Node;
 use crate::state::State;
@@ -27,6 +28,8 @@ pub(crate) struct Cluster {
     pub(crate) operator_restarted: Option<Millis>,
     /// Whether the Gateway API's definitions come late.
     pub(crate) definitions_late: bool,
+    /// What was applied after the beginning.
+    pub(crate) objects: Objects,
 }
 
 /// A node of the cluster.
@@ -245,6 +248,7 @@ impl State {
             config,
             operator_restarted: None,
             definitions_late,
+            objects: Objects::default(),
         };
     }
 }

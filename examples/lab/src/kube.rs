@@ -17,6 +17,8 @@ pub(crate) fn answer(state: &mut State, call: &KubeCall) -> Reply {
             get(state, kinds, namespace).unwrap_or_else(Reply::failed)
         }
         KubeVerb::RestartOperator => restart(state),
+        KubeVerb::Apply { objects, file } => state.cluster.objects.apply(objects, file),
+        KubeVerb::Diff { objects } => state.cluster.objects.diff(objects),
     }
 }
 
@@ -54,6 +56,9 @@ fn get(state: &State, kinds: &[String], namespace: &str) -> Result<Reply, String
         let kind = objects::kind(word)
             .ok_or_else(|| format!("error: the server doesn't have a resource type \"{word}\""))?;
         found.extend(objects::list(&view, kind, namespace)?);
+        let is_ready = view.members.iter().any(|member| member.ready);
+        let applied = &state.cluster.objects;
+        found.extend(applied.list(kind, namespace, is_ready, &view.times.api));
     }
     Ok(Reply::said(Value::from(found).to_string()))
 }

@@ -50,6 +50,8 @@ enum Command {
         output: Option<String>,
     },
     Get(Get),
+    Apply(Given),
+    Diff(Given),
     #[command(subcommand)]
     Rollout(Rollout),
 }
@@ -67,6 +69,15 @@ struct Get {
     all_namespaces: bool,
     #[arg(long)]
     ignore_not_found: bool,
+}
+
+#[derive(Debug, Args)]
+struct Given {
+    /// `-`: standard input.
+    #[arg(short, long)]
+    filename: PathBuf,
+    #[arg(long)]
+    server_side: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,7 +105,7 @@ pub fn run(words: &[String]) -> u8 {
         Err(problem) => Err(problem.to_string()),
     };
     match ended {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(problem) => {
             say::error(problem);
             1
@@ -102,8 +113,9 @@ pub fn run(words: &[String]) -> u8 {
     }
 }
 
-fn execute(control: &str, cli: &Cli) -> Result<(), String> {
-    match &cli.command {
+/// Does it and returns the exit code, of which `diff` has a meaning of its own.
+fn execute(control: &str, cli: &Cli) -> Result<u8, String> {
+    let done = match &cli.command {
         Command::Version {
             client: true,
             output,
@@ -122,6 +134,17 @@ fn execute(control: &str, cli: &Cli) -> Result<(), String> {
             Ok(())
         }
         Command::Get(get) => show(control, cli, get),
+        Command::Apply(given) => {
+            let objects = given.objects()?;
+            let file = given.filename.display().to_string();
+            let reply = answer(control, cli, KubeVerb::Apply { objects, file })?;
+            return Ok(print(&reply));
+        }
+        Command::Diff(given) => {
+            let objects = given.objects()?;
+            let reply = answer(control, cli, KubeVerb::Diff { objects })?;
+            return Ok(print(&reply));
+        }
         Command::Rollout(Rollout::Status { words, timeout, .. }) => {
             wait(control, cli, words, timeout)
         }
@@ -132,6 +155,33 @@ fn execute(control: &str, cli: &Cli) -> Result<(), String> {
             say::line(ask(control, cli, KubeVerb::RestartOperator)?);
             Ok(())
         }
+    };
+    done.map(|()| 0)
+}
+
+/// Prints a whole reply.
+fn print(reply: &Reply) -> u8 {
+    if !reply.stdout.is_empty() {
+        say::line(reply.stdout.trim_end());
+    }
+    if !reply.stderr.is_empty() {
+        say::error(&reply.stderr);
+    }
+    reply.code
+}
+
+impl Given {
+    fn objects(&self) -> Result<Vec<Value>, String> {
+        let text = match self.filename.as_os_str() == "-" {
+            true => std::io::read_to_string(std::io::stdin()).map_err(|error| error.to_string())?,
+            false => std::fs::read_to_string(&self.filename).map_err(|_| {
+                format!(
+                    "error: the path \"{}\" does not exist",
+                    self.filename.display()
+                )
+            })?,
+        };
+        documents(&text)
     }
 }
 
@@ -146,12 +196,16 @@ fn version(output: Option<&str>) {
     }
 }
 
-fn ask(control: &str, cli: &Cli, verb: KubeVerb) -> Result<String, String> {
+fn answer(control: &str, cli: &Cli, verb: KubeVerb) -> Result<Reply, String> {
     let (server, ca) = kubeconfig(cli)?;
-    let reply: Reply = client::post(
+    client::post(
         &format!("{control}/kubectl"),
         &KubeCall { server, ca, verb },
-    )?;
+    )
+}
+
+fn ask(control: &str, cli: &Cli, verb: KubeVerb) -> Result<String, String> {
+    let reply = answer(control, cli, verb)?;
     if reply.code == 0 {
         Ok(reply.stdout)
     } else {

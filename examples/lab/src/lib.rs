@@ -4,6 +4,7 @@
 //! The world knows nothing of ztc and its adapters: what works here is what works with the real services.
 
 mod api;
+mod applied;
 mod client;
 mod cloud;
 mod cluster;

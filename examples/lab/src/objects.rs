@@ -18,6 +18,7 @@ pub(crate) fn kind(word: &str) -> Option<&'static str> {
         "crd" | "crds" | "customresourcedefinition" | "customresourcedefinitions" => {
             "CustomResourceDefinition"
         }
+        "namespace" | "namespaces" | "ns" => "Namespace",
         "gatewayclass" | "gatewayclasses" | "gc" => "GatewayClass",
         _ => return None,
     })
@@ -30,6 +31,7 @@ pub(crate) fn resource(kind: &str) -> &'static str {
         "DaemonSet" => "daemonsets.apps",
         "Deployment" => "deployments.apps",
         "Pod" => "pods",
+        "Namespace" => "namespaces",
         "CustomResourceDefinition" => "customresourcedefinitions.apiextensions.k8s.io",
         _ => "gatewayclasses.gateway.networking.k8s.io",
     }
@@ -50,6 +52,8 @@ pub(crate) fn list(view: &View<'_>, kind: &str, namespace: &str) -> Result<Vec<V
             .map(|name| definition(view, name))
             .collect(),
         "GatewayClass" => return gateway_classes(view),
+        // Those are all with what was applied.
+        "Namespace" => Vec::new(),
         _ if !in_system => Vec::new(),
         "DaemonSet" => workloads::daemon_sets(view),
         "Deployment" => workloads::deployments(view),

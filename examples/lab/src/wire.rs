@@ -102,6 +102,18 @@ pub(crate) enum KubeVerb {
     },
     /// `rollout restart deployment/cilium-operator`.
     RestartOperator,
+    /// `apply`: the objects of a file, which errors name.
+    Apply {
+        /// All documents of the file.
+        objects: Vec<serde_json::Value>,
+        /// The file, as the user wrote it.
+        file: String,
+    },
+    /// `diff`: what `apply` would change.
+    Diff {
+        /// All documents of the file.
+        objects: Vec<serde_json::Value>,
+    },
 }
 
 /// What a tool of a rescue system tells the world.

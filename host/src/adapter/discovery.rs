@@ -105,6 +105,13 @@ impl Discovery {
         self
     }
 
+    /// Takes the very file that is named, whatever the operator's environment would rather have.
+    pub(crate) fn without_overrides(mut self) -> Self {
+        self.running.attached.clear();
+        self.running.dev.clear();
+        self
+    }
+
     /// Returns the adapters that run already, with their sockets.
     pub(crate) fn attached(&self) -> &BTreeMap<String, PathBuf> {
         &self.running.attached
@@ -229,14 +236,17 @@ impl Discovery {
             return Err(failure);
         }
         let executable = locked::executable(name, plugin)?;
-        let path = self.store.bytes_of(&executable.sha256).ok_or_else(|| {
-            let version = &plugin.version;
-            Failure::new(
-                Exit::Missing,
-                format!("adapter `{name}` {version}, which the lock names, is not installed"),
-            )
-            .help("run `ztc plugins install`")
-        })?;
+        let path = self
+            .store
+            .bytes_of(&executable.sha256, &executable.path)
+            .ok_or_else(|| {
+                let version = &plugin.version;
+                Failure::new(
+                    Exit::Missing,
+                    format!("adapter `{name}` {version}, which the lock names, is not installed"),
+                )
+                .help("run `ztc plugins install`")
+            })?;
         Ok(Candidate {
             sha256: Some(executable.sha256.clone()),
             ..program(name, Source::Installed, path)

@@ -14,6 +14,7 @@ use crate::adapter::connection::{CallError, LastWord};
 use crate::adapter::text::{Spoken, printable};
 use crate::adapter::{Candidate, Source, limits};
 use crate::error::{Exit, Failure, Finding};
+use crate::plugins::powers::Power;
 
 pub(crate) use start::cannot_start;
 
@@ -267,6 +268,22 @@ pub(crate) fn wrong_name(candidate: &Candidate, says: &str) -> Failure {
     .help(format!(
         "rename the file to `ztc-adapter-{says}`, or use the name `{says}` in platform.yaml"
     ))
+}
+
+/// The adapter declares more than its publisher has signed, and the operator has agreed to.
+pub(crate) fn beyond(candidate: &Candidate, powers: &[Power]) -> Failure {
+    let mut failure = Failure::new(
+        Exit::Refused,
+        format!(
+            "adapter `{}` may touch more than its publisher has signed for this version",
+            candidate.name
+        ),
+    )
+    .detail(place(candidate))
+    .help("do not use this version: tell its publisher, whose index has to say what an adapter touches");
+    let lines = powers.iter().map(|power| format!("not signed: {power}"));
+    failure.details.extend(lines);
+    failure
 }
 
 /// A call to an adapter whose end was reported before.

@@ -26,6 +26,7 @@ use crate::adapter::sandbox::{self, Sandbox};
 use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
+use crate::plugins::powers;
 use crate::ui::Ui;
 
 /// How long an adapter may take to end after the end of its stdin: as long as it needs where it has agreed to end, and only a moment
@@ -138,6 +139,12 @@ impl Supervisor {
             leftovers: Leftovers::End,
         };
         let adapter = Adapter::start(&candidate, &grant, self.ear(name)?, &manner).await?;
+        let signed = self.discovery.installation(&candidate);
+        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
+        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
+            adapter.end().await;
+            return Err(report::beyond(&candidate, &beyond));
+        }
         let wanted = self.grant(&candidate, &adapter.manifest);
         if wanted == grant {
             return Ok(Arc::new(adapter));

@@ -100,11 +100,7 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         return Ok(show_plan(context, &environment, &pipeline, &prepared));
     };
     plan::summary(&context.ui, &pipeline, &prepared);
-    let next = NextCommands::new(
-        context.repository.root(),
-        arguments.env.as_deref(),
-        "bootstrap",
-    );
+    let next = next(context, arguments);
     confirm(
         context,
         arguments,
@@ -144,6 +140,23 @@ async fn bootstrap(context: &Context, arguments: &Arguments) -> Result<Exit, Fai
         &next,
     )
     .await
+}
+
+/// The command that goes on. What succeeded after `--from` and with `--skip-cache` is not run again, so these are not repeated; neither is the
+/// consent to destroy data.
+fn next(context: &Context, arguments: &Arguments) -> NextCommands {
+    let root = context.repository.root();
+    let mut next = NextCommands::new(root, arguments.env.as_deref(), "bootstrap");
+    if let Some(only) = &arguments.only {
+        next = next.with("--only", Some(only));
+    }
+    if arguments.locked {
+        next = next.with("--locked", None);
+    }
+    if arguments.yes {
+        next = next.with("--yes", None);
+    }
+    arguments.pace.kept(next)
 }
 
 /// What differs from the lock is a reason not to run.

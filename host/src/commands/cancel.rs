@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use crate::commands::running::GRACE;
 use crate::commands::status::{self, headline};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
+use crate::pipeline::event::Outcome;
 use crate::pipeline::live::Ask;
 use crate::pipeline::run_lock::{self, Holder};
 use crate::report::history::History;
@@ -30,6 +32,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = status::environment(context, arguments.env.as_deref())?;
     let Some(holder) = run_lock::live(&context.repository, &environment) else {
+        report(context, &environment, None, None);
         context
             .ui
             .done(format!("no run of `{environment}` is going on"));
@@ -45,6 +48,7 @@ async fn cancel(
     force: bool,
 ) -> Result<Exit, Failure> {
     let ask = if force { Ask::Kill } else { Ask::Cancel };
+    let mut outcome = None;
     let told = match status::knock(holder, ask).await {
         Some(mut reader) => {
             let how = match force {
@@ -55,6 +59,7 @@ async fn cancel(
                 .ui
                 .say(format!("run {} is asked to end; {how}", holder.run));
             let seen = status::watch(context, &mut reader, false, History::default()).await?;
+            outcome = seen.state.outcome.map(|(outcome, _)| outcome);
             Some(headline(&seen.state, None))
         }
         None => {
@@ -72,6 +77,7 @@ async fn cancel(
     {
         tokio::time::sleep(LOOK).await;
     }
+    report(context, environment, Some(&holder.run), outcome);
     context
         .ui
         .done(told.unwrap_or_else(|| format!("run {} has ended", holder.run)));
@@ -98,4 +104,13 @@ fn signal(holder: &Holder, force: bool) -> Result<(), Failure> {
         })?;
     }
     Ok(())
+}
+
+/// Writes which run has ended and how, for programs; how is not known of one that did not answer.
+fn report(context: &Context, environment: &str, run: Option<&str>, outcome: Option<Outcome>) {
+    if context.ui.is_json() {
+        context
+            .ui
+            .json(&json!({ "environment": environment, "run": run, "outcome": outcome }));
+    }
 }

@@ -12,12 +12,14 @@ use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::platform::{Partial, Platform, Plugin, answers};
+use crate::plugins::locked;
+use crate::plugins::store::Store;
 use crate::secrets::Vault;
 use crate::wizard::files::{self, Files};
 use crate::wizard::running::{Interrupts, Running};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::twin::Twin;
-use crate::wizard::{Draft, Group, Session, Stop, document, groups, summary};
+use crate::wizard::{Draft, Group, Session, Stop, document, groups, origin, summary};
 
 /// Options of `ztc init`.
 #[derive(Debug, clap::Args)]
@@ -243,7 +245,20 @@ async fn converse(
     };
     let draft = match is_twin {
         true => wizard.twin(start).await?,
-        false => wizard.terminal(start).await?,
+        false => {
+            let mut draft = wizard.terminal(start).await?;
+            let mut installed = Store::new(&context.machine).installed();
+            let is_used = |name: &str| {
+                let candidate = supervisor.discovery().find(name);
+                candidate.is_ok_and(|candidate| candidate.source == Source::Installed)
+            };
+            installed.retain(|record| is_used(&record.name));
+            for record in &mut installed {
+                record.source = locked::portable(&record.source, context.repository.root(), None);
+            }
+            origin::add(&mut draft, &installed);
+            draft
+        }
     };
     finish(context, &before, &draft, &manifests)
 }

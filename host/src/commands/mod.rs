@@ -35,6 +35,9 @@ use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::process;
 use crate::ui::{Loudness, Ui, trace};
 
+/// The variable that names a mirror of all sources of plugins.
+const MIRROR: &str = "ZTC_PLUGINS_MIRROR";
+
 /// What every command works with.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -137,6 +140,7 @@ fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
         attached,
         dev,
         record: global.record.clone(),
+        mirror: std::env::var(MIRROR).ok().filter(|place| !place.is_empty()),
     })
 }
 

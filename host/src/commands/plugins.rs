@@ -5,13 +5,18 @@ mod info;
 mod install;
 mod installed;
 mod list;
+mod mirror;
 mod new;
 pub(crate) mod offer;
 pub(crate) mod project;
 mod publish;
+mod push;
 mod replay;
+mod search;
+mod sources;
 mod test;
 mod trust;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -36,6 +41,12 @@ pub(crate) enum Arguments {
     },
     /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
     Install(install::Arguments),
+    /// Show what newer versions change, and then install them
+    Upgrade(upgrade::Arguments),
+    /// Search what the known sources offer
+    Search(search::Arguments),
+    /// Copy what is needed of every source into a directory, for machines without network
+    Mirror(mirror::Arguments),
     /// Check that what is installed still has the bytes that were installed
     Verify,
     /// Remove an installed adapter
@@ -53,6 +64,8 @@ pub(crate) enum Arguments {
     Keygen(publish::Keygen),
     /// Make a signed tree out of executables, for any static web server
     Publish(publish::Arguments),
+    /// Push a signed tree to a repository of an OCI registry
+    Push(push::Arguments),
     /// Check a tree as operators will meet it
     PublishCheck(publish::Check),
     /// Print the JSON Schemas of protocol 1.0: every message, and the standard capabilities
@@ -76,11 +89,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Arguments::List(arguments) => list::run(context, arguments),
         Arguments::Info { name } => info::run(context, name),
         Arguments::Install(arguments) => install::run(context, arguments),
+        Arguments::Upgrade(arguments) => upgrade::run(context, arguments),
+        Arguments::Search(arguments) => search::run(context, arguments),
+        Arguments::Mirror(arguments) => mirror::run(context, arguments),
         Arguments::Verify => installed::verify(context),
         Arguments::Remove(arguments) => installed::remove(context, arguments),
         Arguments::Trust(arguments) => trust::run(context, arguments),
         Arguments::Keygen(arguments) => publish::keygen(context, arguments),
         Arguments::Publish(arguments) => publish::run(context, arguments),
+        Arguments::Push(arguments) => push::run(context, arguments),
         Arguments::PublishCheck(arguments) => publish::check(context, arguments),
         Arguments::Replay(arguments) => replay::run(context, arguments),
         Arguments::Test(arguments) => test::run(context, arguments),

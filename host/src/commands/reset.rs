@@ -1,6 +1,8 @@
 //! `ztc reset`: what succeeded counts no more. Journals, logs and secrets stay; the reset is a record of its own, so that an old journal
 //! cannot bring back what was forgotten.
 
+use serde_json::json;
+
 use crate::commands::running;
 use crate::commands::{Context, status};
 use crate::error::{Exit, Failure};
@@ -35,6 +37,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let cache = Cache::load(&context.repository, &environment)?;
     let (forgotten, kept) = sorted(&cache, arguments.destructive);
     if forgotten.is_empty() {
+        report(context, &environment, None, (&forgotten, &kept));
         context.ui.done(format!(
             "nothing of `{environment}` is known that could be forgotten"
         ));
@@ -42,7 +45,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     let list = list(&forgotten, &kept, arguments.destructive);
     confirm(context, arguments, &environment, &list)?;
-    forget(context, &environment, arguments.destructive)?;
+    let run = forget(context, &environment, arguments.destructive)?;
+    report(context, &environment, Some(&run), (&forgotten, &kept));
     context.ui.done(format!(
         "{} tasks of `{environment}` are forgotten",
         forgotten.len()
@@ -67,6 +71,20 @@ fn sorted(cache: &Cache, destructive: bool) -> (Vec<String>, Vec<String>) {
             (forgotten, Vec::new())
         }
         false => (forgotten, destroying),
+    }
+}
+
+/// Writes what was forgotten for programs.
+fn report(
+    context: &Context,
+    environment: &str,
+    run: Option<&str>,
+    (forgotten, kept): (&[String], &[String]),
+) {
+    if context.ui.is_json() {
+        context.ui.json(&json!({
+            "environment": environment, "run": run, "forgotten": forgotten, "kept": kept
+        }));
     }
 }
 
@@ -121,11 +139,12 @@ fn confirm(
     )
 }
 
-/// Writes the record, then the cache that follows from it.
-fn forget(context: &Context, environment: &str, destructive: bool) -> Result<(), Failure> {
+/// Writes the record, then the cache that follows from it. Returns the run that the record is of.
+fn forget(context: &Context, environment: &str, destructive: bool) -> Result<String, Failure> {
     let repository = &context.repository;
     let last = journal::runs(repository)?.pop().unwrap_or_default();
-    let mut journal = Journal::create(repository, &journal::new_run(&last))?;
+    let run = journal::new_run(&last);
+    let mut journal = Journal::create(repository, &run)?;
     let head = RunStarted {
         environment: environment.to_owned(),
         kind: RunKind::Reset { destructive },
@@ -150,5 +169,5 @@ fn forget(context: &Context, environment: &str, destructive: bool) -> Result<(),
             _ => {}
         }
     }
-    Ok(())
+    Ok(run)
 }

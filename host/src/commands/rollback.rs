@@ -101,6 +101,7 @@ async fn undo(context: &Context, arguments: &Arguments) -> Result<Exit, Failure>
     };
     let command = format!("rollback --to {}", word(&arguments.to));
     let next = NextCommands::new(repository.root(), arguments.env.as_deref(), &command);
+    let next = arguments.pace.kept(next);
     confirm(
         context,
         arguments,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::commands::{Context, interrupt};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::event::{Outcome, RunKind};
 use crate::pipeline::file::Pipeline;
@@ -26,7 +26,7 @@ use crate::process;
 use crate::report::history::History;
 use crate::report::meter::Meter;
 use crate::ui;
-use crate::ui::run::{NextCommands, RunView, duration, end};
+use crate::ui::run::{NextCommands, RunView, duration, end, not_required};
 use crate::ui::table::table_within;
 
 /// How many tasks run at the same time at least, unless the operator says otherwise: stages mostly wait for other machines.
@@ -64,6 +64,16 @@ pub(crate) struct Pace {
     /// Write `ZTC_STEP:<stage>:<START|OK|FAIL>:<json>` to stdout for every stage and item
     #[arg(long)]
     pub(crate) tokens: bool,
+}
+
+impl Pace {
+    /// The commands that go on, at the same pace.
+    pub(crate) fn kept(&self, next: NextCommands) -> NextCommands {
+        match self.jobs {
+            Some(jobs) => next.with("--jobs", Some(&jobs.to_string())),
+            None => next,
+        }
+    }
 }
 
 /// A time limit as it was given.
@@ -162,9 +172,7 @@ pub(crate) async fn execute(
         .await;
     drop(view);
     if let Some(Err(failure)) = meter.map(Meter::close) {
-        context
-            .ui
-            .finding(&crate::error::Finding::warning(failure.message));
+        context.ui.finding(&Finding::warning(failure.message));
     }
     if let Some(live) = live {
         live.close().await;
@@ -361,17 +369,25 @@ fn finish(
         site.repository.display(&logs.join(format!("{name}.log")))
     };
     let (outcome, seconds) = state.outcome.unwrap_or((Outcome::Failed, 0.0));
-    if let Some(failure) = end(state, log, next) {
+    if let Some(failure) = end(state, &log, next) {
         return context.ui.run_failure(failure);
     }
     let count = state.phases.len();
-    context
-        .ui
-        .done(format!("{count} tasks in {}", duration(seconds)));
+    let took = duration(seconds);
     if outcome == Outcome::Degraded {
-        context.ui.warning(
-            "some tasks that are not required failed; the next bootstrap tries them again",
+        let failed = not_required(state, &log);
+        failed
+            .iter()
+            .for_each(|warning| context.ui.finding(warning));
+        context.ui.finding(
+            &Finding::warning(format!(
+                "{count} tasks in {took}, {} of which failed and are not required",
+                failed.len()
+            ))
+            .help(format!("`{}` tries them again", next.resume())),
         );
+    } else {
+        context.ui.done(format!("{count} tasks in {took}"));
     }
     Ok(exit(outcome))
 }

@@ -11,6 +11,7 @@ use crate::lock::Lock;
 use crate::lock::verify as compare;
 use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
+use crate::plugins::projects;
 use crate::render::bundles::{Bundles, Missing};
 use crate::render::trace::Trace;
 use crate::render::{Request, Strictness, refuse_differences, workspace};
@@ -222,6 +223,7 @@ fn agree(context: &Context, session: &Session) -> Result<Agreed, Failure> {
         &session.files,
     )?;
     found.refuse(&lock)?;
+    projects::remember(&context.machine, repository, &lock.plugins);
     let pipeline = found.pipeline()?;
     let manifests = session.adapters.values().map(|adapter| &adapter.manifest);
     let bundles = Bundles::load(

@@ -29,6 +29,9 @@ pub struct LockedPlugin {
     /// The serial of the index that it comes from; 0: it comes from none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub index_serial: u64,
+    /// Whether it is wanted since the last render, which was done by another one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unrendered: bool,
     /// Its executables by platform, such as `linux-x86_64`. What is installed has all that its publisher built; what was found, those of the
     /// machines that rendered; a built-in none, which its version covers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,6 +59,14 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl LockedPlugin {
     /// Whether it is installed from a source. Then nothing else runs in its place; what was only found can be another file tomorrow.
     pub fn is_installed(&self) -> bool {
@@ -65,6 +76,15 @@ impl LockedPlugin {
     /// The executable for this machine.
     pub fn here(&self) -> Option<&LockedExecutable> {
         self.platforms.get(&machine())
+    }
+
+    /// Whether it is another program than an earlier one: another version, or other bytes for a platform that both know.
+    pub(crate) fn is_another(&self, earlier: &Self) -> bool {
+        let is_other = |(platform, executable): (&String, &LockedExecutable)| {
+            let known = earlier.platforms.get(platform);
+            known.is_some_and(|known| known.sha256 != executable.sha256)
+        };
+        self.version != earlier.version || self.platforms.iter().any(is_other)
     }
 
     /// The platforms for which there is an executable.
@@ -94,12 +114,7 @@ pub(crate) fn surprises(old: &LockedPlugins, new: &LockedPlugins) -> Vec<String>
     let surprising = |(name, now): (&String, &LockedPlugin)| {
         let then = old.get(name)?;
         let is_found = !now.is_installed() && now.source != "built-in";
-        let is_other = |(platform, executable): (&String, &LockedExecutable)| {
-            let known = then.platforms.get(platform);
-            known.is_some_and(|known| known.sha256 != executable.sha256)
-        };
-        let has_changed = then.version != now.version || now.platforms.iter().any(is_other);
-        (then.source != now.source || is_found && has_changed)
+        (then.source != now.source || is_found && now.is_another(then))
             .then(|| difference(name, then, now))?
     };
     new.iter().filter_map(surprising).collect()

@@ -242,6 +242,11 @@ fn adapter(
             "adapter `{section}` is now {}, it was {}",
             now.adapter_version, then.adapter_version
         ));
+    } else if plugin.is_some_and(|plugin| plugin.unrendered) {
+        differences.push(format!(
+            "adapter `{section}` {} was locked anew since it rendered, with other bytes",
+            now.adapter_version
+        ));
     } else if let (Some(known), Some(digest)) = (plugin.and_then(LockedPlugin::here), &now.digest)
         && known.sha256 != *digest
     {

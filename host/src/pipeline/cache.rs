@@ -37,6 +37,18 @@ struct Known {
     destructive: bool,
 }
 
+impl Known {
+    fn is_forgotten(&self) -> bool {
+        matches!(
+            self.entry,
+            Entry::Unfinished {
+                how: Unfinished::Forgotten,
+                ..
+            }
+        )
+    }
+}
+
 /// What is known of one task: of its last start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,7 +138,7 @@ impl Cache {
             RunKind::Bootstrap => false,
             RunKind::Rollback { .. } => true,
             RunKind::Reset { destructive } => {
-                self.forget(*destructive);
+                self.forget(&run, *destructive);
                 return;
             }
         };
@@ -192,20 +204,23 @@ impl Cache {
         }
     }
 
-    /// Forgets everything, but for what destroyed data unless that is to be forgotten too.
-    fn forget(&mut self, destructive: bool) {
-        for of_key in self.entries.values_mut() {
-            of_key.retain(|_, known| known.destructive && !destructive);
+    /// Forgets how everything ended, but for what destroyed data unless that is to be forgotten too. That it ran stays known, to be told.
+    fn forget(&mut self, run: &str, destructive: bool) {
+        for known in self.entries.values_mut().flat_map(BTreeMap::values_mut) {
+            if (destructive || !known.destructive) && !known.is_forgotten() {
+                known.entry = Entry::Unfinished {
+                    run: run.to_owned(),
+                    how: Unfinished::Forgotten,
+                };
+            }
         }
-        self.entries.retain(|_, of_key| !of_key.is_empty());
     }
 
     /// Everything that is known: cache key, item, and whether it destroys data.
     pub fn known(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.entries.iter().flat_map(|(key, items)| {
-            items
-                .iter()
-                .map(|(item, known)| (key.as_str(), item.as_str(), known.destructive))
+            let known = items.iter().filter(|(_, known)| !known.is_forgotten());
+            known.map(|(item, known)| (key.as_str(), item.as_str(), known.destructive))
         })
     }
 

@@ -233,6 +233,55 @@ async fn an_interrupt_ends_a_wait_for_health_and_for_a_person() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_closes_interrupts_and_does_not_say_no() {
+    let health = Health {
+        command: Some(
+            [
+                "bash",
+                "-c",
+                "until [ -e gone ]; do sleep 0.01; done; false",
+            ]
+            .map(String::from)
+            .to_vec(),
+        ),
+        interval_seconds: 1000.0,
+        max_interval_seconds: 1000.0,
+        ..Health::default()
+    };
+    let mut bench = Bench::new(vec![
+        (question("cable", "plug it in"), ""),
+        (gate("ready", health), ""),
+    ]);
+    let (desk, mut questions) = mpsc::unbounded_channel::<Question>();
+    bench.desk = Desk::Person(desk);
+    let gone = bench.directory.join("gone");
+    // What is read from the terminal ends first; the signal comes after it.
+    tokio::spawn(async move {
+        drop(questions.recv().await);
+        std::fs::write(gone, "").unwrap();
+    });
+    let ran = bench.run_with(|line| line.contains("again in")).await;
+    assert_eq!(
+        ran.summary(),
+        ["cable stopped: never ran", "ready stopped: never ran"]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_a_program_has_colored_reaches_no_record() {
+    let bench = Bench::new(vec![(
+        stage("loud", &[]),
+        "printf 'it is tok\\033[31men-\\033[m12345\\nZTC_CAUSE: tok\\033[31men-12345\\n'; exit 1",
+    )]);
+    bench.mask.add("token", "token-12345");
+    let ran = bench.run().await;
+    let failure = ran.failure("loud");
+    assert_eq!(failure.last_lines, ["it is ********"]);
+    assert_eq!(failure.cause.as_deref(), Some("********"));
+    assert_eq!(ran.lines, ["it is ********", "ZTC_CAUSE: ********"]);
+}
+
+#[tokio::test]
 async fn what_comes_after_a_failure_decides_itself() {
     let wary = |name: &str, needs: &[&str]| StageEntry {
         after_failure: AfterFailure::Skip,

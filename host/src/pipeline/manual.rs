@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::pipeline::attempt::{Ended, Stop};
 use crate::pipeline::transcript::{Lines, Paper, Transcript};
+
+/// How long the end of the run may take to arrive after the terminal that it was started from has gone.
+const HANG_UP: Duration = Duration::from_secs(2);
 
 /// Who answers.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +23,7 @@ pub enum Desk {
     Person(mpsc::UnboundedSender<Question>),
 }
 
-/// A question. Dropping it is a no.
+/// A question. Dropping it means that nobody answers any more.
 #[derive(Debug)]
 pub struct Question {
     /// The task.
@@ -54,6 +58,7 @@ impl Request {
             .lines()
             .for_each(|line| transcript.line(line));
         let (done, answer) = oneshot::channel();
+        let asks_a_person = matches!(self.desk, Desk::Person(_));
         match self.desk {
             Desk::Yes => {
                 transcript.line("confirmed by --yes");
@@ -66,14 +71,21 @@ impl Request {
                     instructions: self.instructions,
                     done,
                 };
-                // A desk that is gone drops the question, which is a no.
+                // A desk that is gone drops the question.
                 let _ = desk.send(question);
             }
         }
         let answer = tokio::select! {
-            answer = tokio::time::timeout(self.limit, answer) => answer,
+            answer = timeout(self.limit, answer) => answer,
             _ = stop.changed() => return Ended::Stopped,
         };
+        // A terminal that closes first ends what is read from it and then sends SIGHUP: that is the end of the run, not an answer.
+        if asks_a_person
+            && matches!(answer, Ok(Err(_)))
+            && timeout(HANG_UP, stop.changed()).await.is_ok()
+        {
+            return Ended::Stopped;
+        }
         transcript.finish();
         match answer {
             Ok(Ok(true)) => Ended::Well,

@@ -7,13 +7,17 @@ use crate::mask::{MASK, SHORTEST};
 /// How many lines are kept for people.
 pub const LAST_LINES: usize = 20;
 
-/// How much of one line is kept for people, in bytes.
-const LINE_BYTES: usize = 2048;
+/// How much of one line is kept for people, in bytes; the log has all of it.
+const LINE_BYTES: usize = 500;
+
+/// How many bytes without a look of their own may stand within a value, such as the colors of `grep`.
+const BETWEEN: usize = 256;
 
 /// What a script prints before the likely cause of its failure.
 const CAUSE: &str = "ZTC_CAUSE:";
 
-/// Takes secret values out of a stream of bytes, however it is cut. It holds back only what may be the beginning of a value.
+/// Takes secret values out of a stream of bytes, however it is cut and colored: what a terminal does not show may stand within a value. It holds
+/// back only what may be the beginning of a value.
 pub struct Masker {
     /// Values by their first byte, the longest first.
     values: Vec<Vec<Vec<u8>>>,
@@ -79,23 +83,85 @@ impl Masker {
         let (mut at, mut copied) = (0, 0);
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let candidates = &self.values[usize::from(bytes[at])];
-            match candidates
-                .iter()
-                .find(|value| rest.starts_with(value) || value.starts_with(rest))
-            {
-                None => at += 1,
-                Some(value) if rest.len() >= value.len() => {
+            let candidates = self.values[usize::from(bytes[at])].iter();
+            let found = candidates
+                .map(|value| compare(rest, value))
+                .find(|found| *found != Found::Nothing);
+            match found {
+                None | Some(Found::Nothing) => at += 1,
+                Some(Found::Whole { length, between }) => {
                     out.extend_from_slice(&bytes[copied..at]);
                     out.extend_from_slice(MASK.as_bytes());
-                    at += value.len();
+                    out.extend(between);
+                    at += length;
                     copied = at;
                 }
-                Some(_) => break,
+                Some(Found::Beginning) => break,
             }
         }
         out.extend_from_slice(&bytes[copied..at]);
         at
+    }
+}
+
+/// What a stream has in common with a value.
+#[derive(PartialEq, Eq)]
+enum Found {
+    /// Not the value.
+    Nothing,
+    /// The stream ends within the value.
+    Beginning,
+    /// The value, so many bytes of the stream, with these bytes within it that a terminal does not show.
+    Whole { length: usize, between: Vec<u8> },
+}
+
+/// Compares the beginning of a stream with a value.
+fn compare(stream: &[u8], value: &[u8]) -> Found {
+    let (mut at, mut between) = (0, Vec::new());
+    for (number, byte) in value.iter().enumerate() {
+        loop {
+            match stream.get(at) {
+                None => return Found::Beginning,
+                Some(next) if next == byte => break,
+                Some(_) if number == 0 || between.len() > BETWEEN => return Found::Nothing,
+                Some(_) => match unseen(&stream[at..]) {
+                    Some(0) => return Found::Nothing,
+                    Some(length) => {
+                        between.extend_from_slice(&stream[at..at + length]);
+                        at += length;
+                    }
+                    None if stream.len() - at > BETWEEN => return Found::Nothing,
+                    None => return Found::Beginning,
+                },
+            }
+        }
+        at += 1;
+    }
+    Found::Whole {
+        length: at,
+        between,
+    }
+}
+
+/// Returns how many of the first bytes a terminal does not show: an escape sequence (ECMA-48) or a control character other than the end of a line.
+/// Nothing: the sequence goes on behind the bytes.
+fn unseen(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [0x1b, b'[', rest @ ..] => {
+            let parameters = rest.iter().take_while(|byte| (0x20..0x40).contains(*byte));
+            let length = 2 + parameters.count();
+            (length < bytes.len()).then_some(length + 1)
+        }
+        [0x1b, b']', rest @ ..] => {
+            // It ends with BEL, or with ESC and a backslash.
+            let end = rest.iter().position(|byte| matches!(byte, 0x07 | 0x1b))?;
+            let length = 2 + end + if rest[end] == 0x07 { 1 } else { 2 };
+            (length <= bytes.len()).then_some(length)
+        }
+        [0x1b, _, ..] => Some(2),
+        [0x1b] => None,
+        [byte, ..] if *byte != b'\n' && byte.is_ascii_control() => Some(1),
+        _ => Some(0),
     }
 }
 
@@ -136,7 +202,10 @@ impl Tail {
     }
 
     fn end_line(&mut self, on_line: &mut impl FnMut(&str)) {
-        let line = readable(&String::from_utf8_lossy(&self.line));
+        let mut line = readable(&String::from_utf8_lossy(&self.line));
+        if self.line.len() == LINE_BYTES {
+            line.push('…');
+        }
         self.line.clear();
         if let Some(cause) = line.strip_prefix(CAUSE) {
             self.cause = Some(cause.trim().to_owned());
@@ -223,6 +292,34 @@ mod tests {
         assert_eq!(out, b"one hunting\n********");
     }
 
+    #[test]
+    fn a_value_is_found_through_what_a_terminal_does_not_show() {
+        let red = "hun\x1b[01;31m\x1b[Kter\x1b[m\x1b[K2-hunter2";
+        let link = "hunter\x1b]8;;there\x1b\\2-hunter2";
+        for (text, expected) in [
+            (red, "********\x1b[01;31m\x1b[K\x1b[m\x1b[K"),
+            (link, "********\x1b]8;;there\x1b\\"),
+            ("hunter2\r-hunter2", "********\r"),
+            ("hunter2\x01-hunter2", "********\x01"),
+            ("hunter2\n-hunter2", "hunter2\n-hunter2"),
+            ("hunter2\x1b[1mX", "hunter2\x1b[1mX"),
+        ] {
+            let text = format!("<{text}>");
+            for cut in 0..=text.len() {
+                let (first, second) = text.as_bytes().split_at(cut);
+                assert_eq!(masked(&[first, second]), format!("<{expected}>"), "{cut}");
+            }
+        }
+        // What is held back is not without limit.
+        let mut masker = Masker::new(VALUES);
+        let mut out = Vec::new();
+        for _ in 0..100 {
+            masker.feed(b"hunter2\x1b[", &mut out);
+            masker.feed(&[b'1'; 1000], &mut out);
+        }
+        assert!(out.len() >= 100 * 1000, "{}", out.len());
+    }
+
     proptest! {
         #[test]
         fn without_a_value_every_byte_passes(text in "[ahunter2\\-\n]{0,60}", cut in 0usize..60) {
@@ -286,6 +383,6 @@ mod tests {
             tail.feed(&[b'x'; 10_000], |_| ());
         }
         tail.finish(|_| ());
-        assert_eq!(tail.lines(), ["x".repeat(LINE_BYTES)]);
+        assert_eq!(tail.lines(), ["x".repeat(LINE_BYTES) + "…"]);
     }
 }

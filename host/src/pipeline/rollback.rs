@@ -69,7 +69,7 @@ pub fn plan(pipeline: &Pipeline, tasks: &Tasks, cache: &Cache, to: &str) -> Plan
         match cache.entry(key, task.item_key(pipeline)) {
             None
             | Some(Entry::Unfinished {
-                how: Unfinished::Undone,
+                how: Unfinished::Undone | Unfinished::Forgotten,
                 ..
             }) => Why::NothingToUndo,
             Some(Entry::Succeeded { .. } | Entry::Unfinished { .. }) => {

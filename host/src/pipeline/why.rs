@@ -18,6 +18,8 @@ pub enum Unfinished {
     Undoing,
     /// It was rolled back.
     Undone,
+    /// `ztc reset` forgot how it ended.
+    Forgotten,
 }
 
 /// A reason.
@@ -172,6 +174,10 @@ impl fmt::Display for Why {
                 run,
                 how: Unfinished::Undone,
             } => write!(f, "was rolled back in run {run}"),
+            Self::Unfinished {
+                run,
+                how: Unfinished::Forgotten,
+            } => write!(f, "was forgotten by reset {run}"),
             Self::RollsBack { to } => write!(f, "rollback to {to}"),
             Self::NothingToUndo => f.write_str("nothing to undo"),
             Self::ScriptChanged => f.write_str("script changed"),

@@ -9,6 +9,7 @@ use crate::digest;
 use crate::error::Failure;
 use crate::plugins::index::{Asset, Release};
 use crate::plugins::install::format_problem;
+use crate::plugins::mirror;
 use crate::plugins::publish::{SUMS, files, sums};
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
@@ -23,6 +24,9 @@ pub(crate) struct Checked {
     pub(crate) adapters: usize,
     pub(crate) versions: usize,
     pub(crate) files: usize,
+    /// The source that this is a mirror of; a mirror need not hold every file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror_of: Option<String>,
     /// What an operator could not install.
     pub(crate) problems: Vec<String>,
 }
@@ -41,11 +45,19 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
     let mut problems = Vec::new();
     let (mut versions, mut count) = (0, 0);
     let mut known = Vec::new();
+    let mark = mirror::mark(directory)?;
+    let expected = |asset: &Asset| {
+        mark.as_ref()
+            .is_none_or(|mark| mark.files.contains(&asset.path))
+    };
     for (name, entry) in &tree.index.adapters {
         for (version, release) in &entry.versions {
+            if !release.platforms.values().any(expected) {
+                continue;
+            }
             versions += 1;
             problems.extend(signed_sums(directory, name, version, release, &key));
-            for (platform, asset) in &release.platforms {
+            for (platform, asset) in release.platforms.iter().filter(|(_, it)| expected(it)) {
                 count += 1;
                 known.push(directory.join(&asset.path));
                 if let Some(problem) = executable(directory, platform, asset) {
@@ -68,6 +80,7 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
         adapters: tree.index.adapters.len(),
         versions,
         files: count,
+        mirror_of: mark.map(|mark| mark.source),
         problems,
     })
 }

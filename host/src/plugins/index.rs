@@ -11,6 +11,7 @@ use ztc_protocol::{PROTOCOL, ProtocolVersion};
 use crate::adapter::text::clean_value;
 use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::platform::structure::is_name;
+use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};
 
 /// The version of the form that this program writes; it reads this one and refuses newer ones.
@@ -81,6 +82,9 @@ pub(crate) struct Release {
     /// What it may touch.
     #[serde(default)]
     pub(crate) touches: Touches,
+    /// Its inputs, in a line each; nothing where nobody has asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inputs: Option<Inputs>,
     /// Its executables by platform, such as `linux-x86_64`.
     pub(crate) platforms: BTreeMap<String, Asset>,
 }

@@ -2,7 +2,7 @@
 //! nothing of what it installs.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::journal::now;
 use crate::plugins::index::{Asset, Choice, Release, and};
+use crate::plugins::mirror;
 use crate::plugins::name::FileName;
 use crate::plugins::seen;
 use crate::plugins::signature::Key;
@@ -102,8 +103,9 @@ pub(crate) enum State {
     Planned,
 }
 
-/// Opens a source with all that this machine knows of it.
+/// Opens a source with all that this machine knows of it, at the mirror where one is used.
 pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<Tree, Failure> {
+    let source = mirror::through(machine, source)?;
     let name = source.name();
     let pinned = Trust::load(machine)?.key(&name)?;
     let key = match (&terms.key, pinned) {
@@ -126,14 +128,15 @@ pub(crate) fn from_tree(
     tree: &Tree,
     wish: &Wish,
     terms: &Terms,
-    progress: impl FnMut(u64),
+    progress: impl FnMut(u64, u64),
 ) -> Result<Done, Failure> {
     let store = Store::new(machine);
     let place = tree.source.name();
     let name = name(tree, wish)?;
+    let range = both(wish.range.as_ref(), tree.source.range());
     let choice = tree
         .index
-        .choose(&place, &name, wish.range.as_ref(), &lock::machine())?;
+        .choose(&place, &name, range.as_ref(), &lock::machine())?;
     let before = store.installed();
     compare(&before, &choice, &place, terms.moved)?;
     let done = |state: State| Done {
@@ -171,7 +174,7 @@ pub(crate) fn take(
     place: &str,
     choice: &Choice,
     terms: &Terms,
-    progress: impl FnMut(u64),
+    progress: impl FnMut(u64, u64),
 ) -> Result<(Option<PathBuf>, State), Failure> {
     let store = Store::new(machine);
     let is_there = store.has(&choice.asset);
@@ -276,7 +279,7 @@ pub(crate) fn from_file(machine: &Machine, path: &Path, terms: &Terms) -> Result
     if terms.mode == Mode::Install {
         state = State::Present;
         if !store.has(&asset) {
-            fetch(&store, &source, &asset, |_| {})?;
+            fetch(&store, &source, &asset, |_, _| {})?;
             state = State::Installed;
         }
         store.save(&record)?;
@@ -355,8 +358,8 @@ fn compare(before: &[Record], choice: &Choice, place: &str, moved: Moved) -> Res
     Ok(())
 }
 
-/// Pins a new key and keeps the index.
-fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
+/// Pins a new key and keeps the index. The store is held.
+pub(crate) fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
     let place = tree.source.name();
     if let Some(key) = tree.signer.key() {
         let mut trust = Trust::load(machine)?;
@@ -375,12 +378,24 @@ fn fetch(
     store: &Store,
     source: &Source,
     asset: &Asset,
-    progress: impl FnMut(u64),
+    progress: impl FnMut(u64, u64),
 ) -> Result<PathBuf, Failure> {
     let mut incoming = store.begin()?;
-    let sha256 = source.copy(&asset.path, asset.size, &mut incoming, progress)?;
-    if sha256 != asset.sha256 {
-        return Err(Failure::new(
+    verified_copy(source, asset, &mut incoming, progress)?;
+    store.keep(incoming, asset)
+}
+
+/// Copies bytes and refuses others than were signed. What was written is of no use then.
+pub(crate) fn verified_copy(
+    source: &Source,
+    asset: &Asset,
+    to: &mut dyn Write,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(), Failure> {
+    let sha256 = source.copy(asset, to, |come| progress(come, asset.size))?;
+    match sha256 == asset.sha256 {
+        true => Ok(()),
+        false => Err(Failure::new(
             Exit::Refused,
             format!(
                 "`{}` of `{}` does not have the bytes that were signed",
@@ -390,9 +405,19 @@ fn fetch(
         )
         .detail(format!("signed: {}", asset.sha256))
         .detail(format!("found: {sha256}"))
-        .help("do not use this tree: tell its publisher by another way than this source"));
+        .help("do not use this tree: tell its publisher by another way than this source")),
     }
-    store.keep(incoming, asset)
+}
+
+/// What fits two ranges.
+pub(crate) fn both(one: Option<&VersionReq>, other: Option<VersionReq>) -> Option<VersionReq> {
+    let (mut range, other) = match (one, other) {
+        (None, other) => return other,
+        (Some(one), None) => return Some(one.clone()),
+        (Some(one), Some(other)) => (other, one),
+    };
+    range.comparators.extend(other.comparators.iter().cloned());
+    Some(range)
 }
 
 /// Says why a file cannot be the executable for a platform; nothing where it can, as far as its first bytes tell.

@@ -15,6 +15,7 @@ use crate::paths::Machine;
 use crate::platform::Plugin;
 use crate::plugins::index::{Asset, Choice};
 use crate::plugins::install::{self, Done, Mode, State, Terms, TrustWord};
+use crate::plugins::mirror;
 use crate::plugins::seen;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
@@ -39,12 +40,13 @@ pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> Loc
         protocol: protocol.to_string(),
         publisher_key: record.publisher_key.clone(),
         index_serial: record.index_serial,
+        unrendered: false,
         platforms: platforms.collect(),
     }
 }
 
 /// Writes a source as other machines understand it: as platform.yaml does, or relative to the repository where it is inside.
-fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
+pub(crate) fn portable(source: &str, root: &Path, asked: Option<&Plugin>) -> String {
     let same = |text: &&String| place(text, root).as_deref() == Some(source);
     if let Some(text) = asked.and_then(|plugin| plugin.source.as_ref()).filter(same) {
         let is_plain = !text.contains("://") && !text.starts_with(['.', '/']);
@@ -155,6 +157,7 @@ pub(crate) fn open(
     if !is_from(locked, &source.name(), root) {
         return install::open(machine, source, terms);
     }
+    let source = mirror::through(machine, source)?;
     let known = known(machine, &source, locked, terms, locked.index_serial)?;
     Tree::open(source, known, Timestamp::now())
 }
@@ -224,12 +227,12 @@ pub(crate) struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// Installs exactly what a lock names. The store is held. `progress` hears how many bytes have come.
+    /// Installs exactly what a lock names. The store is held. `progress` hears how many bytes of how many have come.
     pub(crate) fn install(
         &self,
         name: &str,
         locked: &LockedPlugin,
-        progress: impl FnMut(u64),
+        progress: impl FnMut(u64, u64),
     ) -> Result<Done, Failure> {
         let wanted = executable(name, locked)?;
         let version = parse(&locked.version)?;
@@ -241,7 +244,7 @@ impl Follow<'_> {
         };
         let before = store.installed();
         let recorded = before.iter().find(is_it);
-        let path = store.bytes_of(&wanted.sha256);
+        let path = store.bytes_of(&wanted.sha256, &wanted.path);
         let is_whole = |path: &std::path::PathBuf| {
             digest::file(path).is_ok_and(|sha256| sha256 == wanted.sha256)
         };
@@ -312,11 +315,12 @@ impl Follow<'_> {
     fn source(&self, name: &str, locked: &LockedPlugin) -> Result<Source, Failure> {
         let source = match self.instead {
             Some(source) => source.clone(),
-            None => Source::parse(&locked.source, self.root)?,
+            None => mirror::through(self.machine, Source::parse(&locked.source, self.root)?)?,
         };
-        match (self.network, &source) {
-            (Network::Use, _) | (Network::Never, Source::Directory(_)) => Ok(source),
-            (Network::Never, _) => Err(Failure::new(
+        match self.network {
+            Network::Use => Ok(source),
+            Network::Never if source.is_here() => Ok(source),
+            Network::Never => Err(Failure::new(
                 Exit::Refused,
                 format!(
                     "`{name}` {} is locked and not installed, and `--locked` uses no network",
@@ -329,9 +333,9 @@ impl Follow<'_> {
 
     fn open(&self, locked: &LockedPlugin, source: Source) -> Result<Tree, Failure> {
         // A copy may be older than what it was made from.
-        let serial = match self.instead {
-            Some(_) => 0,
-            None => locked.index_serial,
+        let serial = match (self.instead, &source) {
+            (Some(_), _) | (None, Source::Mirrored { .. }) => 0,
+            (None, _) => locked.index_serial,
         };
         let known = known(self.machine, &source, locked, self.terms, serial)?;
         Tree::open(source, known, Timestamp::MIN)

@@ -9,14 +9,20 @@
 
 pub(crate) mod check;
 pub(crate) mod index;
+pub(crate) mod inputs;
 pub(crate) mod install;
 pub(crate) mod locked;
+pub(crate) mod mirror;
 pub(crate) mod name;
+pub(crate) mod powers;
 pub(crate) mod projects;
 pub(crate) mod publish;
+pub(crate) mod registry;
 pub(crate) mod seen;
 pub(crate) mod signature;
 pub(crate) mod source;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod trust;
+pub(crate) mod upgrade;
+pub(crate) mod web;

@@ -13,6 +13,7 @@ use crate::atomic;
 use crate::digest;
 use crate::error::{Exit, Failure};
 use crate::plugins::index::{self, Asset, Index, Publisher, Release, Touches};
+use crate::plugins::inputs::Inputs;
 use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
 use crate::plugins::signature::Signer;
@@ -28,6 +29,7 @@ pub(crate) struct Described {
     pub(crate) provides: Vec<String>,
     pub(crate) requires: Vec<String>,
     pub(crate) touches: Touches,
+    pub(crate) inputs: Option<Inputs>,
 }
 
 /// How to publish.
@@ -132,6 +134,7 @@ pub(crate) fn publish(
             release.provides = described.provides;
             release.requires = described.requires;
             release.touches = described.touches;
+            release.inputs = described.inputs;
         }
     }
     if index.adapters.is_empty() {

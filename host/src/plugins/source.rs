@@ -1,24 +1,18 @@
-//! Where trees are: a directory, or static files behind a web server. Reads from there with limits, never writes, and calls no API.
+//! Where trees are: a directory, static files behind a web server, a repository of an OCI registry, or a mirror of one of these. Reads from
+//! there with limits and never writes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use semver::VersionReq;
 use sha2::{Digest, Sha256};
-use ureq::Agent;
 
 use crate::error::{Exit, Failure};
-
-/// How long the connection may take, and how long a small file.
-const CONNECT: Duration = Duration::from_secs(10);
-const SMALL: Duration = Duration::from_secs(60);
-
-/// The slowest download that is waited for, in bytes a second.
-const SLOWEST: u64 = 16 << 10;
-
-/// How many redirects are followed.
-const REDIRECTS: u32 = 5;
+use crate::plugins::index::{self, Asset};
+use crate::plugins::registry::{Repository, Texts};
+use crate::plugins::web::{self, Content, Method, Question};
 
 /// A place with a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +21,10 @@ pub(crate) enum Source {
     Directory(PathBuf),
     /// An address, without a slash at its end.
     Web(String),
+    /// A repository of a registry.
+    Registry(Repository),
+    /// A source whose files are read at another place, where a mirror keeps them. It keeps its name, and so its key.
+    Mirrored { of: Box<Self>, at: Box<Self> },
 }
 
 impl Source {
@@ -52,6 +50,10 @@ impl Source {
                 "it holds a user, a query or a fragment",
                 "name the address of the directory that holds `index.json`",
             ),
+            Some(("oci", rest)) => match Repository::parse(rest) {
+                Ok(repository) => Ok(Self::Registry(repository)),
+                Err(why) => invalid(why, "write `oci://HOST/PATH` or `oci://HOST/PATH:VERSION`"),
+            },
             Some(("https", _)) => Ok(web()),
             Some(("http", rest)) if is_loopback(rest) => Ok(web()),
             Some(("http", _)) => invalid(
@@ -60,7 +62,7 @@ impl Source {
             ),
             Some((scheme, _)) => invalid(
                 &format!("it knows no `{scheme}://`"),
-                "use a directory, `file://` or `https://`",
+                "use a directory, `file://`, `https://` or `oci://`",
             ),
         }
     }
@@ -70,47 +72,83 @@ impl Source {
         match self {
             Self::Directory(path) => format!("file://{}", path.display()),
             Self::Web(address) => address.clone(),
+            Self::Registry(repository) => repository.name(),
+            Self::Mirrored { of, .. } => of.name(),
+        }
+    }
+
+    /// The range of versions that its address itself asks for.
+    pub(crate) fn range(&self) -> Option<VersionReq> {
+        match self {
+            Self::Directory(_) | Self::Web(_) => None,
+            Self::Registry(repository) => repository.range(),
+            Self::Mirrored { of, .. } => of.range(),
+        }
+    }
+
+    /// Whether it is read without the network.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.reading(), Self::Directory(_))
+    }
+
+    /// The place one step further.
+    pub(crate) fn below(&self, part: &str) -> Self {
+        match self {
+            Self::Directory(path) => Self::Directory(path.join(part)),
+            Self::Web(address) => Self::Web(format!("{address}/{part}")),
+            Self::Registry(repository) => Self::Registry(repository.below(part)),
+            Self::Mirrored { at, .. } => at.below(part),
+        }
+    }
+
+    /// Reads the index and its signature; nothing where there is no index.
+    pub(crate) fn index(&self) -> Result<Option<Texts>, Failure> {
+        match self {
+            // Both have to come from one artifact.
+            Self::Registry(repository) => repository.index(),
+            Self::Mirrored { at, .. } => at.index(),
+            Self::Directory(_) | Self::Web(_) => {
+                let Some(text) = self.small(index::FILE, index::MOST_INDEX)? else {
+                    return Ok(None);
+                };
+                let signature = self.small(index::SIGNATURE, index::MOST_SIGNATURE)?;
+                Ok(Some((text, signature)))
+            }
         }
     }
 
     /// Reads a small file; nothing where there is none.
     pub(crate) fn small(&self, path: &str, most: u64) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(reader) = self.open(path, SMALL)? else {
-            return Ok(None);
-        };
-        let mut content = Vec::new();
-        reader
-            .take(most + 1)
-            .read_to_end(&mut content)
-            .map_err(|error| self.broken(path, &error))?;
-        match content.len() as u64 > most {
-            true => Err(Failure::new(
-                Exit::Refused,
-                format!(
-                    "`{path}` of `{}` has no end: it is longer than {most} bytes",
-                    self.name()
-                ),
-            )
-            .help("do not use this tree: tell its publisher by another way than this source")),
-            false => Ok(Some(content)),
+        match self {
+            Self::Registry(repository) => repository.small(path, most),
+            Self::Mirrored { at, .. } => at.small(path, most),
+            Self::Directory(_) | Self::Web(_) => self
+                .open(path, web::SMALL)?
+                .map(|reader| web::read_small(reader, &self.name(), path, most))
+                .transpose(),
         }
     }
 
-    /// Copies a file of a known size and returns its SHA-256. `progress` hears how many bytes have come.
+    /// Copies an executable and returns its SHA-256. `progress` hears how many bytes have come.
     pub(crate) fn copy(
         &self,
-        path: &str,
-        size: u64,
+        asset: &Asset,
         to: &mut dyn Write,
         mut progress: impl FnMut(u64),
     ) -> Result<String, Failure> {
-        let place = self.name();
-        let limit = SMALL + Duration::from_secs(size / SLOWEST);
-        let reader = self.open(path, limit)?.ok_or_else(|| {
-            Failure::failed(format!(
-                "`{place}` has no file `{path}`, which its index names"
-            ))
-            .help("run the same command again later: its publisher may be about to change it")
+        let place = self.place();
+        let Asset { path, size, sha256 } = asset;
+        let size = *size;
+        let reader = match self.reading() {
+            Self::Registry(repository) => repository.blob(sha256, size)?,
+            other => other.open(path, web::patience(size))?,
+        };
+        let reader = reader.ok_or_else(|| {
+            let message = format!("`{place}` has no file `{path}`, which its index names");
+            Failure::failed(message).help(match self {
+                Self::Mirrored { .. } => "a mirror has what was asked for when it was made: run `ztc plugins mirror` again where there is a network",
+                _ => "run the same command again later: its publisher may be about to change it",
+            })
         })?;
         let mut reader = reader.take(size + 1);
         let mut hasher = Sha256::new();
@@ -128,8 +166,7 @@ impl Source {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    return Err(self
-                        .broken(path, &error)
+                    return Err(web::broken(&place, path, &error)
                         .detail(format!("{come} of {size} bytes had come")));
                 }
             }
@@ -152,6 +189,19 @@ impl Source {
         }
     }
 
+    /// What is read.
+    fn reading(&self) -> &Self {
+        match self {
+            Self::Mirrored { at, .. } => at.reading(),
+            other => other,
+        }
+    }
+
+    /// What people should look at when reading fails.
+    fn place(&self) -> String {
+        self.reading().name()
+    }
+
     fn open(&self, path: &str, limit: Duration) -> Result<Option<Box<dyn Read>>, Failure> {
         match self {
             Self::Directory(root) => {
@@ -169,6 +219,10 @@ impl Source {
                 }
             }
             Self::Web(address) => self.get(&format!("{address}/{path}"), path, limit),
+            Self::Registry(repository) => Ok(repository
+                .small(path, index::MOST_INDEX)?
+                .map(|content| Box::new(io::Cursor::new(content)) as Box<dyn Read>)),
+            Self::Mirrored { at, .. } => at.open(path, limit),
         }
     }
 
@@ -178,45 +232,42 @@ impl Source {
         path: &str,
         limit: Duration,
     ) -> Result<Option<Box<dyn Read>>, Failure> {
-        let config = Agent::config_builder()
-            .https_only(url.starts_with("https://"))
-            .http_status_as_error(false)
-            .max_redirects(REDIRECTS)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(limit));
-        let agent: Agent = config.build().into();
-        let response = agent.get(url).call().map_err(|error| {
-            Failure::failed(format!("`{}` cannot be reached", self.name()))
-                .detail(error)
-                .help("check the network and run the same command again, or install from a directory (`--source DIR`)")
-        })?;
-        match response.status().as_u16() {
-            200 => Ok(Some(Box::new(response.into_body().into_reader()))),
+        let place = self.name();
+        let answer = web::ask(
+            &place,
+            Question {
+                method: Method::Get,
+                url: &web::address(&place, url)?,
+                headers: Vec::new(),
+                authorization: None,
+                content: Content::Nothing,
+                limit,
+            },
+        )?;
+        match answer.status {
+            200 => Ok(Some(answer.body)),
             404 | 410 => Ok(None),
             status => Err(Failure::failed(format!(
-                "`{}` answers with status {status} for `{path}`",
-                self.name()
+                "`{place}` answers with status {status} for `{path}`"
             ))
             .help("run the same command again later")),
         }
     }
+}
 
-    fn broken(&self, path: &str, error: &io::Error) -> Failure {
-        Failure::failed(format!("`{path}` of `{}` broke off", self.name()))
-            .detail(error)
-            .help("run the same command again; nothing was installed")
+/// Returns a path without `.`, `..` and links, so that one directory has one name; also where it is not there at the moment.
+fn directory(path: &Path) -> PathBuf {
+    if let Ok(path) = std::fs::canonicalize(path) {
+        return path;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => directory(parent).join(name),
+        _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
     }
 }
 
-/// Returns a path without `.`, `..` and links where it exists, so that one directory has one name.
-fn directory(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path)
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_owned())
-}
-
 /// Whether an address without its scheme is on this machine.
-fn is_loopback(rest: &str) -> bool {
+pub(crate) fn is_loopback(rest: &str) -> bool {
     let authority = rest.split('/').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -241,6 +292,7 @@ mod tests {
         for (text, expected) in [
             ("tree", "file:///repo/tree"),
             ("/srv/none", "file:///srv/none"),
+            ("/usr/../srv/none/", "file:///srv/none"),
             ("file:///srv/none/", "file:///srv/none"),
             ("https://example.org/tree/", "https://example.org/tree"),
             ("http://127.0.0.1:80/t", "http://127.0.0.1:80/t"),
@@ -256,6 +308,18 @@ mod tests {
             (
                 "https://me:secret@example.org",
                 "`https://me:secret@example.org` cannot be a source of plugins: it holds a user, a query or a fragment",
+            ),
+            (
+                "oci://127.0.0.1:5000/acme/bgp:1.2.0",
+                "oci://127.0.0.1:5000/acme/bgp",
+            ),
+            (
+                "oci://example.org",
+                "`oci://example.org` cannot be a source of plugins: it names a registry, and no repository in it",
+            ),
+            (
+                "oci://me:secret@example.org/bgp",
+                "`oci://me:secret@example.org/bgp` cannot be a source of plugins: it holds a user, a query or a fragment",
             ),
             (
                 "ftp://example.org",

@@ -102,8 +102,12 @@ impl Store {
         self.root.join("store").join(sha256).join(file)
     }
 
-    /// Returns the file with a digest, whatever its name; nobody has read it.
-    pub(crate) fn bytes_of(&self, sha256: &str) -> Option<PathBuf> {
+    /// Returns the file with a digest, which nobody has read: the one of a name, or else of any, since a publisher may have moved it.
+    pub(crate) fn bytes_of(&self, sha256: &str, path: &str) -> Option<PathBuf> {
+        let known = self.bytes(sha256, path);
+        if known.is_file() {
+            return Some(known);
+        }
         let files = fs::read_dir(self.root.join("store").join(sha256)).ok()?;
         files.filter_map(|entry| Some(entry.ok()?.path())).min()
     }

@@ -38,6 +38,8 @@ pub(crate) struct Known<'a> {
 pub(crate) struct Tree {
     pub(crate) source: Source,
     pub(crate) text: Vec<u8>,
+    /// The text of its signature.
+    pub(crate) signature: Option<Vec<u8>>,
     pub(crate) index: Index,
     /// Who has signed it.
     pub(crate) signer: Signed,
@@ -68,14 +70,11 @@ impl Tree {
     /// Fetches and verifies the index of a source.
     pub(crate) fn open(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
         let place = source.name();
-        let text = source
-            .small(index::FILE, index::MOST_INDEX)?
-            .ok_or_else(|| {
-                Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
-                    .help("name the directory that `ztc plugins publish` has made")
-            })?;
-        let signature = source.small(index::SIGNATURE, index::MOST_SIGNATURE)?;
-        let signer = who_signed(&place, &text, signature, &known)?;
+        let (text, signature) = source.index()?.ok_or_else(|| {
+            Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
+                .help("name a tree that `ztc plugins publish` has made, or a repository that `ztc plugins push` has filled")
+        })?;
+        let signer = who_signed(&place, &text, signature.as_deref(), &known)?;
         let index = Index::parse(&text, &place)?;
         match signer.key() {
             Some(key) if key.text() != index.publisher.key => {
@@ -111,6 +110,7 @@ impl Tree {
         Ok(Self {
             source,
             text,
+            signature,
             index,
             signer,
         })
@@ -120,7 +120,7 @@ impl Tree {
 fn who_signed(
     place: &str,
     text: &[u8],
-    signature: Option<Vec<u8>>,
+    signature: Option<&[u8]>,
     known: &Known<'_>,
 ) -> Result<Signed, Failure> {
     let Some(signature) = signature else {
@@ -144,7 +144,7 @@ fn who_signed(
             .help("add `--allow-unsigned` where you know these bytes by another way")),
         };
     };
-    let signature = String::from_utf8_lossy(&signature);
+    let signature = String::from_utf8_lossy(signature);
     let (key, is_new) = match &known.key {
         Some((key, _)) => (key.clone(), false),
         // Whose key it is nobody knows yet; that it is one and has signed all this is what the first use can tell.

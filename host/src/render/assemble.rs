@@ -176,14 +176,19 @@ impl Assembly<'_> {
         }
     }
 
+    /// Returns what the lock says of adapters. What platform.yaml names and this environment has no section for stays locked.
     fn plugins(&self) -> LockedPlugins {
+        let old = self.old.into_iter().flat_map(|old| &old.plugins);
+        let named = old.filter(|(name, plugin)| {
+            plugin.is_installed() && self.platform.plugins.contains_key(*name)
+        });
+        let kept = named.map(|(name, plugin)| (name.clone(), plugin.clone()));
         let sections = self.platform.sections.iter();
-        sections
-            .filter_map(|section| {
-                let plugin = self.origins[&section.name].plugin.clone()?;
-                Some((section.adapter.clone(), plugin))
-            })
-            .collect()
+        let used = sections.filter_map(|section| {
+            let plugin = self.origins[&section.name].plugin.clone()?;
+            Some((section.adapter.clone(), plugin))
+        });
+        kept.chain(used).collect()
     }
 
     /// Returns the file of the lock; one that says the same keeps its bytes.

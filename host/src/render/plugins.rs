@@ -36,7 +36,11 @@ pub(crate) fn entry(
                 let record = session.supervisor.discovery().installation(candidate)?;
                 Some(locked::entry(record, root, asked))
             };
-            old.filter(runs).cloned().or_else(installed)
+            let rendered = old.filter(runs).map(|plugin| LockedPlugin {
+                unrendered: false,
+                ..plugin.clone()
+            });
+            rendered.or_else(installed)
         }
         Source::Explicit | Source::PluginDirectory | Source::Path => {
             let mut plugin = found(Default::default());

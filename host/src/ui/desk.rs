@@ -13,8 +13,9 @@ pub fn open(ui: &Ui) -> mpsc::UnboundedSender<Question> {
     let ui = ui.clone();
     std::thread::spawn(move || {
         while let Some(question) = questions.blocking_recv() {
-            if !question.done.is_closed() {
-                let done = ask(&ui, &question);
+            if !question.done.is_closed()
+                && let Some(done) = ask(&ui, &question)
+            {
                 let _ = question.done.send(done);
             }
         }
@@ -22,7 +23,8 @@ pub fn open(ui: &Ui) -> mpsc::UnboundedSender<Question> {
     desk
 }
 
-fn ask(ui: &Ui, question: &Question) -> bool {
+/// Returns the answer; nothing where the terminal is closed or at its end.
+fn ask(ui: &Ui, question: &Question) -> Option<bool> {
     let _alone = ui.hold();
     ui.print_error(&format!("`{}` is for you to do:", question.task));
     for line in question.instructions.lines() {
@@ -32,12 +34,12 @@ fn ask(ui: &Ui, question: &Question) -> bool {
         ui.print_error("type `yes` when it is done, or `no` if it cannot be done:");
         let mut line = String::new();
         match io::stdin().lock().read_line(&mut line) {
-            Ok(0) | Err(_) => return false,
+            Ok(0) | Err(_) => return None,
             Ok(_) => {}
         }
         match line.trim().to_lowercase().as_str() {
-            "yes" | "y" => return true,
-            "no" | "n" => return false,
+            "yes" | "y" => return Some(true),
+            "no" | "n" => return Some(false),
             _ => {}
         }
     }

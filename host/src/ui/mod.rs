@@ -4,6 +4,7 @@
 
 pub mod desk;
 pub mod failure;
+pub mod progress;
 pub mod prompt;
 pub mod region;
 pub mod run;
@@ -164,10 +165,11 @@ impl Ui {
         self.finding(&Finding::warning(message));
     }
 
-    /// Shows why the command failed: for a person on stderr; with `--json` also as an object `{"error": ...}` on stdout.
+    /// Shows why the command failed: for a person on stderr; with `--json` also as an object `{"error": ...}` on stdout, on one line, since some
+    /// commands have written lines of their own before it.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            self.json(&serde_json::json!({ "error": failure }));
+            self.json_line(&serde_json::json!({ "error": failure }));
         }
         self.print_error(&failure::text(failure, &self.style()));
     }

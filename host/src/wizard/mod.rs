@@ -13,6 +13,7 @@ pub mod document;
 mod draft;
 pub mod files;
 mod groups;
+pub(crate) mod origin;
 pub(crate) mod pattern;
 mod prompter;
 pub mod running;

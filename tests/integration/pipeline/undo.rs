@@ -173,7 +173,12 @@ fn a_reset_forgets_but_never_that_a_disk_was_written() {
     error: this is to be confirmed, and nobody is there; nothing has been done
       help: read the list above; then run `ztc reset --yes`
     ");
-    pipe.environment.ztc_ok(&["reset", "--yes"]);
+    let reset = pipe
+        .environment
+        .ztc_ok(&["reset", "--yes", "--json"])
+        .json();
+    assert_eq!(reset["forgotten"], json!(["base", "join", "wait"]));
+    assert_eq!(reset["kept"], json!(["install[a]", "install[b]"]));
     let runs = |pipe: &Pipe| -> Vec<String> {
         let plan = pipe.environment.ztc_ok(&["plan", "--json"]).json();
         let tasks = plan["tasks"].as_array().unwrap().clone();
@@ -184,6 +189,15 @@ fn a_reset_forgets_but_never_that_a_disk_was_written() {
             .collect()
     };
     assert_eq!(runs(&pipe), ["base", "wait", "join"]);
+    let plan = pipe.environment.ztc_ok(&["plan"]);
+    insta::assert_snapshot!(keys::steady(&plan.stdout), @"
+    STAGE    ITEM  ACTION  WHY
+    base           run     was forgotten by reset [RUN]
+    install  a     skip    done in run [RUN]; base runs, but it destroys data: only --only or --from runs it again
+    install  b     skip    done in run [RUN]; base runs, but it destroys data: only --only or --from runs it again
+    wait           run     was forgotten by reset [RUN]
+    join           run     was forgotten by reset [RUN]
+    ");
     // An old journal does not bring back what was forgotten.
     fs::remove_dir_all(pipe.path(".zerotouch-cache/stage-cache")).unwrap();
     assert_eq!(runs(&pipe), ["base", "wait", "join"]);

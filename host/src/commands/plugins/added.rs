@@ -74,7 +74,8 @@ fn asked(
         &context.machine,
         &context.repository,
         &[(name.to_owned(), plugin)].into(),
-    );
+    )
+    .without_overrides();
     let candidate = Candidate {
         name: name.to_owned(),
         source: Source::Explicit,

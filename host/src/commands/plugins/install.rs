@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
@@ -27,7 +26,7 @@ pub(crate) struct Arguments {
     /// [default: everything that platform.yaml asks for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
     what: Option<String>,
-    /// Where the adapter comes from: a directory, `file://` or `https://`; for what is locked, a copy to take it from instead
+    /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`; for what is locked, a copy to take it from instead
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
     /// The publisher's public key, known from elsewhere: no other will do
@@ -181,7 +180,7 @@ impl Job {
 }
 
 /// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
-pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> {
+pub(crate) fn one_by_name(context: &Context, project: &Project, what: &str) -> Result<(), Failure> {
     let arguments = Arguments {
         what: Some(what.to_owned()),
         source: None,
@@ -202,11 +201,10 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
             .ui
             .say("another ztc installs something; waiting for it");
     })?;
-    let project = Project::read(context)?;
-    for job in jobs(context, &arguments, &project)? {
+    for job in jobs(context, &arguments, project)? {
         let work = Work {
             context,
-            project: &project,
+            project,
             terms: &terms,
             arguments: &arguments,
         };
@@ -216,7 +214,8 @@ pub(crate) fn one_by_name(context: &Context, what: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-fn say(context: &Context, done: &Done) {
+/// Says what became of one adapter.
+pub(crate) fn say(context: &Context, done: &Done) {
     for warning in &done.warnings {
         context.ui.warning(warning);
     }
@@ -254,7 +253,7 @@ fn say(context: &Context, done: &Done) {
         .done(format!("{name} {version} {what} from {source}"));
     if let Some(was) = &done.lock_was {
         let change = match was == &version.to_string() {
-            true => format!("{version} with what its publisher has now"),
+            true => format!("{version} as it is now"),
             false => format!("{version} instead of {was}"),
         };
         context
@@ -285,6 +284,8 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         }
         let path = root.join(what.strip_prefix("file://").unwrap_or(what));
         if path.is_file() {
+            // One file has one name in the lock.
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
             return Ok(vec![Job::File(path)]);
         }
         let source = Source::parse(what, root)?;
@@ -392,7 +393,7 @@ fn not_locked(name: &str) -> Job {
 }
 
 /// Reads a range; a whole version means that version alone.
-fn requirement(text: &str) -> Result<VersionReq, Failure> {
+pub(crate) fn requirement(text: &str) -> Result<VersionReq, Failure> {
     let exact = Version::parse(text).map(|version| format!("={version}"));
     VersionReq::parse(exact.as_deref().unwrap_or(text)).map_err(|error| {
         Failure::invalid(format!("`{text}` is not a range of versions: {error}"))
@@ -442,11 +443,11 @@ impl Work<'_> {
         let relock = self.project.relock(self.context, &name, self.terms)?;
         self.project
             .refuse_moved(&name, &tree.source.name(), tree.signer.key(), self.terms)?;
-        let bar = bar(self.context, &name);
-        let done = install::from_tree(machine, &tree, &wish, self.terms, |come| {
-            bar.set_position(come)
+        let bar = self.context.ui.transfer(&name);
+        let done = install::from_tree(machine, &tree, &wish, self.terms, |come, of| {
+            bar.at(come, of);
         });
-        bar.finish_and_clear();
+        drop(bar);
         relock.take(self.context, done?)
     }
 
@@ -514,10 +515,8 @@ impl Work<'_> {
                 false => Network::Use,
             },
         };
-        let bar = bar(self.context, name);
-        let done = follow.install(name, locked, |come| bar.set_position(come));
-        bar.finish_and_clear();
-        done
+        let bar = self.context.ui.transfer(name);
+        follow.install(name, locked, |come, of| bar.at(come, of))
     }
 }
 
@@ -525,18 +524,4 @@ impl Work<'_> {
 fn file_name(path: &std::path::Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     FileName::parse(&file).map_or_else(String::new, |file| file.name)
-}
-
-/// A bar on a terminal, nothing elsewhere.
-fn bar(context: &Context, name: &str) -> ProgressBar {
-    if !context.ui.has_live_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("  {msg} {bytes} {bytes_per_sec}");
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-        .with_message(name.to_owned());
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -38,7 +38,7 @@ struct Missing {
 
 /// Shows and offers what is missing.
 pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
-    let project = Project::read(context)?;
+    let project = Project::with(context, platform)?;
     let names = missing(context, platform, &project);
     if names.is_empty() {
         return Ok(Offered::Nothing);
@@ -51,7 +51,12 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
         match look(context, platform, &project, name) {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
-                show(context, &platform.plugins[name], &tree, &choice);
+                let trust = match (project.pin(name), &tree.signer) {
+                    (Some(_), Signed::Known(_)) => "the one that the lock names",
+                    (None, Signed::Known(_)) => "trusted on this machine",
+                    _ => "new here: compare it with what the publisher shows elsewhere",
+                };
+                show(context, &platform.plugins[name], (&tree, trust), &choice);
                 found.push(Missing {
                     name: name.clone(),
                     choice,
@@ -91,7 +96,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
             Some(_) => name.clone(),
             None => format!("{name}@{}", choice.version),
         };
-        install::one_by_name(context, &what)?;
+        install::one_by_name(context, &project, &what)?;
     }
     match found.len() == names.len() {
         true => Ok(Offered::Installed),
@@ -101,7 +106,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
 
 /// Says what is missing where nobody can be asked.
 pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
-    let names = missing(context, platform, &Project::read(context)?);
+    let names = missing(context, platform, &Project::with(context, platform)?);
     let Some(name) = names.first() else {
         return Ok(());
     };
@@ -170,7 +175,7 @@ fn look(
     Ok((tree, choice))
 }
 
-fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
+fn show(context: &Context, plugin: &Plugin, (tree, trust): (&Tree, &str), choice: &Choice) {
     let ui = &context.ui;
     let Choice {
         name,
@@ -189,18 +194,15 @@ fn show(context: &Context, plugin: &Plugin, tree: &Tree, choice: &Choice) {
     let key = tree.signer.key().map_or("", |key| key.text());
     let publisher = match tree.index.publisher.name.as_str() {
         "" => String::new(),
-        name => format!(", calls itself {name}"),
-    };
-    let trust = match tree.signer {
-        Signed::Known(_) => "trusted on this machine",
-        _ => "new here: compare it with what the publisher shows elsewhere",
+        name => format!("{name}, as it calls itself"),
     };
     let touches = &release.touches;
     let words = |words: &[String]| words.join(", ");
     for (what, text) in [
         ("asked for", range.to_owned()),
         ("source", tree.source.name()),
-        ("publisher key", format!("{key}{publisher}")),
+        ("publisher", publisher),
+        ("publisher key", key.to_owned()),
         ("", trust.to_owned()),
         ("provides", words(&release.provides)),
         ("requires", words(&release.requires)),

@@ -45,6 +45,17 @@ impl Project {
         })
     }
 
+    /// Takes a platform that was read already, of which anything may be missing.
+    pub(crate) fn with(context: &Context, platform: &Platform) -> Result<Self, Failure> {
+        let repository = context.repository.clone();
+        let lock = Lock::load(&repository)?;
+        Ok(Self {
+            repository,
+            platform: Some(platform.clone()),
+            lock,
+        })
+    }
+
     /// The directory.
     pub(crate) fn root(&self) -> &Path {
         self.repository.root()
@@ -185,12 +196,17 @@ impl Relock<'_> {
         // That the publisher has signed again meanwhile is nothing new.
         let same = LockedPlugin {
             index_serial: old.index_serial,
+            unrendered: old.unrendered,
             ..new.clone()
         };
         if same == *old {
             return Ok(done);
         }
         done.lock_was = Some(old.version.clone());
+        let new = LockedPlugin {
+            unrendered: old.unrendered || new.is_another(old),
+            ..new
+        };
         lock.plugins.insert(done.name.clone(), new);
         lock.format = lock::FORMAT;
         lock.timestamp = now();

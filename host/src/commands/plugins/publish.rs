@@ -9,14 +9,16 @@ use ztc_protocol::{Manifest, ProtocolVersion};
 use crate::adapter::{Candidate, Discovery, Source};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
-use crate::commands::plugins::{added, introduce};
+use crate::commands::plugins::{added, introduce, push};
 use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::platform::Plugin;
 use crate::plugins::check;
-use crate::plugins::index::Touches;
+use crate::plugins::inputs;
 use crate::plugins::name::FileName;
-use crate::plugins::publish::{self, Described, OtherKey, Terms};
+use crate::plugins::powers;
+use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
+use crate::plugins::registry::push::{Mode, Pushed};
 use crate::plugins::signature::{self, PASSWORD, Signer};
 use crate::ui::prompt::{Prompts, Refusal};
 
@@ -66,6 +68,9 @@ pub(crate) struct Arguments {
     /// Sign a tree that another key has signed
     #[arg(long)]
     replace_key: bool,
+    /// Then push it to a repository of a registry
+    #[arg(long, value_name = "oci://HOST/PATH")]
+    to: Option<String>,
 }
 
 /// Options of `ztc plugins publish-check`.
@@ -74,6 +79,15 @@ pub(crate) struct Check {
     /// The tree
     #[arg(value_name = "DIR")]
     tree: PathBuf,
+}
+
+/// What `publish` says to a program.
+#[derive(serde::Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    published: Published,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<Pushed>,
 }
 
 /// Makes a key.
@@ -103,11 +117,10 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
             .json(&serde_json::json!({ "secret": secret, "public": public, "key": key.text() }));
         return Ok(Exit::Done);
     }
-    context.ui.done(format!(
-        "wrote `{}` and `{}`",
-        secret.display(),
-        public.display()
-    ));
+    let shown = arguments.file.display();
+    context
+        .ui
+        .done(format!("wrote `{shown}` and `{shown}.pub`"));
     context.ui.data(key.text());
     context.ui.say("  keep the first in a safe place and out of git; show the line above wherever people look for your adapters");
     Ok(Exit::Done)
@@ -148,8 +161,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
         describe(context, file, platforms, arguments.protocol)
     })?;
+    let pushed = arguments.to.as_ref();
+    let pushed = pushed
+        .map(|to| push::push(context, &directory, to, Mode::Push))
+        .transpose()?;
     if context.ui.is_json() {
-        context.ui.json(&published);
+        context.ui.json(&Answer { published, pushed });
         return Ok(Exit::Done);
     }
     for path in &published.added {
@@ -159,6 +176,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         "signed the index with serial {}, valid until {}",
         published.serial, published.expires
     ));
+    if let Some(pushed) = &pushed {
+        push::say(context, pushed, Mode::Push);
+        return Ok(Exit::Done);
+    }
     let shown = arguments.tree.display();
     context.ui.next(
         &format!("ztc plugins publish-check {shown}"),
@@ -174,6 +195,11 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
     if context.ui.is_json() {
         context.ui.json(&checked);
     } else if is_good {
+        if let Some(source) = &checked.mirror_of {
+            context.ui.say(format!(
+                "a mirror of {source}, which need not hold every file"
+            ));
+        }
         context.ui.done(format!(
             "{} files, {} versions, {} adapters: serial {}, valid until {}, key {}",
             checked.files,
@@ -229,7 +255,8 @@ fn describe(
         &context.machine,
         &context.repository,
         &[(name.clone(), plugin)].into(),
-    );
+    )
+    .without_overrides();
     let candidate = Candidate {
         name: name.clone(),
         source: Source::Explicit,
@@ -268,29 +295,8 @@ fn described(manifest: &Manifest, protocol: ProtocolVersion) -> Described {
             .iter()
             .map(|item| format!("{} {}", item.capability, item.version))
             .collect(),
-        touches: Touches {
-            environment: manifest
-                .environment
-                .iter()
-                .map(|item| item.name.clone())
-                .collect(),
-            secrets: manifest
-                .secrets
-                .iter()
-                .map(|item| item.input.clone())
-                .chain(manifest.bundles.iter().map(|item| item.name.clone()))
-                .collect(),
-            network: manifest
-                .network
-                .iter()
-                .map(|item| format!("{}:{}", item.host, item.port))
-                .collect(),
-            tools: manifest
-                .tools
-                .iter()
-                .map(|item| item.name.clone())
-                .collect(),
-        },
+        touches: powers::declared(manifest),
+        inputs: Some(inputs::inputs(&manifest.config_schema)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 use crate::pipeline::context::word;
 use crate::pipeline::event::{Outcome, RunKind, TaskFailure};
 use crate::pipeline::state::{Phase, RunState};
@@ -16,6 +16,8 @@ pub struct NextCommands {
     pub env: String,
     /// The command that goes on, such as `bootstrap`.
     pub command: String,
+    /// The options that it was given and that still hold when it goes on, each with a space before it.
+    pub options: String,
 }
 
 impl NextCommands {
@@ -30,16 +32,28 @@ impl NextCommands {
             },
             env: env.map_or(String::new(), |env| format!(" --env {}", word(env))),
             command: command.to_owned(),
+            options: String::new(),
         }
+    }
+
+    /// With an option that holds too when the run goes on.
+    pub fn with(mut self, option: &str, value: Option<&str>) -> Self {
+        self.options.push_str(&format!(" {option}"));
+        if let Some(value) = value {
+            self.options.push_str(&format!(" {}", word(value)));
+        }
+        self
     }
 
     /// Goes on with the run.
     pub fn resume(&self) -> String {
-        format!("{} {}{}", self.ztc, self.command, self.env)
+        format!("{} {}{}{}", self.ztc, self.command, self.env, self.options)
     }
 
-    fn only(&self, task: &str) -> String {
-        format!("{} --only {}", self.resume(), word(task))
+    /// Goes on with one task; nothing where the command does so anyway.
+    fn only(&self, task: &str) -> Option<String> {
+        (!self.options.contains(" --only "))
+            .then(|| format!("{} --only {}", self.resume(), word(task)))
     }
 
     /// Writes everything as scripts, to go on by hand.
@@ -107,13 +121,34 @@ fn failed(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) -
     report
         .details
         .push(format!("go on:      {}", next.resume()));
-    if state.head.kind == RunKind::Bootstrap {
-        report
-            .details
-            .push(format!("only this:  {}", next.only(&head.task)));
+    if state.head.kind == RunKind::Bootstrap
+        && let Some(only) = next.only(&head.task)
+    {
+        report.details.push(format!("only this:  {only}"));
     }
     report.details.push(format!("by hand:    {}", next.eject()));
     report.help("put the cause right and go on; what succeeded is not run again")
+}
+
+/// Says what failed that is not required, each with its cause and its last lines.
+pub fn not_required(state: &RunState, log: impl Fn(&str) -> String) -> Vec<Finding> {
+    let failed = state.tasks().filter_map(|(head, phase)| match phase {
+        Phase::Failed {
+            failure,
+            required: false,
+            ..
+        } => Some((head, failure)),
+        _ => None,
+    });
+    failed
+        .map(|(head, failure)| {
+            let lines = last_lines(failure, &log(&head.task)).join("\n  ");
+            Finding::warning(format!(
+                "`{}` failed, which is not required: {}\n  {lines}",
+                head.task, failure.status
+            ))
+        })
+        .collect()
 }
 
 fn last_lines(failure: &TaskFailure, log: &str) -> Vec<String> {
@@ -150,6 +185,7 @@ mod tests {
             ztc: "ztc".into(),
             env: " --env prod".into(),
             command: "bootstrap".into(),
+            options: " --jobs 3".into(),
         };
         let failure = end(&state, |task| format!("runs/{task}.log"), &next).unwrap();
         assert_eq!(
@@ -163,8 +199,8 @@ mod tests {
                 "its last lines (all: runs/second.log):",
                 "  | one",
                 "  | two",
-                "go on:      ztc bootstrap --env prod",
-                "only this:  ztc bootstrap --env prod --only second",
+                "go on:      ztc bootstrap --env prod --jobs 3",
+                "only this:  ztc bootstrap --env prod --jobs 3 --only second",
                 "by hand:    ztc eject --env prod",
             ]
         );

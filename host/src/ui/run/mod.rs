@@ -21,7 +21,7 @@ use crate::ui::prompt::{Prompts, Refusal};
 use crate::ui::region::Live;
 use crate::ui::run::model::Model;
 
-pub use end::{NextCommands, end};
+pub use end::{NextCommands, end, not_required};
 pub use overview::{Look, lasts, overview};
 
 /// Shows a run while it goes on.

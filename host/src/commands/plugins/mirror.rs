@@ -1,0 +1,180 @@
+//! `ztc plugins mirror`: what is needed of every source, copied for machines without network.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::commands::Context;
+use crate::commands::plugins::sources::{Sources, Wanted};
+use crate::error::{Exit, Failure};
+use crate::plugins::install::{self, Mode, Moved, Terms, both};
+use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
+use crate::plugins::name::is_platform;
+use crate::plugins::signature::Key;
+use crate::plugins::source::Source;
+use crate::plugins::store::Store;
+use crate::plugins::tree::{Signed, Tree, Unsigned};
+
+/// Options of `ztc plugins mirror`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The directory of the mirror: it gets a tree for every source
+    #[arg(value_name = "DIR")]
+    to: PathBuf,
+    /// Adapters, each with a range of versions where only that is wanted [default: everything that platform.yaml asks for]
+    #[arg(value_name = "NAME[@RANGE]")]
+    names: Vec<String>,
+    /// For which platforms: `all`, or a list such as `linux-x86_64,macos-aarch64`
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = platforms)]
+    platform: Platforms,
+    /// Where the named adapters come from
+    #[arg(long, value_name = "SOURCE", requires = "names")]
+    source: Option<String>,
+    /// The publisher's public key, known from elsewhere: no other will do
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Check and show what would be copied
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let terms = Terms {
+        unsigned: Unsigned::Refuse,
+        moved: Moved::Refuse,
+        key: arguments.key.as_deref().map(Key::parse).transpose()?,
+        mode: match arguments.dry_run {
+            true => Mode::DryRun,
+            false => Mode::Install,
+        },
+    };
+    let directory = plain(&context.repository.root().join(&arguments.to));
+    let sources = Sources::read(context, &terms)?;
+    let wanted = sources.wanted(&arguments.names, arguments.source.as_deref())?;
+    if wanted.is_empty() && !context.ui.is_json() {
+        context.ui.say("platform.yaml asks for no plugins");
+    }
+    let store = Store::new(&context.machine);
+    let _hold = match terms.mode {
+        Mode::DryRun => None,
+        Mode::Install => Some(store.hold(|| {
+            context
+                .ui
+                .say("another ztc installs something; waiting for it");
+        })?),
+    };
+    let mut all = Vec::new();
+    for (source, asked) in by_source(wanted).into_values() {
+        let name = source.name();
+        let first = asked.first().map_or("", |asked| &asked.name);
+        let tree = sources.open(first, source)?;
+        let directory = directory.join(mirror::directory_name(&name));
+        let chosen = mirror::choose(&tree, &asked, &arguments.platform)?;
+        let mirrored = match terms.mode {
+            Mode::DryRun => mirror::planned(&tree, &chosen, &directory),
+            Mode::Install => {
+                let bar = context.ui.transfer("");
+                let mirrored = mirror::copy(&tree, &chosen, &directory, |path, come, of| {
+                    bar.named(path.rsplit('/').next().unwrap_or(path));
+                    bar.at(come, of);
+                })?;
+                drop(bar);
+                install::remember(&context.machine, &tree, &terms)?;
+                mirrored
+            }
+        };
+        if !context.ui.is_json() {
+            say(context, &tree, &mirrored, terms.mode);
+        }
+        all.push(mirrored);
+    }
+    if context.ui.is_json() {
+        context
+            .ui
+            .json(&serde_json::json!({ "mirrors": all, "dry_run": arguments.dry_run }));
+    } else if terms.mode == Mode::Install && !all.is_empty() {
+        context.ui.next(
+            &format!(
+                "ZTC_PLUGINS_MIRROR={} ztc plugins install",
+                directory.display()
+            ),
+            "on a machine without network, with the place of the directory there",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// What is wanted of each source.
+fn by_source(wanted: Vec<Wanted>) -> BTreeMap<String, (Source, Vec<Asked>)> {
+    let mut all: BTreeMap<String, (Source, Vec<Asked>)> = BTreeMap::new();
+    for Wanted {
+        name,
+        range,
+        source,
+    } in wanted
+    {
+        let range = both(range.as_ref(), source.range());
+        let entry = all
+            .entry(source.name())
+            .or_insert_with(|| (source, Vec::new()));
+        entry.1.push(Asked { name, range });
+    }
+    all
+}
+
+fn say(context: &Context, tree: &Tree, mirrored: &Mirrored, mode: Mode) {
+    if let Signed::New(key) = &tree.signer {
+        let trusted = match mode {
+            Mode::Install => "is trusted from now on",
+            Mode::DryRun => "would be trusted from now on",
+        };
+        context.ui.say(format!(
+            "the publisher's key of {} {trusted}: {}",
+            mirrored.source,
+            key.text()
+        ));
+        context
+            .ui
+            .say("  compare it with what the publisher shows elsewhere");
+    }
+    for file in &mirrored.files {
+        let state = match file.state {
+            FileState::Copied => "copied",
+            FileState::Present => "was there",
+            FileState::Planned => "would be copied",
+        };
+        context.ui.say(format!(
+            "  {} {} for {}: {state}",
+            file.name, file.version, file.platform
+        ));
+    }
+    context.ui.done(format!(
+        "{} in {}, serial {}, valid until {}",
+        mirrored.source,
+        mirrored.directory.display(),
+        mirrored.serial,
+        mirrored.expires
+    ));
+}
+
+/// A path without `..` and links, as far as it is there.
+fn plain(path: &Path) -> PathBuf {
+    match (std::fs::canonicalize(path), path.parent(), path.file_name()) {
+        (Ok(plain), _, _) => plain,
+        (Err(_), Some(parent), Some(name)) => plain(parent).join(name),
+        (Err(_), _, _) => path.to_owned(),
+    }
+}
+
+fn platforms(text: &str) -> Result<Platforms, String> {
+    if text == "all" {
+        return Ok(Platforms::All);
+    }
+    let these: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
+    match these.iter().find(|word| !is_platform(word)) {
+        None => Ok(Platforms::These(these)),
+        Some(word) => Err(format!(
+            "`{word}` is not a platform such as `linux-x86_64` or `macos-aarch64`"
+        )),
+    }
+}

@@ -1,0 +1,295 @@
+//! `ztc plugins search`: what the known sources offer. Installs nothing and trusts nobody anew.
+
+use semver::Version;
+use serde::Serialize;
+
+use crate::adapter::text::printable;
+use crate::commands::Context;
+use crate::commands::plugins::sources::Sources;
+use crate::error::{Exit, Failure};
+use crate::plugins::index::{Entry, Index, Release};
+use crate::plugins::install::{self, Mode, Moved, Terms};
+use crate::plugins::seen;
+use crate::plugins::source::Source;
+use crate::plugins::store::{Record, Store};
+use crate::plugins::tree::{Signed, Unsigned};
+use crate::ui::table::table;
+
+/// Options of `ztc plugins search`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Part of a name, of a description or of a capability
+    word: Option<String>,
+    /// Search this source only
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Ask nobody: search what the sources have shown last
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What was searched and found, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    plugins: &'a [Found],
+    sources: &'a [Searched],
+}
+
+/// An adapter that a source offers.
+#[derive(Debug, Serialize)]
+struct Found {
+    name: String,
+    description: String,
+    source: String,
+    /// The newest first.
+    versions: Vec<Offered>,
+    /// The versions that are installed here, from wherever.
+    installed: Vec<Version>,
+}
+
+#[derive(Debug, Serialize)]
+struct Offered {
+    version: Version,
+    released: String,
+    yanked: Option<String>,
+    protocols: Vec<String>,
+    platforms: Vec<String>,
+    provides: Vec<String>,
+}
+
+/// A source.
+#[derive(Debug, Serialize)]
+struct Searched {
+    source: String,
+    /// Whether a publisher's key is pinned for it.
+    trusted: bool,
+    state: State,
+    /// Why it is not what it shows now.
+    why: Option<String>,
+    serial: Option<u64>,
+    issued: Option<String>,
+}
+
+/// How a source was searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It was asked.
+    Asked,
+    /// Its last verified index was read.
+    Remembered,
+    /// It was not searched.
+    Refused,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let terms = Terms {
+        unsigned: Unsigned::Refuse,
+        moved: Moved::Refuse,
+        key: None,
+        mode: Mode::DryRun,
+    };
+    let sources = Sources::read(context, &terms)?;
+    let asked = match &arguments.source {
+        Some(text) => {
+            let source = sources.parse(text)?;
+            [(source.name(), source)].into()
+        }
+        None => sources.known()?,
+    };
+    if asked.is_empty() {
+        return Err(Failure::new(Exit::Missing, "no source is known that could be searched")
+            .help("name one with `--source SOURCE`; those that something was installed from, and those of platform.yaml, are known"));
+    }
+    let installed = Store::new(&context.machine).installed();
+    let (mut found, mut searched, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, source) in asked {
+        let trusted = sources.is_trusted(&name);
+        let (state, index, failure) = index_of(context, &name, source, &terms, arguments.offline)?;
+        let why = failure.as_ref().map(|failure| failure.message.clone());
+        searched.push(Searched {
+            source: name.clone(),
+            trusted,
+            state,
+            why,
+            serial: index.as_ref().map(|index| index.serial),
+            issued: index.as_ref().map(|index| index.issued.clone()),
+        });
+        failures.extend(failure.filter(|_| state == State::Refused));
+        for (adapter, entry) in index.iter().flat_map(|index| &index.adapters) {
+            if fits(adapter, entry, arguments.word.as_deref()) {
+                found.push(offer(adapter, entry, &name, &installed));
+            }
+        }
+    }
+    found.sort_by(|a, b| (&a.name, &a.source).cmp(&(&b.name, &b.source)));
+    let all_refused = failures.len() == searched.len();
+    if context.ui.is_json() {
+        context.ui.json(&Report {
+            plugins: &found,
+            sources: &searched,
+        });
+        let exit = failures.first().filter(|_| all_refused);
+        return Ok(exit.map_or(Exit::Done, |failure| failure.exit));
+    }
+    if all_refused && failures.len() == 1 {
+        return Err(failures.remove(0));
+    }
+    say(context, arguments, &found, &searched);
+    match failures.first() {
+        Some(first) if all_refused => Err(Failure::new(first.exit, "no source could be searched")
+            .help("look at what is said above")),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Reads what a source shows now, or what it has shown last.
+fn index_of(
+    context: &Context,
+    name: &str,
+    source: Source,
+    terms: &Terms,
+    offline: bool,
+) -> Result<(State, Option<Index>, Option<Failure>), Failure> {
+    let last =
+        || seen::load(&context.machine.data(), name).map(|seen| seen.map(|(_, index)| index));
+    let failure = match offline {
+        true => Failure::new(Exit::Missing, "`--offline` asks nobody"),
+        false => match install::open(&context.machine, source, terms) {
+            Ok(tree) => {
+                if matches!(tree.signer, Signed::Known(_)) {
+                    let store = Store::new(&context.machine);
+                    let _hold = store.hold(|| {})?;
+                    seen::save(&context.machine.data(), name, &tree.text)?;
+                }
+                return Ok((State::Asked, Some(tree.index), None));
+            }
+            Err(failure) => failure,
+        },
+    };
+    // What contradicts what is known is not searched; what cannot be reached has been seen.
+    match failure.exit {
+        Exit::Refused => Ok((State::Refused, None, Some(failure))),
+        _ => Ok(match last()? {
+            Some(index) => (State::Remembered, Some(index), Some(failure)),
+            None => (State::Refused, None, Some(failure)),
+        }),
+    }
+}
+
+fn fits(name: &str, entry: &Entry, word: Option<&str>) -> bool {
+    let Some(word) = word.map(str::to_lowercase) else {
+        return true;
+    };
+    let provides = entry
+        .versions
+        .values()
+        .flat_map(|release| &release.provides);
+    let mut texts = [name, &entry.description]
+        .into_iter()
+        .chain(provides.map(String::as_str));
+    texts.any(|text| text.to_lowercase().contains(&word))
+}
+
+fn offer(name: &str, entry: &Entry, source: &str, installed: &[Record]) -> Found {
+    let offered = |(version, release): (Version, &Release)| Offered {
+        version,
+        released: release.released.clone(),
+        yanked: release.yanked.clone(),
+        protocols: release.protocols.clone(),
+        platforms: release.platforms.keys().cloned().collect(),
+        provides: release.provides.clone(),
+    };
+    let own = installed.iter().filter(|record| record.name == name);
+    Found {
+        name: name.to_owned(),
+        description: entry.description.clone(),
+        source: source.to_owned(),
+        versions: entry.newest_first().into_iter().map(offered).collect(),
+        installed: own.map(|record| record.version.clone()).collect(),
+    }
+}
+
+fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Searched]) {
+    for one in searched {
+        let why = one.why.as_deref().unwrap_or_default();
+        match (one.state, &one.issued) {
+            (State::Asked, _) => {}
+            (State::Remembered, Some(issued)) => context.ui.warning(format!(
+                "{why}; shown is what {} has shown last, of {issued}",
+                one.source
+            )),
+            (State::Remembered, None) | (State::Refused, _) => {
+                context
+                    .ui
+                    .warning(format!("{} was not searched: {why}", one.source));
+            }
+        }
+        if !one.trusted && one.state == State::Asked {
+            context.ui.say(format!(
+                "no key is pinned for {}: whose it is will be shown by `ztc plugins install`",
+                one.source
+            ));
+        }
+    }
+    if found.is_empty() {
+        let word = arguments
+            .word
+            .as_deref()
+            .map(|word| format!(" with `{word}`"));
+        context
+            .ui
+            .say(format!("no adapter{} was found", word.unwrap_or_default()));
+        return;
+    }
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    context.ui.data(&table(
+        &[
+            "NAME",
+            "VERSIONS",
+            "PROTOCOL",
+            "PLATFORMS",
+            "INSTALLED",
+            "SOURCE",
+            "DESCRIPTION",
+        ],
+        &rows,
+    ));
+}
+
+/// How many versions are named in a line.
+const SHOWN: usize = 3;
+
+fn row(found: &Found) -> Vec<String> {
+    let good: Vec<&Offered> = found
+        .versions
+        .iter()
+        .filter(|it| it.yanked.is_none())
+        .collect();
+    let mut versions: Vec<String> = good
+        .iter()
+        .take(SHOWN)
+        .map(|it| it.version.to_string())
+        .collect();
+    if good.len() > SHOWN {
+        versions.push(format!("{} more", good.len() - SHOWN));
+    }
+    let newest = good.first();
+    let of_newest = |list: fn(&Offered) -> &Vec<String>| {
+        newest.map_or_else(String::new, |it| list(it).join(", "))
+    };
+    let installed: Vec<String> = found.installed.iter().map(Version::to_string).collect();
+    vec![
+        found.name.clone(),
+        versions.join(", "),
+        of_newest(|it| &it.protocols),
+        of_newest(|it| &it.platforms),
+        match installed.is_empty() {
+            true => "no".to_owned(),
+            false => installed.join(", "),
+        },
+        found.source.clone(),
+        printable(&found.description),
+    ]
+}

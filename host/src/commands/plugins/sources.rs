@@ -1,0 +1,156 @@
+//! Which sources a command about plugins asks: those that are named, those of platform.yaml, and those that are trusted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use semver::VersionReq;
+
+use crate::commands::Context;
+use crate::commands::plugins::install::requirement;
+use crate::commands::plugins::project::{Project, range_of};
+use crate::error::{Exit, Failure, Location};
+use crate::platform::Plugin;
+use crate::plugins::index::and;
+use crate::plugins::install::{self, Terms};
+use crate::plugins::locked;
+use crate::plugins::source::Source;
+use crate::plugins::tree::Tree;
+use crate::plugins::trust::Trust;
+
+/// The sources that there are for one command.
+pub(crate) struct Sources<'a> {
+    context: &'a Context,
+    terms: &'a Terms,
+    trust: Trust,
+    project: Project,
+}
+
+/// An adapter that is wanted, and where it comes from.
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) range: Option<VersionReq>,
+    pub(crate) source: Source,
+}
+
+impl<'a> Sources<'a> {
+    /// Reads what this machine trusts, and what platform.yaml asks for and the lock names.
+    pub(crate) fn read(context: &'a Context, terms: &'a Terms) -> Result<Self, Failure> {
+        Ok(Self {
+            context,
+            terms,
+            trust: Trust::load(&context.machine)?,
+            project: Project::read(context)?,
+        })
+    }
+
+    /// Reads `NAME[@RANGE]`s; without any, everything that platform.yaml asks for and the lock names.
+    pub(crate) fn wanted(
+        &self,
+        names: &[String],
+        source: Option<&str>,
+    ) -> Result<Vec<Wanted>, Failure> {
+        if !names.is_empty() {
+            return names.iter().map(|name| self.one(name, source)).collect();
+        }
+        let asked = self.plugins().filter(|(_, plugin)| {
+            plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
+        });
+        let pinned = self.project.pins().map(|(name, _)| name);
+        let names: BTreeSet<&String> = asked.map(|(name, _)| name).chain(pinned).collect();
+        names.iter().map(|name| self.one(name, None)).collect()
+    }
+
+    /// What is locked is wanted as it is locked, unless something else is said.
+    fn one(&self, text: &str, source: Option<&str>) -> Result<Wanted, Failure> {
+        let (name, range) = match text.split_once('@') {
+            Some((name, range)) => (name, Some(requirement(range)?)),
+            None => (text, None),
+        };
+        let asked = self.project.asked(name);
+        let pin = self.project.pin(name).filter(|_| source.is_none());
+        let named = source
+            .or_else(|| pin.map(|locked| locked.source.as_str()))
+            .or_else(|| asked?.source.as_deref());
+        let source = match named {
+            Some(text) => self.parse(text)?,
+            None => self.find(name)?,
+        };
+        let locked = pin.and_then(|locked| format!("={}", locked.version).parse().ok());
+        Ok(Wanted {
+            name: name.to_owned(),
+            range: range.or(locked).or_else(|| asked.and_then(range_of)),
+            source,
+        })
+    }
+
+    /// Opens a source, with all that this machine and the lock know of it.
+    pub(crate) fn open(&self, name: &str, source: Source) -> Result<Tree, Failure> {
+        let machine = &self.context.machine;
+        match self.project.pin(name) {
+            Some(locked) => locked::open(machine, self.project.root(), source, locked, self.terms),
+            None => install::open(machine, source, self.terms),
+        }
+    }
+
+    fn plugins(&self) -> impl Iterator<Item = (&String, &Plugin)> {
+        let platform = self.project.platform.iter();
+        platform.flat_map(|platform| &platform.plugins)
+    }
+
+    /// Every source that is known, by its name: trusted ones and those of platform.yaml.
+    pub(crate) fn known(&self) -> Result<BTreeMap<String, Source>, Failure> {
+        let named = self
+            .plugins()
+            .filter_map(|(_, plugin)| plugin.source.as_ref());
+        let locked = self.project.pins().map(|(_, locked)| &locked.source);
+        let all = self.trust.sources.keys().chain(named).chain(locked);
+        all.map(|text| {
+            let source = self.parse(text)?;
+            Ok((source.name(), source))
+        })
+        .collect()
+    }
+
+    /// Whether a publisher's key is pinned for a source.
+    pub(crate) fn is_trusted(&self, name: &str) -> bool {
+        self.trust.sources.contains_key(name)
+    }
+
+    pub(crate) fn parse(&self, text: &str) -> Result<Source, Failure> {
+        Source::parse(text, self.context.repository.root()).map_err(|failure| {
+            match self
+                .plugins()
+                .any(|(_, plugin)| plugin.source.as_deref() == Some(text))
+            {
+                true => failure.at(Location::file("platform.yaml")),
+                false => failure,
+            }
+        })
+    }
+
+    /// Finds the one trusted source that has an adapter.
+    fn find(&self, name: &str) -> Result<Source, Failure> {
+        let mut found = Vec::new();
+        for text in self.trust.sources.keys() {
+            let source = self.parse(text)?;
+            let tree = install::open(&self.context.machine, source.clone(), self.terms)?;
+            if tree.index.adapters.contains_key(name) {
+                found.push(source);
+            }
+        }
+        let names: Vec<String> = found.iter().map(Source::name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(Failure::new(
+                Exit::Missing,
+                format!("no trusted source has an adapter `{name}`"),
+            )
+            .help("say where it comes from with `--source SOURCE`")),
+            _ => Err(
+                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
+                    .detail(format!("they are {}", and(&names)))
+                    .help("choose one with `--source SOURCE`"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! `ztc plugins upgrade`: first what it changes, then, when somebody agrees, the change.
+
+use semver::{Version, VersionReq};
+use serde::Serialize;
+
+use crate::adapter::text::printable;
+use crate::commands::Context;
+use crate::commands::plugins::install::{requirement, say};
+use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::running::consent;
+use crate::error::{Exit, Failure, did_you_mean};
+use crate::lock;
+use crate::plugins::install::{self, Done, Mode, Moved, Terms, Wish};
+use crate::plugins::locked;
+use crate::plugins::powers::Power;
+use crate::plugins::source::Source;
+use crate::plugins::store::{Record, Store};
+use crate::plugins::tree::{Tree, Unsigned};
+use crate::plugins::upgrade::{self, InputChanges, Step, Words};
+
+/// Options of `ztc plugins upgrade`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Adapters, each with a range of versions where only that is wanted [default: all that are installed and used here]
+    #[arg(value_name = "NAME[@RANGE]")]
+    names: Vec<String>,
+    /// Agree that new versions touch more than the old ones: variables, secrets, network, tools
+    #[arg(long)]
+    accept: bool,
+    /// Upgrade without being asked
+    #[arg(long)]
+    yes: bool,
+    /// Take what nobody has signed
+    #[arg(long)]
+    allow_unsigned: bool,
+    /// Show what would change
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+/// What becomes of the adapters, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// What changes, or would.
+    upgrades: Vec<&'a Step>,
+    /// What has no newer version.
+    current: &'a [Current],
+    dry_run: bool,
+    /// Why nothing was done.
+    refused: Option<&'a str>,
+    installed: &'a [Done],
+}
+
+#[derive(Serialize)]
+struct Current {
+    name: String,
+    version: Version,
+    source: String,
+}
+
+/// One upgrade, ready to be done.
+struct Job {
+    step: Step,
+    tree: Tree,
+    version: Version,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let terms = Terms {
+        unsigned: match arguments.allow_unsigned {
+            true => Unsigned::Allow,
+            false => Unsigned::Refuse,
+        },
+        moved: Moved::Refuse,
+        key: None,
+        mode: match arguments.dry_run {
+            true => Mode::DryRun,
+            false => Mode::Install,
+        },
+    };
+    let project = Project::read(context)?;
+    let (mut jobs, mut current) = (Vec::new(), Vec::new());
+    for wanted in wanted(context, arguments, &project)? {
+        match plan(context, &project, wanted, &terms)? {
+            Ok(job) => jobs.push(job),
+            Err(one) => current.push(one),
+        }
+    }
+    let refused = match arguments.accept {
+        true => None,
+        false => more_power(&jobs),
+    };
+    if !context.ui.is_json() {
+        show(context, &jobs, &current);
+    }
+    let report = |refused: Option<&str>, installed: &[Done]| {
+        context.ui.json(&Report {
+            upgrades: jobs.iter().map(|job| &job.step).collect(),
+            current: &current,
+            dry_run: arguments.dry_run,
+            refused,
+            installed,
+        });
+    };
+    let command = command(&arguments.names);
+    match refused {
+        Some(refused) if context.ui.is_json() => {
+            report(Some(&refused), &[]);
+            return Ok(match arguments.dry_run {
+                true => Exit::Done,
+                false => Exit::Refused,
+            });
+        }
+        Some(refused) if arguments.dry_run => {
+            context
+                .ui
+                .warning(format!("{refused}: this needs `--accept`"));
+            return Ok(Exit::Done);
+        }
+        Some(refused) => {
+            return Err(Failure::new(Exit::Refused, refused)
+                .help(format!("where that is right, run `{command} --accept`")));
+        }
+        None => {}
+    }
+    let mut installed = Vec::new();
+    if !arguments.dry_run && !jobs.is_empty() {
+        let asked = match arguments.accept {
+            true => format!("{command} --accept"),
+            false => command,
+        };
+        consent(context, arguments.yes, "Upgrade?", &asked)?;
+        installed = upgrade_all(context, &project, &jobs, &terms)?;
+    }
+    if context.ui.is_json() {
+        report(None, &installed);
+    }
+    Ok(Exit::Done)
+}
+
+/// An installed version that may have a newer one.
+struct Candidate {
+    record: Record,
+    range: Option<VersionReq>,
+}
+
+/// Returns what is to be upgraded.
+fn wanted(
+    context: &Context,
+    arguments: &Arguments,
+    project: &Project,
+) -> Result<Vec<Candidate>, Failure> {
+    let installed = Store::new(&context.machine).installed();
+    if !arguments.names.is_empty() {
+        let named = arguments.names.iter().map(|text| {
+            let (name, range) = match text.split_once('@') {
+                Some((name, range)) => (name, Some(requirement(range)?)),
+                None => (text.as_str(), None),
+            };
+            let record =
+                used(project, &installed, name)?.ok_or_else(|| {
+                    let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
+                    let names = installed.iter().map(|record| record.name.as_str());
+                    failure.help(did_you_mean(name, names).unwrap_or_else(|| {
+                        format!("run `ztc plugins install {name} --source SOURCE`")
+                    }))
+                })?;
+            if is_file(context, record) {
+                return Err(Failure::invalid(format!(
+                    "`{name}` was installed from a single file, which has no newer versions"
+                ))
+                .help("install the newer file: `ztc plugins install PATH --allow-unsigned`"));
+            }
+            Ok(Candidate {
+                range: range.or_else(|| asked_range(project, name)),
+                record: record.clone(),
+            })
+        });
+        return named.collect();
+    }
+    let mut names: Vec<&str> = installed
+        .iter()
+        .map(|record| record.name.as_str())
+        .collect();
+    names.dedup();
+    let mut all = Vec::new();
+    for name in names.into_iter().filter(|name| uses(project, name)) {
+        match used(project, &installed, name)? {
+            Some(record) if !is_file(context, record) => all.push(Candidate {
+                range: asked_range(project, name),
+                record: record.clone(),
+            }),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+/// The installed version that is used here: the one of the lock, else the newest.
+fn used<'a>(
+    project: &Project,
+    installed: &'a [Record],
+    name: &str,
+) -> Result<Option<&'a Record>, Failure> {
+    let mut own = installed.iter().filter(|record| record.name == name);
+    let Some(locked) = project.pin(name) else {
+        return Ok(own.next());
+    };
+    let found = own.find(|record| record.version.to_string() == locked.version);
+    found.map(Some).ok_or_else(|| {
+        Failure::new(
+            Exit::Missing,
+            format!("`{name}` {} is locked and not installed", locked.version),
+        )
+        .help("run `ztc plugins install`")
+    })
+}
+
+/// Whether the platform has something to do with an adapter; everything has where there is no platform.
+fn uses(project: &Project, name: &str) -> bool {
+    let platform = project.platform.as_ref();
+    platform.is_none_or(|platform| {
+        platform.plugins.contains_key(name)
+            || platform
+                .sections
+                .iter()
+                .any(|section| section.adapter == name)
+    }) || project.pin(name).is_some()
+}
+
+fn asked_range(project: &Project, name: &str) -> Option<VersionReq> {
+    project.asked(name).and_then(range_of)
+}
+
+/// Whether something was installed from an executable of the operator's own.
+fn is_file(context: &Context, record: &Record) -> bool {
+    match Source::parse(&record.source, context.repository.root()) {
+        Ok(Source::Directory(path)) => !path.is_dir(),
+        _ => false,
+    }
+}
+
+/// Finds out what an upgrade would change; what is current already comes back as that.
+fn plan(
+    context: &Context,
+    project: &Project,
+    Candidate { record, range }: Candidate,
+    terms: &Terms,
+) -> Result<Result<Job, Current>, Failure> {
+    let source = Source::parse(&record.source, context.repository.root())?;
+    let tree = match project.pin(&record.name) {
+        Some(locked) => locked::open(&context.machine, project.root(), source, locked, terms)?,
+        None => install::open(&context.machine, source, terms)?,
+    };
+    let place = tree.source.name();
+    project.refuse_moved(&record.name, &place, tree.signer.key(), terms)?;
+    let choice = tree
+        .index
+        .choose(&place, &record.name, range.as_ref(), &lock::machine())?;
+    if choice.version <= record.version {
+        return Ok(Err(Current {
+            name: record.name,
+            version: record.version,
+            source: place,
+        }));
+    }
+    let step = upgrade::step(&record, &place, &choice);
+    Ok(Ok(Job {
+        step,
+        version: choice.version,
+        tree,
+    }))
+}
+
+/// Says which upgrades touch more than before; nothing where none does.
+fn more_power(jobs: &[Job]) -> Option<String> {
+    let more: Vec<String> = jobs
+        .iter()
+        .filter_map(|Job { step, .. }| {
+            let mut powers: Vec<String> = step.new_powers.iter().map(Power::to_string).collect();
+            powers.extend((!step.powers_known).then(|| "something that is not known".to_owned()));
+            (!powers.is_empty()).then(|| format!("`{}` {}", step.name, powers.join(", ")))
+        })
+        .collect();
+    (!more.is_empty()).then(|| {
+        format!(
+            "new versions may touch more than the old ones: {}",
+            more.join("; ")
+        )
+    })
+}
+
+fn upgrade_all(
+    context: &Context,
+    project: &Project,
+    jobs: &[Job],
+    terms: &Terms,
+) -> Result<Vec<Done>, Failure> {
+    let store = Store::new(&context.machine);
+    let _hold = store.hold(|| {
+        context
+            .ui
+            .say("another ztc installs something; waiting for it");
+    })?;
+    let mut all = Vec::new();
+    for job in jobs {
+        let name = &job.step.name;
+        let wish = Wish {
+            name: Some(name.clone()),
+            range: format!("={}", job.version).parse().ok(),
+            source: job.tree.source.clone(),
+        };
+        let relock = project.relock(context, name, terms)?;
+        let bar = context.ui.transfer(name);
+        let done = install::from_tree(&context.machine, &job.tree, &wish, terms, |come, of| {
+            bar.at(come, of);
+        })?;
+        drop(bar);
+        let done = relock.take(context, done)?;
+        if !context.ui.is_json() {
+            say(context, &done);
+        }
+        all.push(done);
+    }
+    project.remember(context, terms.mode);
+    Ok(all)
+}
+
+/// The command that was typed, without its options.
+fn command(names: &[String]) -> String {
+    let mut words = vec!["ztc plugins upgrade".to_owned()];
+    words.extend(
+        names
+            .iter()
+            .map(|name| match name.contains(['<', '>', '*', ' ']) {
+                true => format!("'{name}'"),
+                false => name.clone(),
+            }),
+    );
+    words.join(" ")
+}
+
+fn show(context: &Context, jobs: &[Job], current: &[Current]) {
+    for Current {
+        name,
+        version,
+        source,
+    } in current
+    {
+        context.ui.say(format!(
+            "{name} {version} is the newest that fits, from {source}"
+        ));
+    }
+    if jobs.is_empty() && current.is_empty() {
+        context
+            .ui
+            .say("nothing is installed that could be upgraded");
+    }
+    for job in jobs {
+        context.ui.say(lines(&job.step).join("\n"));
+    }
+}
+
+/// Tells one upgrade.
+fn lines(step: &Step) -> Vec<String> {
+    let Step {
+        name,
+        source,
+        from,
+        to,
+        ..
+    } = step;
+    let mut lines = vec![
+        format!("{name} {} -> {} from {source}", from.version, to.version),
+        format!("  sha256    {} -> {}", from.sha256, to.sha256),
+    ];
+    let (old, new) = (from.protocols.join(", "), to.protocols.join(", "));
+    lines.push(match old == new {
+        true => format!("  protocol  {new}"),
+        false => format!("  protocol  {old} -> {new}"),
+    });
+    lines.extend(words("provides", &step.provides));
+    lines.extend(words("requires", &step.requires));
+    match &step.inputs {
+        None => lines.push(
+            "  inputs    not known: one of the versions was published without them".to_owned(),
+        ),
+        Some(changes) if changes.is_empty() => lines.push("  inputs    as before".to_owned()),
+        Some(changes) => lines.extend(inputs(changes)),
+    }
+    let powers = |sign: &str, powers: &[Power]| -> Vec<String> {
+        let line = |it| format!("  {sign} touches {it}");
+        powers.iter().map(line).collect()
+    };
+    match step.new_powers.is_empty() && step.gone_powers.is_empty() {
+        _ if !step.powers_known => lines.push(
+            "  touches   not known: nobody has asked the new version when it was published"
+                .to_owned(),
+        ),
+        true => lines.push("  touches   what it touched before".to_owned()),
+        false => {
+            lines.extend(powers("+", &step.new_powers));
+            lines.extend(powers("-", &step.gone_powers));
+        }
+    }
+    lines
+}
+
+fn words(what: &str, words: &Words) -> Vec<String> {
+    let signed = |sign: &str, all: &[String]| -> Vec<String> {
+        let line = |word| format!("  {sign} {what} {word}");
+        all.iter().map(line).collect()
+    };
+    [signed("+", &words.added), signed("-", &words.removed)].concat()
+}
+
+fn inputs(changes: &InputChanges) -> Vec<String> {
+    let one = |sign: &str, (place, text): (&String, &String)| {
+        format!("  {sign} input {}: {}", printable(place), printable(text))
+    };
+    let added = changes.added.iter().map(|it| one("+", it));
+    let removed = changes.removed.iter().map(|it| one("-", it));
+    let changed = changes.changed.iter().map(|(place, (before, after))| {
+        format!(
+            "  ~ input {}: {} -> {}",
+            printable(place),
+            printable(before),
+            printable(after)
+        )
+    });
+    added.chain(removed).chain(changed).collect()
+}

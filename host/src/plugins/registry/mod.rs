@@ -1,0 +1,337 @@
+//! Trees in OCI registries: one repository is one tree. The files of the tree are the layers of an artifact, each named by its path, so that
+//! a copy of the artifact is a copy of the tree. What is believed is the signed index, not the registry: an executable is asked for by the
+//! digest that was signed. Calls only the OCI distribution API, and only the host that was named.
+//!
+//! ```text
+//! tag `index`      every file of the tree; moves with every publication
+//! tag `1.2.0`      the files of that version, with the index of its time; never moves. Where a tree has several adapters: `bgp-1.2.0`
+//! ```
+
+mod credentials;
+pub(crate) mod push;
+mod session;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+use crate::error::{Exit, Failure};
+use crate::plugins::index;
+use crate::plugins::registry::session::{Session, Wanted};
+use crate::plugins::web;
+
+/// The tag that says what the tree holds now.
+pub(crate) const INDEX_TAG: &str = "index";
+
+/// The largest manifest.
+const MOST_MANIFEST: u64 = 4 << 20;
+
+/// The media types. `CONFIG` says that an artifact is a tree of adapters.
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.ztc.tree.config.v1+json";
+
+/// The annotation with a layer's path, as every tool for artifacts reads it.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// A repository of a registry.
+#[derive(Clone)]
+pub(crate) struct Repository {
+    /// With its port.
+    host: String,
+    path: String,
+    /// The one version that the address names.
+    version: Option<Version>,
+    /// Shared by all copies, so that nobody asks for a pass twice and all files come from one artifact.
+    session: Arc<Mutex<Session>>,
+}
+
+/// What a manifest says, as far as it matters.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    layers: Vec<Layer>,
+}
+
+/// One file of an artifact.
+#[derive(Clone, Debug, Deserialize)]
+struct Layer {
+    digest: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// The digest of a file.
+    fn digest(&self, path: &str) -> Option<&str> {
+        let named = |layer: &&Layer| {
+            layer
+                .annotations
+                .get(TITLE)
+                .is_some_and(|title| title == path)
+        };
+        self.layers
+            .iter()
+            .find(named)
+            .map(|layer| layer.digest.as_str())
+    }
+}
+
+impl PartialEq for Repository {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.host, &self.path, &self.version) == (&other.host, &other.path, &other.version)
+    }
+}
+
+impl Eq for Repository {}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repository({} {:?})", self.name(), self.version)
+    }
+}
+
+impl Repository {
+    /// Reads `host/path` or `host/path:version`; the error says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let (host, rest) = text
+            .trim_end_matches('/')
+            .split_once('/')
+            .ok_or("it names a registry, and no repository in it")?;
+        let (path, version) = match rest.split_once(':') {
+            None => (rest, None),
+            Some((path, version)) => (
+                path,
+                Some(Version::parse(version).map_err(|_| "what follows its `:` is not a version")?),
+            ),
+        };
+        let in_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        if host.is_empty() || !host.chars().all(in_host) {
+            return Err("its host has characters that no host has");
+        }
+        match path.split('/').all(is_component) {
+            true => Ok(Self {
+                host: host.to_owned(),
+                path: path.to_owned(),
+                version,
+                session: Arc::default(),
+            }),
+            false => Err(
+                "a repository has lower-case letters, digits and single `.`, `_`, `-` and `/` between them",
+            ),
+        }
+    }
+
+    /// The one name that it has everywhere, without a version.
+    pub(crate) fn name(&self) -> String {
+        format!("oci://{}/{}", self.host, self.path)
+    }
+
+    /// The range that its address asks for.
+    pub(crate) fn range(&self) -> Option<VersionReq> {
+        VersionReq::parse(&format!("={}", self.version.as_ref()?)).ok()
+    }
+
+    /// The same registry, one path further.
+    pub(crate) fn below(&self, part: &str) -> Self {
+        Self {
+            host: self.host.clone(),
+            path: format!("{}/{part}", self.path),
+            version: None,
+            session: Arc::default(),
+        }
+    }
+
+    /// The index and its signature, both from one artifact; nothing where there is none.
+    pub(crate) fn index(&self) -> Result<Option<Texts>, Failure> {
+        let mut manifest = self.manifest(INDEX_TAG)?;
+        // A copy may have taken one version only.
+        if manifest.is_none()
+            && let Some(version) = &self.version
+        {
+            manifest = self.manifest(&version.to_string())?;
+        }
+        let Some(manifest) = manifest else {
+            return Ok(None);
+        };
+        let read = |path: &str, most: u64| self.of_manifest(&manifest, path, most);
+        let texts = match read(index::FILE, index::MOST_INDEX)? {
+            None => None,
+            Some(text) => Some((text, read(index::SIGNATURE, index::MOST_SIGNATURE)?)),
+        };
+        self.lock().manifest = Some(manifest);
+        Ok(texts)
+    }
+
+    /// A small file; nothing where the artifact has none.
+    pub(crate) fn small(&self, path: &str, most: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let known = self.lock().manifest.clone();
+        let manifest = match known {
+            Some(manifest) => manifest,
+            None => match self.manifest(INDEX_TAG)? {
+                Some(manifest) => manifest,
+                None => return Ok(None),
+            },
+        };
+        self.of_manifest(&manifest, path, most)
+    }
+
+    /// The bytes with a digest, which the caller compares with what was signed; nothing where there are none.
+    pub(crate) fn blob(&self, sha256: &str, size: u64) -> Result<Option<Box<dyn Read>>, Failure> {
+        let path = format!("blobs/sha256:{sha256}");
+        let answer = self.get(&path, "*/*", web::patience(size))?;
+        Ok(answer.map(|answer| answer.body))
+    }
+
+    /// All tags.
+    fn tags(&self) -> Result<Vec<String>, Failure> {
+        #[derive(Deserialize)]
+        struct Tags {
+            // Registries say `null` where there are none.
+            tags: Option<Vec<String>>,
+        }
+        let Some(answer) = self.get("tags/list", "application/json", web::SMALL)? else {
+            return Ok(Vec::new());
+        };
+        let text = answer.small(&self.name(), "tags/list", MOST_MANIFEST)?;
+        let tags: Tags = serde_json::from_slice(&text)
+            .map_err(|error| self.nonsense(&format!("its list of tags cannot be read: {error}")))?;
+        Ok(tags.tags.unwrap_or_default())
+    }
+
+    /// The manifest that a tag names; nothing where there is no such tag.
+    fn manifest(&self, tag: &str) -> Result<Option<Manifest>, Failure> {
+        let path = format!("manifests/{tag}");
+        let Some(answer) = self.get(&path, MANIFEST, web::SMALL)? else {
+            return Ok(None);
+        };
+        let text = answer.small(&self.name(), &path, MOST_MANIFEST)?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+            self.nonsense(&format!("its artifact `{tag}` cannot be read: {error}"))
+        })?;
+        match manifest.digest(index::FILE) {
+            Some(_) => Ok(Some(manifest)),
+            None => Err(self.nonsense(&format!("its artifact `{tag}` is no tree of adapters"))),
+        }
+    }
+
+    fn of_manifest(
+        &self,
+        manifest: &Manifest,
+        path: &str,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(digest) = manifest.digest(path) else {
+            return Ok(None);
+        };
+        let sha256 = digest
+            .strip_prefix("sha256:")
+            .filter(|sha256| sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit()))
+            .ok_or_else(|| self.nonsense(&format!("`{path}` has no SHA-256 in its artifact")))?;
+        let Some(reader) = self.blob(sha256, most)? else {
+            return Ok(None);
+        };
+        let content = web::read_small(reader, &self.name(), path, most)?;
+        let found = crate::digest::sha256_hex(&content);
+        match found == sha256 {
+            true => Ok(Some(content)),
+            false => Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "`{path}` of `{}` does not have the bytes that its artifact names",
+                    self.name()
+                ),
+            )
+            .detail(format!("named: {sha256}"))
+            .detail(format!("found: {found}"))
+            .help("do not use this registry: tell its publisher by another way")),
+        }
+    }
+
+    /// Reads something of the repository; nothing where it is not there.
+    fn get(
+        &self,
+        path: &str,
+        accept: &str,
+        limit: std::time::Duration,
+    ) -> Result<Option<web::Answer>, Failure> {
+        let url = self.url(path)?;
+        let wanted = Wanted {
+            accept: Some(accept),
+            limit,
+            ..Wanted::new(web::Method::Get, &url)
+        };
+        let answer = self.ask(wanted)?;
+        match answer.status {
+            200 => Ok(Some(answer)),
+            404 | 410 => Ok(None),
+            _ => Err(self.unexpected(path, answer)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nonsense(&self, why: &str) -> Failure {
+        Failure::failed(format!("`{}` cannot be used: {why}", self.name()))
+            .help("name a repository that `ztc plugins push` has filled")
+    }
+}
+
+/// An index and its signature.
+pub(crate) type Texts = (Vec<u8>, Option<Vec<u8>>);
+
+/// Whether a text can stand between two slashes of a repository's path.
+fn is_component(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends = text.starts_with(word) && text.ends_with(word);
+    let separators = text
+        .split(word)
+        .all(|part| matches!(part, "" | "." | "_" | "__") || part.chars().all(|c| c == '-'));
+    ends && separators
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let parse = |text: &str| match Repository::parse(text) {
+            Ok(found) => format!(
+                "{} {}",
+                found.name(),
+                found.version.map_or("any".into(), |v| v.to_string())
+            ),
+            Err(why) => why.to_owned(),
+        };
+        let components = "a repository has lower-case letters, digits and single `.`, `_`, `-` and `/` between them";
+        for (text, expected) in [
+            ("example.org/acme/bgp", "oci://example.org/acme/bgp any"),
+            ("localhost:5000/bgp:1.2.0", "oci://localhost:5000/bgp 1.2.0"),
+            (
+                "[::1]:5000/a__b-c--d.e:1.0.0-rc.1",
+                "oci://[::1]:5000/a__b-c--d.e 1.0.0-rc.1",
+            ),
+            (
+                "example.org",
+                "it names a registry, and no repository in it",
+            ),
+            (
+                "example.org/a:latest",
+                "what follows its `:` is not a version",
+            ),
+            ("exam ple.org/a", "its host has characters that no host has"),
+            ("example.org/A", components),
+            ("example.org/a//b", components),
+            ("example.org/../b", components),
+            ("example.org/a..b", components),
+            ("example.org/-a", components),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+}

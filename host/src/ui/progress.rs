@@ -1,0 +1,58 @@
+//! The bar of a transfer: on a terminal that can be drawn on, and nothing elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::mask::Mask;
+use crate::ui::Ui;
+
+/// A transfer that is shown until this is dropped.
+pub struct Transfer {
+    bar: ProgressBar,
+    mask: Mask,
+    is_wanted: bool,
+}
+
+impl Ui {
+    /// Shows a transfer.
+    pub fn transfer(&self, name: &str) -> Transfer {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(
+            "  {msg} [{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}",
+        );
+        let transfer = Transfer {
+            bar: match style {
+                Ok(style) => bar.with_style(style.progress_chars("=> ")),
+                Err(_) => bar,
+            },
+            mask: self.mask.clone(),
+            is_wanted: self.has_live_terminal(),
+        };
+        transfer.named(name);
+        transfer
+    }
+}
+
+impl Transfer {
+    /// Goes on with another file.
+    pub fn named(&self, name: &str) {
+        self.bar.set_message(self.mask.apply(name).to_string());
+    }
+
+    /// So many bytes of so many have gone.
+    pub fn at(&self, position: u64, of: u64) {
+        if self.bar.length() != Some(of) {
+            self.bar.set_length(of);
+        }
+        self.bar.set_position(position);
+        // Not before there is something to show.
+        if self.is_wanted && self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
