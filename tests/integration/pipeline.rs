@@ -6,6 +6,7 @@ mod keys;
 mod kills;
 mod live;
 mod report;
+mod told;
 mod undo;
 
 use std::fs;
@@ -454,6 +455,59 @@ fn the_ejected_pipeline_waits_asks_and_tries_again_too() {
     );
     assert_eq!(code, Some(3), "{said}");
     assert_eq!(pipe.read("attempts"), "1\n2\n3\n");
+    // Nothing runs where more is asked for than one thing.
+    let output = Command::new(directory.join("run.sh"))
+        .args(["--from", "flaky", "--list"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stderr).unwrap()),
+        (
+            Some(2),
+            "run.sh: one option at a time: --list does not go with what stands before it; nothing has been run\n".to_owned()
+        )
+    );
+    assert_eq!(pipe.read("attempts"), "1\n2\n3\n");
+}
+
+#[test]
+fn an_ejected_health_stage_ends_in_its_time_and_says_why_on_one_line() {
+    let closed = {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        port.local_addr().unwrap()
+    };
+    let url = format!("http://{closed}/");
+    let pipe = Pipe::new(
+        &[json!({
+            "name": "answers", "cache_key": "answers", "timeout_seconds": 2,
+            "health": { "http": { "url": url }, "interval_seconds": 1.5, "max_interval_seconds": 1.5 },
+        })],
+        &[],
+    );
+    pipe.environment.ztc_ok(&["eject", "--output", "out"]);
+    assert!(
+        pipe.read("out/README.md")
+            .ends_with("\nTools: bash, curl, jq.\n"),
+        "{}",
+        pipe.read("out/README.md")
+    );
+    let began = std::time::Instant::now();
+    let output = Command::new(pipe.path("out/run.sh"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let took = began.elapsed();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!((2.0..3.5).contains(&took.as_secs_f64()), "{took:?}\n{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        lines.len() == 3
+            && lines[1..].iter().all(|line| {
+                line.starts_with(&format!("      {url}: curl: (7) "))
+                    && line.ends_with("; again in 1.50 s")
+            }),
+        "{said}"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::graph::picture::{self, Edge, Node, Picture, Shape};
 use crate::pipeline::file::{Kind, Pipeline, StageEntry};
 use crate::pipeline::heads::heads;
 use crate::render::workspace;
-use crate::report::dag::{self, Drawn};
+use crate::report::dag::{self, Direction, Drawn};
 use crate::resolve::Resolution;
 use crate::session::Session;
 use crate::yaml;
@@ -141,6 +141,7 @@ fn capabilities(resolution: &Resolution) -> Picture {
         ),
         pills: "capability".into(),
         broken: "optional".into(),
+        colors: Vec::new(),
         nodes: sections
             .iter()
             .map(section)
@@ -177,6 +178,7 @@ fn stages(pipeline: &Pipeline) -> Picture {
     dag::picture(
         format!("Stages of {}, in the order of the bootstrap", pipeline.mode),
         &stages,
+        Direction::Forwards,
     )
 }
 

@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::commands::validate::{Verified, verify};
 use crate::commands::{Context, wait_for};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::plan::Options;
 use crate::pipeline::prepared::Prepared;
-use crate::pipeline::why::Why;
+use crate::pipeline::run_lock;
+use crate::pipeline::why::{Unfinished, Why};
 use crate::render::Strictness;
 use crate::ui::Ui;
 use crate::ui::table::table;
@@ -54,6 +55,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         from: arguments.from.clone(),
         only: arguments.only.clone(),
     };
+    // Asked before the journal is read: what begins afterwards is no news of this plan.
+    let live = run_lock::live(&context.repository, &platform.environment);
     let prepared = Prepared::new(
         &context.repository,
         &platform.environment,
@@ -62,21 +65,50 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         &bundles,
         &options,
     )?;
+    let environment = &platform.environment;
+    let live = live.map(|holder| holder.run);
     if context.ui.is_json() {
-        context
-            .ui
-            .json(&report(&platform.environment, &pipeline, &prepared));
-    } else {
-        context.ui.data(&text(&pipeline, &prepared));
-        summary(&context.ui, &pipeline, &prepared);
+        let mut report = report(environment, &pipeline, &prepared);
+        for task in &mut report.tasks {
+            task.text = reason(task.why, live.as_deref());
+        }
+        report.live = live;
+        context.ui.json(&report);
+        return Ok(Exit::Done);
+    }
+    context
+        .ui
+        .data(&rows(&pipeline, &prepared, live.as_deref()));
+    summary(&context.ui, &pipeline, &prepared);
+    if let Some(run) = live {
+        context.ui.finding(
+            &Finding::warning(format!(
+                "run {run} of `{environment}` is going on: this is what would be left if it ended now"
+            ))
+            .help("follow it with `ztc status --follow`"),
+        );
     }
     Ok(Exit::Done)
+}
+
+/// A reason, as it is while a run goes on: what that has begun is not unfinished yet.
+fn reason(why: &Why, live: Option<&str>) -> String {
+    match why {
+        Why::Unfinished {
+            run,
+            how: Unfinished::Lost | Unfinished::Undoing,
+        } if live == Some(run) => format!("is running now in run {run}"),
+        why => why.to_string(),
+    }
 }
 
 /// The plan as `--json` shows it.
 #[derive(Serialize)]
 pub(crate) struct Report<'a> {
     environment: &'a str,
+    /// The run that goes on meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<String>,
     tasks: Vec<TaskReport<'a>>,
 }
 
@@ -125,12 +157,17 @@ pub(crate) fn report<'a>(
         });
     Report {
         environment,
+        live: None,
         tasks: tasks.collect(),
     }
 }
 
 /// Writes the plan as a table.
 pub(crate) fn text(pipeline: &Pipeline, prepared: &Prepared) -> String {
+    rows(pipeline, prepared, None)
+}
+
+fn rows(pipeline: &Pipeline, prepared: &Prepared, live: Option<&str>) -> String {
     let rows: Vec<Vec<String>> = prepared
         .tasks
         .list
@@ -144,7 +181,7 @@ pub(crate) fn text(pipeline: &Pipeline, prepared: &Prepared) -> String {
             } else {
                 ""
             };
-            [&entry.name, item, action(why), &why.to_string(), destroys]
+            [&entry.name, item, action(why), &reason(why, live), destroys]
                 .map(str::to_owned)
                 .to_vec()
         })
@@ -154,11 +191,20 @@ pub(crate) fn text(pipeline: &Pipeline, prepared: &Prepared) -> String {
 
 /// Says how much there is to do.
 pub(crate) fn summary(ui: &Ui, pipeline: &Pipeline, prepared: &Prepared) {
+    say(ui, pipeline, prepared, "run");
+}
+
+/// Says how much there is to undo.
+pub(crate) fn summary_of_undoing(ui: &Ui, pipeline: &Pipeline, prepared: &Prepared) {
+    say(ui, pipeline, prepared, "are undone");
+}
+
+fn say(ui: &Ui, pipeline: &Pipeline, prepared: &Prepared, verb: &str) {
     let all = prepared.tasks.list.len();
     let running = prepared.plan.running().count();
     let destructive = match prepared.destructive(pipeline).count() {
         0 => String::new(),
         count => format!(", {count} of them destroy data"),
     };
-    ui.say(format!("{running} of {all} tasks run{destructive}"));
+    ui.say(format!("{running} of {all} tasks {verb}{destructive}"));
 }

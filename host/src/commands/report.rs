@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic;
 use crate::commands::{Context, status};
-use crate::error::{Exit, Failure, did_you_mean};
+use crate::error::{Exit, Failure, Finding, did_you_mean};
 use crate::lock::Lock;
 use crate::pipeline::event::RunKind;
 use crate::pipeline::journal;
-use crate::report::history::{self, Listed};
+use crate::report::history::{self, Listed, Unreadable};
 use crate::report::model::Status;
 use crate::report::{self, RunReport, html, junit, markdown};
 use crate::secrets::bundle::Bundle;
-use crate::ui::run::{NextCommands, duration};
+use crate::ui::run::NextCommands;
 use crate::ui::table::table;
 
 const AFTER_HELP: &str = "\
@@ -122,18 +122,15 @@ fn absolute(file: &Path) -> Result<PathBuf, Failure> {
 fn chosen(context: &Context, arguments: &Arguments) -> Result<String, Failure> {
     let Some(asked) = &arguments.run else {
         let environment = status::environment(context, arguments.env.as_deref())?;
-        let last = history::list(&context.repository, Some(&environment))?;
-        return last
-            .into_iter()
-            .next()
-            .map(|listed| listed.run)
-            .ok_or_else(|| {
-                Failure::new(
-                    Exit::Differences,
-                    format!("nothing has been run for `{environment}` yet"),
-                )
-                .help("see what would run with `ztc plan`, and run it with `ztc bootstrap`")
-            });
+        let last = history::last(&context.repository, &environment)
+            .map_err(|failure| failure.detail("`ztc report --list` has the runs before it"))?;
+        return last.ok_or_else(|| {
+            Failure::new(
+                Exit::Differences,
+                format!("nothing has been run for `{environment}` yet"),
+            )
+            .help("see what would run with `ztc plan`, and run it with `ztc bootstrap`")
+        });
     };
     let runs = journal::runs(&context.repository)?;
     let wanted = asked.to_uppercase();
@@ -190,13 +187,19 @@ fn next(context: &Context, arguments: &Arguments, report: &RunReport) -> Option<
 }
 
 fn list(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let runs = history::list(&context.repository, arguments.env.as_deref())?;
+    let all = history::list(&context.repository, arguments.env.as_deref())?;
+    let mut rows: Vec<Vec<String>> = all
+        .runs
+        .iter()
+        .map(row)
+        .chain(all.unreadable.iter().map(unreadable))
+        .collect();
+    rows.sort_by(|a, b| b[0].cmp(&a[0]));
     if context.ui.is_json() {
-        context.ui.json(&serde_json::json!({ "runs": runs }));
-    } else if runs.is_empty() {
+        context.ui.json(&all);
+    } else if rows.is_empty() {
         context.ui.say("nothing has been run yet");
     } else {
-        let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
         context.ui.data(&table(
             &[
                 "RUN",
@@ -210,7 +213,23 @@ fn list(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
             &rows,
         ));
     }
+    for broken in &all.unreadable {
+        let why = std::iter::once(&broken.error.message).chain(&broken.error.details);
+        let mut warning = Finding::warning(why.cloned().collect::<Vec<_>>().join("\n  "));
+        warning.help.clone_from(&broken.error.help);
+        context.ui.finding(&warning);
+    }
     Ok(Exit::Done)
+}
+
+fn unreadable(broken: &Unreadable) -> Vec<String> {
+    vec![
+        broken.run.clone(),
+        broken.environment.clone().unwrap_or_else(|| "?".to_owned()),
+        "?".to_owned(),
+        broken.began.clone(),
+        "unreadable".to_owned(),
+    ]
 }
 
 fn row(listed: &Listed) -> Vec<String> {
@@ -224,8 +243,11 @@ fn row(listed: &Listed) -> Vec<String> {
         listed.environment.clone(),
         what,
         listed.began.clone(),
-        listed.status.word().to_owned(),
-        duration(listed.seconds),
+        listed.status.of_run().to_owned(),
+        match listed.kind {
+            RunKind::Bootstrap | RunKind::Rollback { .. } => listed.status.took(listed.seconds),
+            RunKind::Reset { .. } => String::new(),
+        },
         listed.tasks.clone(),
     ]
 }

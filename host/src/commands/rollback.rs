@@ -151,7 +151,7 @@ fn show(
         true => {}
         false => ui.data(&plan::text(pipeline, prepared)),
     }
-    plan::summary(ui, pipeline, prepared);
+    plan::summary_of_undoing(ui, pipeline, prepared);
     if !without.is_empty() {
         ui.warning(format!(
             "nothing undoes {} of `{environment}`: they stay as they are",

@@ -247,14 +247,22 @@ pub(crate) fn destroyed(
     prepared: &Prepared,
     columns: Option<usize>,
 ) -> Option<String> {
-    let rows: Vec<Vec<String>> = prepared
+    let mut rows: Vec<Vec<String>> = prepared
         .destructive(pipeline)
         .map(|task| row(pipeline, prepared, task))
         .collect();
+    let mut titles = vec!["STAGE", "ITEM", "KEY", "WHY", "WHAT"];
+    if rows
+        .iter()
+        .all(|row| row.last().is_none_or(String::is_empty))
+    {
+        titles.pop();
+        rows.iter_mut().for_each(|row| row.truncate(titles.len()));
+    }
     (!rows.is_empty()).then(|| {
         format!(
             "these destroy data:\n{}",
-            table_within(&["STAGE", "ITEM", "KEY", "WHY", "WHAT"], &rows, columns)
+            table_within(&titles, &rows, columns)
         )
     })
 }

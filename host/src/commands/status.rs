@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::commands::{Context, wait_for};
+use crate::commands::{Context, interrupt, wait_for, wait_for_all_of};
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::pipeline::event::{Event, Outcome, Record, RunKind};
@@ -15,7 +15,7 @@ use crate::pipeline::run_lock::{self, Holder};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::{Phase, RunState};
 use crate::report::history::History;
-use crate::ui::run::{RunView, duration, overview};
+use crate::ui::run::{Look, RunView, duration, lasts, overview};
 
 /// How often a journal is looked at while it grows.
 const LOOK: Duration = Duration::from_millis(200);
@@ -34,7 +34,17 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let environment = environment(context, arguments.env.as_deref())?;
-    wait_for(status(context, &environment, arguments.follow))
+    if !arguments.follow {
+        return wait_for(status(context, &environment, false));
+    }
+    wait_for_all_of(async {
+        let mut wishes = interrupt::wishes()?;
+        tokio::select! {
+            seen = status(context, &environment, true) => seen,
+            // Who follows runs nothing: there is nothing to say.
+            Some(_) = wishes.recv() => Ok(Exit::Interrupted),
+        }
+    })
 }
 
 async fn status(context: &Context, environment: &str, follow: bool) -> Result<Exit, Failure> {
@@ -127,7 +137,11 @@ fn show(context: &Context, seen: &Seen, live: Option<&Holder>, followed: bool) -
     } else if context.ui.is_json() {
         context.ui.json(&Report::new(seen, live));
     } else {
-        context.ui.data(&overview(state, &seen.last));
+        let look = Look {
+            now: live.map(|_| jiff::Timestamp::now()),
+            columns: context.ui.data_columns(),
+        };
+        context.ui.data(&overview(state, &seen.last, look));
         context.ui.say(headline(state, live));
     }
     exit(state, live.is_some())
@@ -216,12 +230,21 @@ pub(crate) fn headline(state: &RunState, live: Option<&Holder>) -> String {
                 pid, host, since, ..
             }),
         ) => {
-            format!("{run} is running since {since} (process {pid} on {host}): {settled}")
+            let lasts = lasts(since, jiff::Timestamp::now()).unwrap_or_else(|| since.clone());
+            format!("{run} has been running for {lasts} (process {pid} on {host}): {settled}")
         }
         (None, None) => format!(
-            "{run} ended without a word after {}: {settled}; go on with `ztc bootstrap`",
-            state.last
+            "{run} was lost: its ztc ended without a word, its last record is of {}: {settled}; go on with `{}`",
+            state.last,
+            go_on(&state.head.kind)
         ),
+    }
+}
+
+fn go_on(kind: &RunKind) -> String {
+    match kind {
+        RunKind::Bootstrap | RunKind::Reset { .. } => "ztc bootstrap".to_owned(),
+        RunKind::Rollback { to } => format!("ztc rollback --to {to}"),
     }
 }
 

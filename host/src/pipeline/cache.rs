@@ -70,23 +70,32 @@ pub enum Entry {
 }
 
 impl Cache {
-    fn path(repository: &Repository, environment: &str) -> PathBuf {
+    /// The file.
+    pub fn path(repository: &Repository, environment: &str) -> PathBuf {
         repository
             .cache()
             .join("stage-cache")
             .join(format!("{environment}.json"))
     }
 
+    /// The file as it is; nothing where it cannot be read.
+    fn stored(repository: &Repository, environment: &str) -> Option<Self> {
+        let text = std::fs::read(Self::path(repository, environment)).ok()?;
+        let known: Self = serde_json::from_slice(&text).ok()?;
+        (known.v == VERSION).then_some(known)
+    }
+
+    /// Whether the file holds a whole run: it is written at the end of one.
+    pub fn holds(repository: &Repository, environment: &str, run: &str) -> bool {
+        Self::stored(repository, environment).is_some_and(|cache| *cache.last_run >= *run)
+    }
+
     /// Reads the cache and adds the runs that it does not hold yet.
     pub fn load(repository: &Repository, environment: &str) -> Result<Self, Failure> {
-        let text = std::fs::read(Self::path(repository, environment)).unwrap_or_default();
-        let known: Option<Self> = serde_json::from_slice(&text).ok();
-        let mut cache = known
-            .filter(|cache| cache.v == VERSION)
-            .unwrap_or_else(|| Self {
-                v: VERSION,
-                ..Self::default()
-            });
+        let mut cache = Self::stored(repository, environment).unwrap_or_else(|| Self {
+            v: VERSION,
+            ..Self::default()
+        });
         for run in journal::runs(repository)?
             .into_iter()
             .filter(|run| *run > cache.last_run)

@@ -2,7 +2,7 @@
 //!
 //! `run.sh` runs the tasks one by one in the order of the pipeline, gives each script what ztc would give it, and remembers in `succeeded/` what succeeded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Map;
 use ztc_protocol::health::Health;
@@ -129,8 +129,8 @@ fn questions(health: &Health) -> Vec<String> {
         .collect();
     let mut words = vec![
         health.successes.to_string(),
-        health.initial_delay_seconds.to_string(),
-        health.probe_timeout_seconds.to_string(),
+        format!("{:.2}", health.initial_delay_seconds),
+        format!("{:.2}", health.probe_timeout_seconds),
         intervals.join(" "),
     ];
     match (&health.http, &health.tcp, &health.command) {
@@ -203,20 +203,37 @@ pub fn readme(pipeline: &Pipeline, tasks: &Tasks, setting: &Setting) -> String {
             task.name, entry.description
         ));
     }
-    let tools: BTreeSet<String> = pipeline
-        .stages
-        .iter()
-        .flat_map(|stage| &stage.tools)
-        .map(|tool| match tool.minimum_version.as_str() {
-            "" => tool.name.clone(),
-            version => format!("{} {version} or newer", tool.name),
-        })
-        .collect();
-    text.push_str(&format!(
-        "\nTools: bash, jq, {}.\n",
-        tools.into_iter().collect::<Vec<_>>().join(", ")
-    ));
+    text.push_str(&format!("\nTools: {}.\n", tools(pipeline).join(", ")));
     text
+}
+
+/// The tools that scripts and `run.sh` need, each once, with the highest version that is asked for.
+fn tools(pipeline: &Pipeline) -> Vec<String> {
+    let own = ["bash", "jq"].into_iter().chain(
+        pipeline
+            .stages
+            .iter()
+            .filter_map(|stage| stage.health.as_ref()?.http.as_ref())
+            .map(|_| "curl"),
+    );
+    let mut tools: BTreeMap<&str, &str> = own.map(|name| (name, "")).collect();
+    for tool in pipeline.stages.iter().flat_map(|stage| &stage.tools) {
+        let version = tools.entry(&tool.name).or_default();
+        if numbers(&tool.minimum_version) > numbers(version) {
+            *version = &tool.minimum_version;
+        }
+    }
+    let said = tools.into_iter().map(|(name, version)| match version {
+        "" => name.to_owned(),
+        version => format!("{name} {version} or newer"),
+    });
+    said.collect()
+}
+
+/// The numbers of a version, to compare it.
+fn numbers(version: &str) -> Vec<u64> {
+    let parts = version.split(|c: char| !c.is_ascii_digit());
+    parts.filter_map(|part| part.parse().ok()).collect()
 }
 
 const HEAD: &str = r#"#!/usr/bin/env bash
@@ -278,7 +295,9 @@ probe() {
       local url=$1 wanted=$2 ca=()
       if [[ -n $3 ]]; then ca=(--cacert "$ZTC_REPO/$3"); fi
       if ! said=$(curl -sS -o /dev/null -w '%{http_code}' --max-time "$limit" "${ca[@]}" -- "$url" 2>&1); then
-        printf '%s: %s' "$url" "$said"
+        # curl writes the status too: 000, beside what went wrong.
+        said=${said#000} said=${said%000}
+        printf '%s: %s' "$url" "${said%%$'\n'*}"
         return 1
       fi
       if [[ -z $wanted && $said == 2?? || " $wanted " == *" $said "* ]]; then return 0; fi
@@ -301,24 +320,39 @@ probe() {
   esac
 }
 
+# Says a time in milliseconds.
+now() {
+  local at=${EPOCHREALTIME:-$SECONDS.000000}
+  at=${at/[.,]/}
+  printf '%s' "$((10#$at / 1000))"
+}
+
+# Says so many seconds (with two decimals), but no more than are left until a time.
+within() {
+  local milliseconds=$((10#${1/./} * 10)) left=$(($2 - $(now)))
+  if ((left < milliseconds)); then milliseconds=$left; fi
+  if ((milliseconds < 1)); then milliseconds=1; fi
+  printf '%d.%03d' $((milliseconds / 1000)) $((milliseconds % 1000))
+}
+
 # Asks until the answers are good often enough in a row.
 healthy() {
-  local deadline=$((SECONDS + $1)) successes=$2 delay=$3 limit=$4 good=0 said intervals at=0
+  local deadline=$(($(now) + $1 * 1000)) successes=$2 delay=$3 limit=$4 good=0 said intervals at=0
   read -r -a intervals <<<"$5"
   shift 5
-  sleep "$delay"
-  while :; do
-    if said=$(probe "$limit" "$@"); then
+  if [[ $delay != 0.00 ]]; then sleep "$(within "$delay" "$deadline")"; fi
+  while (($(now) < deadline)); do
+    if said=$(probe "$(within "$limit" "$deadline")" "$@"); then
       good=$((good + 1)) at=0
       if ((good >= successes)); then return 0; fi
     else
       good=0
       printf '      %s; again in %s s\n' "$said" "${intervals[at]}"
     fi
-    if ((SECONDS >= deadline)); then return 124; fi
-    sleep "${intervals[at]}"
+    sleep "$(within "${intervals[at]}" "$deadline")"
     if ((good == 0 && at + 1 < ${#intervals[@]})); then at=$((at + 1)); fi
   done
+  return 124
 }
 
 # Asks the person; ZTC_YES=1 says that everything is done.
@@ -407,9 +441,14 @@ mode=all wanted='' reached=''
 case ${1:-} in
   '') ;;
   --list) mode=list ;;
-  --only | --from) mode=${1#--} wanted=${2:?"$1 needs the name of a task, see ./run.sh --list"} ;;
+  --only | --from)
+    if [[ -z ${2:-} || ${2:-} == -* ]]; then fail "$1 needs the name of a task, see ./run.sh --list" 2; fi
+    mode=${1#--} wanted=$2
+    shift
+    ;;
   *) fail "unknown option $1; see the first lines of run.sh" 2 ;;
 esac
+if (($# > 1)); then fail "one option at a time: $2 does not go with what stands before it; nothing has been run" 2; fi
 all
 if [[ -n $wanted && -z $reached ]]; then fail "there is no task $wanted; see ./run.sh --list" 2; fi
 if [[ $failed != ' ' ]]; then exit 3; fi

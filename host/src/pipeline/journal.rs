@@ -14,6 +14,7 @@ use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, VERSION};
 use crate::pipeline::files;
 use crate::pipeline::state::RunState;
+use crate::pipeline::unreadable::{self, Wrong};
 
 /// The directory of a run.
 pub fn directory(repository: &Repository, run: &str) -> PathBuf {
@@ -70,20 +71,11 @@ pub fn read(repository: &Repository, run: &str) -> Result<Vec<Record>, Failure> 
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::io("read", repository.display(&path), &error)),
     };
-    parse(&text).map_err(|why| {
-        Failure::failed(format!(
-            "the journal `{}` cannot be read: {why}",
-            repository.display(&path)
-        ))
-        .help(format!(
-            "move `{}` away: its stages run again",
-            repository.display(&directory(repository, run))
-        ))
-    })
+    parse(&text).map_err(|wrong| unreadable::failure(repository, run, &text, &wrong))
 }
 
 /// Reads the lines of a journal; what follows the last newline is torn.
-pub fn parse(text: &[u8]) -> Result<Vec<Record>, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Record>, Wrong> {
     let end = text
         .iter()
         .rposition(|byte| *byte == b'\n')
@@ -95,12 +87,13 @@ pub fn parse(text: &[u8]) -> Result<Vec<Record>, String> {
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
     {
-        let record: Record = serde_json::from_slice(line)
-            .map_err(|error| format!("line {}: {error}", number + 1))?;
-        state
-            .apply(&record)
-            .map_err(|why| format!("line {}: {why}", number + 1))?;
-        records.push(record);
+        let record = serde_json::from_slice::<Record>(line)
+            .map_err(|error| error.to_string())
+            .and_then(|record| state.apply(&record).map(|()| record));
+        match record {
+            Ok(record) => records.push(record),
+            Err(why) => return Err(Wrong::new(number + 1, line, why, records)),
+        }
     }
     Ok(records)
 }
@@ -176,6 +169,15 @@ impl Journal {
     pub fn run(&self) -> &str {
         &self.run
     }
+}
+
+/// When a run began, as its name says, RFC 3339, UTC.
+pub fn began(run: &str) -> String {
+    let millisecond = ulid::Ulid::from_string(run)
+        .ok()
+        .and_then(|run| i64::try_from(run.timestamp_ms()).ok());
+    let at = millisecond.and_then(|at| Timestamp::from_millisecond(at).ok());
+    at.map_or_else(String::new, |at| at.to_string())
 }
 
 /// Now, RFC 3339, UTC, to the millisecond.

@@ -38,4 +38,5 @@ pub mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod transcript;
+pub(crate) mod unreadable;
 pub mod why;

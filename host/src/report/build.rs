@@ -211,11 +211,14 @@ fn end_task(task: &mut TaskReport, at: f64, status: Status, seconds: f64) {
     task.seconds = Some(seconds);
 }
 
-/// What runs has no end yet; what was lost ended with its ztc at the latest.
+/// What runs has no end yet; how long something ran that was lost nobody knows, only when its ztc last wrote a record.
 fn end_open_attempts(task: &mut TaskReport, last: f64, status: Status) {
     if task.status == Status::Running {
         let began = task.attempts.first().map_or(last, |attempt| attempt.start);
         end_task(task, last, status, (last - began).max(0.0));
+        if status == Status::Lost {
+            task.seconds = None;
+        }
     }
 }
 
@@ -232,6 +235,7 @@ fn stage_report(
     let attempts = || tasks.iter().flat_map(|task| &task.attempts);
     let start = attempts().map(|attempt| attempt.start).reduce(f64::min);
     let end = attempts().map(|attempt| attempt.end).reduce(f64::max);
+    let end = end.filter(|_| tasks.iter().all(|task| task.status != Status::Lost));
     StageReport {
         status: worst(&tasks),
         seconds: start.zip(end).map(|(start, end)| end - start),

@@ -1,5 +1,7 @@
 //! The picture of stages: each below what it waits for, barriers between those that reach them and those that wait for them. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::graph::picture::{Edge, Mark, Node, Picture, Shape};
 use crate::pipeline::heads::StageHead;
 
@@ -18,8 +20,17 @@ pub struct Drawn {
     pub link: Option<String>,
 }
 
+/// The order of a pipeline's stages, and of those of a run that go through it backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// As the pipeline has them.
+    Forwards,
+    /// The last first.
+    Backwards,
+}
+
 /// Makes the picture.
-pub fn picture(title: String, stages: &[Drawn]) -> Picture {
+pub fn picture(title: String, stages: &[Drawn], direction: Direction) -> Picture {
     let mut barriers: Vec<&String> = Vec::new();
     for barrier in stages.iter().flat_map(|stage| &stage.head.reaches) {
         if !barriers.contains(&barrier) {
@@ -50,6 +61,7 @@ pub fn picture(title: String, stages: &[Drawn]) -> Picture {
         ),
         pills: "barrier: holds from then on".into(),
         broken: String::new(),
+        colors: colors(stages, direction),
         nodes: stages
             .iter()
             .map(node)
@@ -57,6 +69,20 @@ pub fn picture(title: String, stages: &[Drawn]) -> Picture {
             .collect(),
         edges: edges(stages, &barriers),
     }
+}
+
+/// The adapters in the order in which the pipeline has them, so that each has one color in all pictures of it.
+fn colors(stages: &[Drawn], direction: Direction) -> Vec<String> {
+    let mut adapters: Vec<String> = stages
+        .iter()
+        .map(|stage| stage.head.adapter.clone())
+        .collect();
+    if direction == Direction::Backwards {
+        adapters.reverse();
+    }
+    let mut seen = BTreeSet::new();
+    adapters.retain(|adapter| seen.insert(adapter.clone()));
+    adapters
 }
 
 /// From a stage to the barriers that it reaches, from there to those that wait for them, and what is left from stage to stage.
@@ -94,5 +120,67 @@ fn edges(stages: &[Drawn], barriers: &[&String]) -> Vec<Edge> {
             add(reached.and_then(barrier).unwrap_or(from), to);
         }
     }
-    edges
+    reduced(edges, stages.len())
+}
+
+/// Without the edges from stage to stage that others imply: who waits for what came later waits for what came before.
+fn reduced(edges: Vec<Edge>, stages: usize) -> Vec<Edge> {
+    let implied = |edge: &Edge| {
+        let mut known = BTreeSet::new();
+        let mut open: Vec<usize> = vec![edge.from];
+        while let Some(node) = open.pop() {
+            for next in edges
+                .iter()
+                .filter(|next| next.from == node && *next != edge)
+            {
+                if next.to == edge.to {
+                    return true;
+                }
+                if known.insert(next.to) {
+                    open.push(next.to);
+                }
+            }
+        }
+        false
+    };
+    let is_needed = |edge: &Edge| edge.from >= stages || edge.to >= stages || !implied(edge);
+    let needed: Vec<bool> = edges.iter().map(is_needed).collect();
+    let kept = edges.into_iter().zip(needed).filter(|(_, needed)| *needed);
+    kept.map(|(edge, _)| edge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(name: &str, needs: &[&str]) -> Drawn {
+        Drawn {
+            head: StageHead {
+                stage: name.into(),
+                adapter: format!("adapter of {name}"),
+                needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+                ..StageHead::default()
+            },
+            ..Drawn::default()
+        }
+    }
+
+    #[test]
+    fn an_edge_that_others_imply_is_not_drawn() {
+        let stages = [
+            stage("e", &[]),
+            stage("d", &["e"]),
+            stage("c", &["e", "d"]),
+            stage("b", &["e"]),
+            stage("a", &["e", "d", "c", "b"]),
+        ];
+        let picture = picture(String::new(), &stages, Direction::Backwards);
+        let edges: Vec<(usize, usize)> = picture
+            .edges
+            .iter()
+            .map(|edge| (edge.from, edge.to))
+            .collect();
+        assert_eq!(edges, [(0, 1), (1, 2), (0, 3), (2, 4), (3, 4)]);
+        assert_eq!(picture.colors[0], "adapter of a");
+    }
 }

@@ -9,6 +9,7 @@ use crate::paths::Repository;
 use crate::pipeline::event::{Event, Record, RunKind};
 use crate::pipeline::journal;
 use crate::pipeline::run_lock;
+use crate::pipeline::unreadable;
 use crate::report::build::{Liveness, build};
 use crate::report::model::{RunReport, Status, Usual};
 
@@ -34,16 +35,35 @@ pub struct Listed {
     pub tasks: String,
 }
 
-/// Returns the runs of an environment, or of all, the last one first. What cannot be read is no run.
-pub fn list(repository: &Repository, environment: Option<&str>) -> Result<Vec<Listed>, Failure> {
-    let mut listed = Vec::new();
+/// A run whose journal cannot be read.
+#[derive(Debug, Serialize)]
+pub struct Unreadable {
+    /// The run.
+    pub run: String,
+    /// Its environment, as far as that can be read.
+    pub environment: Option<String>,
+    /// When it began.
+    pub began: String,
+    /// Why it cannot be read, and what to do.
+    pub error: Failure,
+}
+
+/// The runs of a repository.
+#[derive(Debug, Default, Serialize)]
+pub struct Runs {
+    /// Those that can be told, the last one first.
+    pub runs: Vec<Listed>,
+    /// Those whose journal cannot be read, the last one first.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Returns the runs of an environment, or of all. What ended before its first record is no run.
+pub fn list(repository: &Repository, environment: Option<&str>) -> Result<Runs, Failure> {
+    let mut all = Runs::default();
+    let shown = |of: &str| environment.is_none_or(|environment| environment == of);
     for run in journal::runs(repository)?.into_iter().rev() {
-        let Some(report) = read(repository, &run).ok().flatten() else {
-            continue;
-        };
-        let shown = environment.is_none_or(|environment| environment == report.environment);
-        if shown && !matches!(report.kind, RunKind::Reset { .. }) {
-            listed.push(Listed {
+        match read(repository, &run) {
+            Ok(Some(report)) if shown(&report.environment) => all.runs.push(Listed {
                 tasks: report.counts(),
                 run: report.run,
                 environment: report.environment,
@@ -51,10 +71,44 @@ pub fn list(repository: &Repository, environment: Option<&str>) -> Result<Vec<Li
                 began: report.began,
                 status: report.status,
                 seconds: report.seconds,
-            });
+            }),
+            Ok(_) => {}
+            Err(error) => {
+                let environment = unreadable::environment(repository, &run);
+                if environment.as_deref().is_none_or(shown) {
+                    all.unreadable.push(Unreadable {
+                        began: journal::began(&run),
+                        environment,
+                        run,
+                        error,
+                    });
+                }
+            }
         }
     }
-    Ok(listed)
+    Ok(all)
+}
+
+/// Returns the last run of an environment that ran anything. One that cannot be read may be it: then nobody knows.
+pub fn last(repository: &Repository, environment: &str) -> Result<Option<String>, Failure> {
+    for run in journal::runs(repository)?.into_iter().rev() {
+        match read(repository, &run) {
+            Ok(Some(report))
+                if report.environment == environment
+                    && !matches!(report.kind, RunKind::Reset { .. }) =>
+            {
+                return Ok(Some(run));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let of = unreadable::environment(repository, &run);
+                if of.is_none_or(|of| of == environment) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Reads the report of a run, without logs; nothing where its journal says nothing.

@@ -9,17 +9,25 @@ use crate::report::model::{RunReport, StageReport, Status, TaskReport};
 pub fn junit(report: &RunReport) -> String {
     let cases = report.tasks().count();
     let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" tests=\"{cases}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" tests=\"{cases}\" failures=\"{}\" errors=\"{}\"{}>\n",
         attribute(&report.title()),
         count(report.tasks(), is_failure),
         count(report.tasks(), is_error),
-        report.seconds
+        time(report.status, Some(report.seconds))
     );
     for stage in &report.stages {
         suite(&mut text, report, stage);
     }
     text.push_str("</testsuites>\n");
     text
+}
+
+/// How long something took; nothing of what was lost, since nobody knows, and 0 of what did not run.
+fn time(status: Status, seconds: Option<f64>) -> String {
+    match (status, seconds) {
+        (Status::Lost, _) => String::new(),
+        (_, seconds) => format!(" time=\"{:.3}\"", seconds.unwrap_or(0.0)),
+    }
 }
 
 fn is_failure(status: Status) -> bool {
@@ -43,7 +51,7 @@ fn suite(text: &mut String, report: &RunReport, stage: &StageReport) {
     let began = began.trim_end_matches('Z');
     let _ = writeln!(
         text,
-        "  <testsuite name=\"{}\" package=\"{}\" timestamp=\"{}\" hostname=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\">",
+        "  <testsuite name=\"{}\" package=\"{}\" timestamp=\"{}\" hostname=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"{}>",
         attribute(&stage.stage),
         attribute(&stage.adapter),
         attribute(began),
@@ -52,7 +60,10 @@ fn suite(text: &mut String, report: &RunReport, stage: &StageReport) {
         count(stage.tasks.iter(), is_failure),
         count(stage.tasks.iter(), is_error),
         count(stage.tasks.iter(), is_skipped),
-        stage.seconds.unwrap_or(0.0)
+        match stage.tasks.iter().any(|task| task.status == Status::Lost) {
+            true => time(Status::Lost, None),
+            false => time(stage.status, stage.seconds),
+        }
     );
     stage.tasks.iter().for_each(|task| case(text, stage, task));
     text.push_str("  </testsuite>\n");
@@ -61,11 +72,11 @@ fn suite(text: &mut String, report: &RunReport, stage: &StageReport) {
 fn case(text: &mut String, stage: &StageReport, task: &TaskReport) {
     let _ = write!(
         text,
-        "    <testcase name=\"{}\" classname=\"{}.{}\" time=\"{:.3}\">",
+        "    <testcase name=\"{}\" classname=\"{}.{}\"{}>",
         attribute(&task.task),
         attribute(&stage.adapter),
         attribute(&stage.stage),
-        task.seconds.unwrap_or(0.0)
+        time(task.status, task.seconds)
     );
     let why = task.why.as_deref().unwrap_or_default();
     match task.status {

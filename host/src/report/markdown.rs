@@ -11,20 +11,21 @@ pub fn markdown(report: &RunReport) -> String {
         "## {} {}: {}\n\n",
         report.status.sign(),
         inline(&report.title()),
-        report.status.word()
+        report.status.of_run()
     );
-    let _ = writeln!(
-        text,
-        "Run {} began {} and took {}{}. {}.",
-        code(&report.run),
-        inline(&report.began),
-        duration(report.seconds),
-        report.usual.map_or(String::new(), |usual| format!(
-            " (usually {})",
-            duration(usual.median)
-        )),
-        report.counts()
-    );
+    let began = format!("Run {} began {}", code(&report.run), inline(&report.began));
+    if let Some(forgot) = report.forgot() {
+        let _ = writeln!(text, "{began}. {forgot}");
+        return text;
+    }
+    let took = match report.status.took(report.seconds) {
+        unknown if unknown == "not known" => "; how long it took is not known".to_owned(),
+        took => format!(" and took {took}"),
+    };
+    let usual = report.usual.map_or(String::new(), |usual| {
+        format!(" (usually {})", duration(usual.median))
+    });
+    let _ = writeln!(text, "{began}{took}{usual}. {}.", report.counts());
     if let Some(resume) = &report.resume {
         let _ = writeln!(text, "\nGo on with {}.", code(resume));
     }

@@ -180,6 +180,26 @@ fn label(name: &str, value: &str) -> String {
     format!("{name}=\"{value}\"")
 }
 
+/// Writes a value to the millisecond: further digits would only be those of a binary fraction.
 fn sample(text: &mut String, name: &str, labels: &[String], value: f64) {
+    let value = (value * 1000.0).round() / 1000.0;
     let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_said_to_the_millisecond() {
+        for (value, said) in [
+            (0.077_000_000_000_000_18, "x{} 0.077\n"),
+            (1_795_000_000.123, "x{} 1795000000.123\n"),
+            (3.0, "x{} 3\n"),
+        ] {
+            let mut text = String::new();
+            sample(&mut text, "x", &[], value);
+            assert_eq!(text, said);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::pipeline::event::{RunKind, TaskFailure};
+use crate::ui::run::duration;
 
 /// The version of the form; grows when a field changes its meaning.
 pub const VERSION: u32 = 1;
@@ -31,6 +32,23 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word for people, of a run: one is interrupted, its tasks are stopped.
+    pub fn of_run(self) -> &'static str {
+        match self {
+            Self::Interrupted => "interrupted",
+            other => other.word(),
+        }
+    }
+
+    /// How long a run took that stands so, for people. When one that was lost ended nobody knows, only until when it wrote.
+    pub fn took(self, seconds: f64) -> String {
+        match self {
+            Self::Lost if seconds < 0.05 => "not known".to_owned(),
+            Self::Lost => format!("at least {}", duration(seconds)),
+            _ => duration(seconds),
+        }
+    }
+
     /// The word for people.
     pub fn word(self) -> &'static str {
         match self {
@@ -66,7 +84,8 @@ impl Status {
             Self::Skipped => "skipped",
             Self::Succeeded => "ok",
             Self::Running => "running",
-            Self::Degraded | Self::Interrupted | Self::Lost => "warn",
+            Self::Degraded | Self::Interrupted => "warn",
+            Self::Lost => "lost",
             Self::Failed => "failed",
         }
     }
@@ -87,7 +106,7 @@ pub struct RunReport {
     pub status: Status,
     /// When it began, RFC 3339, UTC.
     pub began: String,
-    /// How long it took or takes so far, in seconds.
+    /// How long it took or takes so far, in seconds; of one that was lost, until its last record: it took at least that.
     pub seconds: f64,
     /// How long runs of the same tasks took before.
     pub usual: Option<Usual>,
@@ -139,7 +158,7 @@ pub struct StageReport {
     pub reaches: Vec<String>,
     /// The worst of its tasks.
     pub status: Status,
-    /// From the start of its first task to the end of its last, in seconds; absent where none ran.
+    /// From the start of its first task to the end of its last, in seconds; absent where none ran, and where one was lost.
     pub seconds: Option<f64>,
     /// The same in earlier runs.
     pub usual: Option<Usual>,
@@ -158,7 +177,7 @@ pub struct TaskReport {
     pub status: Status,
     /// Why it ran or was skipped.
     pub why: Option<String>,
-    /// How long all attempts took, in seconds.
+    /// How long all attempts took, in seconds; absent where it did not run or was lost.
     pub seconds: Option<f64>,
     /// The same in earlier runs.
     pub usual: Option<Usual>,
@@ -179,7 +198,7 @@ pub struct Attempt {
     pub number: u32,
     /// Seconds from the start of the run.
     pub start: f64,
-    /// Seconds from the start of the run.
+    /// Seconds from the start of the run; of one that was lost, the run's last record.
     pub end: f64,
     /// How it ended.
     pub status: Status,
@@ -202,6 +221,16 @@ pub struct Log {
     pub parts: Vec<String>,
 }
 
+impl TaskReport {
+    /// How it stands in the eyes of the run: one that failed and is not required only degrades it.
+    pub fn seen(&self) -> Status {
+        match self.status {
+            Status::Failed if !self.required => Status::Degraded,
+            status => status,
+        }
+    }
+}
+
 impl RunReport {
     /// What it is, for people.
     pub fn title(&self) -> String {
@@ -209,6 +238,19 @@ impl RunReport {
             RunKind::Bootstrap => format!("Bootstrap of {}", self.environment),
             RunKind::Rollback { to } => format!("Rollback of {} to {to}", self.environment),
             RunKind::Reset { .. } => format!("Reset of {}", self.environment),
+        }
+    }
+
+    /// What a run did that runs no stages.
+    pub fn forgot(&self) -> Option<&'static str> {
+        match self.kind {
+            RunKind::Reset { destructive: true } => {
+                Some("What succeeded before counts no more, what destroyed data included.")
+            }
+            RunKind::Reset { destructive: false } => {
+                Some("What succeeded before counts no more, but for what destroyed data.")
+            }
+            RunKind::Bootstrap | RunKind::Rollback { .. } => None,
         }
     }
 

@@ -128,7 +128,7 @@ mod tests {
         let text = "apiToken: 'ztc-secret:store/token'\n";
         assert_eq!(names(text), BTreeSet::from(["token".to_owned()]));
         assert!(check(text, Some(&store)).is_ok());
-        assert_eq!(mask.apply("0123456789abcdef").contains("0123"), false);
+        assert!(!mask.apply("0123456789abcdef").contains("0123"));
         let bundles = BTreeMap::from([(STORE.to_owned(), store.clone())]);
         assert_eq!(
             bundle::fill(text, &bundles).unwrap(),

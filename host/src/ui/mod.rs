@@ -10,6 +10,7 @@ pub mod region;
 pub mod run;
 pub mod table;
 pub mod trace;
+mod wrap;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -75,6 +76,12 @@ impl Ui {
     pub fn columns(&self) -> Option<usize> {
         let (_, columns) = console::Term::stderr().size_checked()?;
         io::stderr().is_terminal().then(|| columns.into())
+    }
+
+    /// How many columns the terminal has to which data are written; nothing where it is none.
+    pub fn data_columns(&self) -> Option<usize> {
+        let (_, columns) = console::Term::stdout().size_checked()?;
+        io::stdout().is_terminal().then(|| columns.into())
     }
 
     /// Whether lines at the bottom of the terminal can be drawn again and again: not in CI, and not where nobody reads them.
@@ -173,8 +180,12 @@ impl Ui {
     }
 
     fn print_error(&self, text: &str) {
-        self.region
-            .aside(|| write_line(io::stderr().lock(), &self.mask.apply(text)));
+        let text = self.mask.apply(text);
+        let text = match self.columns() {
+            Some(columns) => wrap::wrapped(&text, columns),
+            None => text,
+        };
+        self.region.aside(|| write_line(io::stderr().lock(), &text));
     }
 }
 

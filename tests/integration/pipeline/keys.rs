@@ -106,6 +106,25 @@ fn who_follows_sees_the_view_with_an_estimate() {
 }
 
 #[test]
+fn who_stops_following_ends_nothing_and_says_nothing() {
+    let pipe = Pipe::new(
+        &[stage("long")],
+        &[("long", "echo up > up; read -r _ < go")],
+    );
+    pipe.fifo("up");
+    pipe.fifo("go");
+    let run = pipe.started(&["bootstrap"]);
+    let mut terminal = Terminal::ztc(&pipe.environment, &["status", "--follow"]);
+    terminal.wait_for("0/1");
+    terminal.press("\x03");
+    let (code, screen, _) = terminal.end();
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(!screen.contains("interrupted"), "{screen}");
+    fs::write(pipe.path("go"), "go\n").unwrap();
+    assert_eq!(ended(run).0, Some(0));
+}
+
+#[test]
 fn the_command_that_goes_on_can_be_pasted() {
     let pipe = Pipe::new(
         &[stage("long"), stage("broken")],

@@ -71,10 +71,10 @@ fn a_second_run_learns_who_is_first_and_others_look_on() {
     --- stdout
     TASK   STATE    DETAIL
     first  done     [SECONDS]
-    long   running  since [TIME]: halfway
+    long   running  [SECONDS]: halfway
     last   pending
     --- stderr
-    run [RUN] of `test` is running since [TIME] (process [PID] on [HOST]): 1 of 3 tasks
+    run [RUN] of `test` has been running for [SECONDS] (process [PID] on [HOST]): 1 of 3 tasks
     ");
     let status = pipe.status();
     assert_eq!(status["live"], true);
@@ -153,7 +153,12 @@ fn a_run_is_ended_from_another_terminal() {
     pipe.render(&[stage("first"), stage("long"), stage("last")], &stubborn);
     let first = pipe.started(&["bootstrap"]);
     pipe.environment.ztc_ok(&["cancel", "--force"]);
-    assert_eq!(ended(first).0, Some(130));
+    let (code, said) = ended(first);
+    assert_eq!(code, Some(130), "{said}");
+    assert!(
+        said.contains("ztc cancel: nothing more is started, running stages are killed\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -215,10 +220,10 @@ fn a_run_that_was_killed_is_said_to_have_been() {
     --- stdout
     TASK   STATE    DETAIL
     first  done     [SECONDS]
-    long   running  since [TIME]
+    long   lost
     last   pending
     --- stderr
-    run [RUN] of `test` ended without a word after [TIME]: 1 of 3 tasks; go on with `ztc bootstrap`
+    run [RUN] of `test` was lost: its ztc ended without a word, its last record is of [TIME]: 1 of 3 tasks; go on with `ztc bootstrap`
     ");
     pipe.render(
         &[stage("first"), stage("long"), stage("last")],

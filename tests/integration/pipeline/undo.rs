@@ -52,7 +52,7 @@ fn what_ran_behind_a_stage_is_undone_in_the_reverse_order() {
     install  a     skip    nothing to undo
     install  b     skip    nothing to undo
     --- stderr
-    0 of 3 tasks run
+    0 of 3 tasks are undone
     warning: nothing undoes `wait` of `test`: they stay as they are
     ✓ there is nothing to undo
     ");
@@ -69,7 +69,7 @@ fn what_ran_behind_a_stage_is_undone_in_the_reverse_order() {
     install  a     run     rollback to base
     install  b     run     rollback to base
     --- stderr
-    3 of 3 tasks run
+    3 of 3 tasks are undone
     warning: nothing undoes `wait` of `test`: they stay as they are
     error: this is to be confirmed, and nobody is there; nothing has been done
       help: read the list above; then run `ztc rollback --to base --yes`

@@ -16,6 +16,8 @@ pub struct Picture {
     pub pills: String,
     /// What broken lines are.
     pub broken: String,
+    /// The groups in the order in which they get colors; empty: in that of the nodes.
+    pub colors: Vec<String>,
     /// The nodes, in the order in which they are listed.
     pub nodes: Vec<Node>,
     /// The edges, each from what comes first to what comes after it.
@@ -58,7 +60,13 @@ pub enum Mark {
     Done,
     /// It failed.
     Failed,
-    /// It runs, or ran when everything ended.
+    /// Only what is not required failed of it.
+    Degraded,
+    /// It ran when everything ended without a word.
+    Lost,
+    /// It was asked to stop.
+    Stopped,
+    /// It runs.
     Running,
     /// It did not run.
     Skipped,
@@ -72,6 +80,9 @@ impl Mark {
         match self {
             Self::Done => "✓",
             Self::Failed => "✗",
+            Self::Degraded => "!",
+            Self::Lost => "?",
+            Self::Stopped => "■",
             Self::Running => "▶",
             Self::Skipped => "–",
             Self::Pending => "·",
@@ -83,9 +94,21 @@ impl Mark {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Degraded | Self::Lost | Self::Stopped => "trouble",
             Self::Running => "running",
             Self::Skipped => "skipped",
             Self::Pending => "pending",
+        }
+    }
+
+    /// What the sign means, where that is to be said: of what went as it should, nobody asks.
+    pub fn meaning(self) -> Option<&'static str> {
+        match self {
+            Self::Failed => Some("failed"),
+            Self::Degraded => Some("failed, not required"),
+            Self::Lost => Some("lost"),
+            Self::Stopped => Some("stopped"),
+            Self::Done | Self::Running | Self::Skipped | Self::Pending => None,
         }
     }
 }

@@ -6,24 +6,24 @@ use std::fmt::Write;
 use console::measure_text_width;
 
 use super::layout::{Layout, Place, layout};
-use super::{Node, Picture, Shape, entities, shortened};
+use super::{Mark, Node, Picture, Shape, entities, shortened};
 
 const MARGIN: f64 = 24.0;
 const LEGEND_ROW: f64 = 22.0;
 /// How many colors there are for groups; after the last it begins again.
 const COLORS: usize = 6;
 /// The colors of a light page, and those of a dark one. Everything is inside `.ztc-graph`: a picture can stand in a page.
-const STYLE: &str = ".ztc-graph{--paper:#fff;--ink:#1f2937;--soft:#4b5563;--line:#64748b;--red:#c62828;--green:#15803d;--blue:#1d4ed8;--pill:#f1f5f9;\
+const STYLE: &str = ".ztc-graph{--paper:#fff;--ink:#1f2937;--soft:#4b5563;--line:#64748b;--red:#c62828;--green:#15803d;--amber:#b45309;--blue:#1d4ed8;--pill:#f1f5f9;\
 --c0:#dbeafe;--c1:#dcfce7;--c2:#fef3c7;--c3:#f3e8ff;--c4:#ffe4e6;--c5:#ccfbf1}\
-@media(prefers-color-scheme:dark){.ztc-graph{--paper:#0f172a;--ink:#f1f5f9;--soft:#cbd5e1;--line:#94a3b8;--red:#f87171;--green:#4ade80;--blue:#93c5fd;--pill:#1e293b;\
+@media(prefers-color-scheme:dark){.ztc-graph{--paper:#0f172a;--ink:#f1f5f9;--soft:#cbd5e1;--line:#94a3b8;--red:#f87171;--green:#4ade80;--amber:#fbbf24;--blue:#93c5fd;--pill:#1e293b;\
 --c0:#1e3a5f;--c1:#14432a;--c2:#4a3a10;--c3:#3b2a5c;--c4:#56222f;--c5:#134e4a}}\
 .ztc-graph text{font-family:system-ui,\"DejaVu Sans\",sans-serif;fill:var(--ink)}.ztc-graph .paper{fill:var(--paper)}.ztc-graph .title{font-size:17px;font-weight:600}\
 .ztc-graph .name{font-size:13px;font-weight:600}.ztc-graph .note,.ztc-graph .pill-name,.ztc-graph .legend{font-size:11px;fill:var(--soft)}\
 .ztc-graph .node{stroke:var(--line);stroke-width:1.2}.ztc-graph .pill{fill:var(--pill);stroke:var(--line);stroke-dasharray:3 3}\
 .ztc-graph .destructive{stroke:var(--red);stroke-width:2.4}.ztc-graph .warn{fill:var(--red);font-weight:600}\
 .ztc-graph .edge{fill:none;stroke:var(--line);stroke-width:1.4}.ztc-graph .weak{stroke-dasharray:6 4}.ztc-graph .tip{fill:var(--line)}\
-.ztc-graph .sign{font-size:13px;font-weight:700}.ztc-graph .sign.done{fill:var(--green)}.ztc-graph .sign.failed{fill:var(--red)}.ztc-graph .sign.running{fill:var(--blue)}\
-.ztc-graph .off{opacity:.55}.ztc-graph .broke{stroke:var(--red);stroke-width:3}.ztc-graph a{text-decoration:none}.ztc-graph a:focus .node,.ztc-graph a:hover .node{stroke-width:3}\
+.ztc-graph .sign{font-size:13px;font-weight:700}.ztc-graph .sign.done{fill:var(--green)}.ztc-graph .sign.failed{fill:var(--red)}.ztc-graph .sign.trouble{fill:var(--amber)}.ztc-graph .sign.running{fill:var(--blue)}\
+.ztc-graph .off{opacity:.55}.ztc-graph a{text-decoration:none}.ztc-graph a:focus .node,.ztc-graph a:hover .node{stroke-width:3}\
 .ztc-graph .c0{fill:var(--c0)}.ztc-graph .c1{fill:var(--c1)}.ztc-graph .c2{fill:var(--c2)}.ztc-graph .c3{fill:var(--c3)}.ztc-graph .c4{fill:var(--c4)}.ztc-graph .c5{fill:var(--c5)}";
 
 /// Draws pictures one below the other, as a file.
@@ -47,12 +47,15 @@ enum Look {
     Pill,
     Destructive,
     Broken,
+    Mark(Mark),
 }
 
 fn draw(pictures: &[Picture], namespace: &str) -> String {
     let titled = !namespace.is_empty();
     let layouts: Vec<Layout> = pictures.iter().map(layout).collect();
-    let mut groups: Vec<&str> = pictures.iter().flat_map(Picture::groups).collect();
+    let given = pictures.iter().flat_map(|picture| &picture.colors);
+    let mut groups: Vec<&str> = given.map(String::as_str).collect();
+    groups.extend(pictures.iter().flat_map(Picture::groups));
     let mut seen = BTreeSet::new();
     groups.retain(|group| seen.insert(*group));
     let title_width = |picture: &Picture| {
@@ -133,8 +136,7 @@ fn write_node(body: &mut String, node: &Node, groups: &[&str], place: Place) {
     };
     let destructive = if node.destructive { " destructive" } else { "" };
     let mark = match node.mark {
-        Some(super::Mark::Failed) => " broke",
-        Some(super::Mark::Skipped | super::Mark::Pending) => " off",
+        Some(Mark::Skipped | Mark::Pending) => " off",
         _ => "",
     };
     let _ = writeln!(
@@ -222,6 +224,14 @@ fn keys(picture: &Picture, groups: &[&str]) -> Vec<Key> {
     if picture.edges.iter().any(|edge| edge.weak) {
         keys.push(key(&picture.broken, Look::Broken));
     }
+    let marks = [Mark::Failed, Mark::Degraded, Mark::Lost, Mark::Stopped];
+    for mark in marks {
+        if let Some(meaning) = mark.meaning()
+            && picture.nodes.iter().any(|node| node.mark == Some(mark))
+        {
+            keys.push(key(meaning, Look::Mark(mark)));
+        }
+    }
     keys
 }
 
@@ -247,6 +257,12 @@ fn write_legend(body: &mut String, keys: &[Key], top: f64, width: f64) -> f64 {
             Look::Broken => format!(
                 r#"<path class="edge weak" d="M{x:.1} {0:.1}h16"/>"#,
                 y + 8.0
+            ),
+            Look::Mark(mark) => format!(
+                r#"<text class="sign {}" x="{x:.1}" y="{:.1}">{}</text>"#,
+                mark.class(),
+                y + 12.0,
+                mark.sign()
             ),
         };
         let _ = writeln!(

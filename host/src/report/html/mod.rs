@@ -14,7 +14,7 @@ use crate::graph::picture::{self, Mark};
 use crate::pipeline::context::word;
 use crate::pipeline::event::RunKind;
 use crate::pipeline::heads::StageHead;
-use crate::report::dag::{self, Drawn};
+use crate::report::dag::{self, Direction, Drawn};
 use crate::report::model::{Log, RunReport, StageReport, Status, TaskReport};
 use crate::ui::run::duration;
 
@@ -48,7 +48,7 @@ pub fn html(report: &RunReport) -> String {
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()))
     );
-    let title = escaped(&format!("{}: {}", report.title(), report.status.word()));
+    let title = escaped(&format!("{}: {}", report.title(), report.status.of_run()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
@@ -59,7 +59,9 @@ pub fn html(report: &RunReport) -> String {
     for stage in &report.stages {
         page.push_str(&troubles(report, stage));
     }
-    page.push_str(&timeline::timeline(report));
+    if !report.stages.is_empty() {
+        page.push_str(&timeline::timeline(report));
+    }
     if report.stages.iter().any(|stage| !stage.needs.is_empty()) {
         let _ = writeln!(
             page,
@@ -84,9 +86,11 @@ fn summary(report: &RunReport) -> String {
     let mut rows = vec![
         ("Run", format!("<code>{}</code>", escaped(&report.run))),
         ("Began", escaped(&report.began)),
-        ("Took", time(report)),
-        ("Tasks", escaped(&report.counts())),
     ];
+    match report.forgot() {
+        Some(forgot) => rows.push(("What", forgot.to_owned())),
+        None => rows.extend([("Took", time(report)), ("Tasks", escaped(&report.counts()))]),
+    }
     if report.retries() > 0 {
         rows.push(("Attempts that were repeated", report.retries().to_string()));
     }
@@ -126,7 +130,7 @@ fn time(report: &RunReport) -> String {
             duration(usual.median)
         )
     });
-    format!("{}{usual}", duration(report.seconds))
+    format!("{}{usual}", report.status.took(report.seconds))
 }
 
 fn badge(status: Status) -> String {
@@ -134,7 +138,7 @@ fn badge(status: Status) -> String {
         "<span class=\"badge {}\">{} {}</span>",
         status.class(),
         status.sign(),
-        status.word()
+        status.of_run()
     )
 }
 
@@ -249,9 +253,14 @@ fn log(log: &Log) -> String {
 /// The picture of the stages, each with what became of it.
 fn stages(report: &RunReport) -> picture::Picture {
     let drawn: Vec<Drawn> = report.stages.iter().map(drawn).collect();
+    let direction = match report.kind {
+        RunKind::Bootstrap | RunKind::Reset { .. } => Direction::Forwards,
+        RunKind::Rollback { .. } => Direction::Backwards,
+    };
     dag::picture(
         format!("Stages of {}, with what became of each", report.environment),
         &drawn,
+        direction,
     )
 }
 
@@ -280,10 +289,13 @@ fn drawn(stage: &StageReport) -> Drawn {
         destructive: stage.destructive,
         mark: Some(match stage.status {
             Status::Succeeded => Mark::Done,
-            Status::Failed | Status::Degraded | Status::Lost => Mark::Failed,
+            Status::Failed => Mark::Failed,
+            Status::Degraded => Mark::Degraded,
+            Status::Lost => Mark::Lost,
+            Status::Interrupted => Mark::Stopped,
             Status::Running => Mark::Running,
             Status::Skipped => Mark::Skipped,
-            Status::Pending | Status::Interrupted => Mark::Pending,
+            Status::Pending => Mark::Pending,
         }),
         link: Some(format!("#{}", anchor("stage", &stage.stage))),
     }

@@ -82,7 +82,11 @@ fn stage_row(stage: &StageReport, total: f64) -> String {
         .reduce(f64::min);
     let end = attempts.iter().map(|attempt| attempt.end).reduce(f64::max);
     if let (Some(start), Some(end), true) = (start, end, attempts.len() > 1) {
-        bars.push_str(&bar(start, end, total, "whole", &stage.stage));
+        let class = match stage.seconds {
+            Some(_) => "whole",
+            None => "whole lost",
+        };
+        bars.push_str(&bar(start, end, total, class, &stage.stage));
     }
     for attempt in &attempts {
         bars.push_str(&attempt_bar(attempt, total, &stage.stage));
@@ -152,7 +156,7 @@ fn task_row(task: &TaskReport, total: f64) -> String {
     format!(
         "<details class=\"task\" id=\"{}\">\n<summary class=\"row\">{}<div class=\"track\">{bars}</div>{}</summary>\n<div class=\"log\">\n{}</div>\n</details>\n",
         anchor("task", &task.task),
-        name(task.status, &escaped(label)),
+        name(task.seen(), &escaped(label)),
         times(task.seconds, task.usual),
         details(task)
     )
@@ -178,10 +182,10 @@ fn details(task: &TaskReport) -> String {
             .unwrap_or_else(|| attempt.status.word());
         let _ = writeln!(
             text,
-            "<p class=\"soft\">Attempt {}, {} after the start, {}: <span class=\"{}\">{}</span></p>",
+            "<p class=\"soft\">Attempt {}, {} after the start{}: <span class=\"{}\">{}</span></p>",
             attempt.number,
             duration(attempt.start),
-            duration(attempt.end - attempt.start),
+            took(attempt.start, attempt.end, attempt.status.class()),
             attempt.status.class(),
             escaped(how)
         );
@@ -237,10 +241,18 @@ fn attempt_bar(attempt: &Attempt, total: f64, name: &str) -> String {
 
 fn bar(start: f64, end: f64, total: f64, class: &str, title: &str) -> String {
     format!(
-        "<span class=\"bar {class}\" style=\"left:{:.2}%;width:{:.2}%\" title=\"{}, {}\"></span>",
+        "<span class=\"bar {class}\" style=\"left:{:.2}%;width:{:.2}%\" title=\"{}{}\"></span>",
         start / total * 100.0,
         (end - start) / total * 100.0,
         escaped(title),
-        duration(end - start)
+        took(start, end, class)
     )
+}
+
+/// How long something took, behind a comma; nothing of what was lost, since nobody knows.
+fn took(start: f64, end: f64, class: &str) -> String {
+    match class.ends_with(Status::Lost.class()) {
+        true => String::new(),
+        false => format!(", {}", duration(end - start)),
+    }
 }

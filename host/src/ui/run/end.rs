@@ -1,6 +1,5 @@
-//! How the end of a run reads: what broke, what it said last, and the commands that go on; and the table of a run's state.
+//! How the end of a run reads: what broke, what it said last, and the commands that go on.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Exit, Failure, Finding};
@@ -8,7 +7,6 @@ use crate::pipeline::context::word;
 use crate::pipeline::event::{Outcome, RunKind, TaskFailure};
 use crate::pipeline::state::{Phase, RunState};
 use crate::ui::run::duration;
-use crate::ui::table::table;
 
 /// The commands that go on after a run.
 pub struct NextCommands {
@@ -83,8 +81,9 @@ pub fn end(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) 
             let mut failure = Failure::new(
                 Exit::Interrupted,
                 format!(
-                    "interrupted after {}, with {left} tasks to go",
-                    duration(seconds)
+                    "interrupted after {}, with {left} {} to go",
+                    duration(seconds),
+                    if left == 1 { "task" } else { "tasks" }
                 ),
             )
             .help(format!(
@@ -165,37 +164,6 @@ fn last_lines(failure: &TaskFailure, log: &str) -> Vec<String> {
         .chain([title])
         .chain(failure.last_lines.iter().map(|line| format!("  | {line}")))
         .collect()
-}
-
-/// Writes the state of a run as a table; `last` has the last line of what runs.
-pub fn overview(state: &RunState, last: &BTreeMap<String, String>) -> String {
-    let rows: Vec<Vec<String>> = state
-        .tasks()
-        .map(|(head, phase)| {
-            let mut detail = detail(phase);
-            if let Some(line) = last.get(&head.task).filter(|_| phase.is_busy()) {
-                detail = format!("{detail}: {line}");
-            }
-            vec![head.task.clone(), phase.word().to_owned(), detail]
-        })
-        .collect();
-    table(&["TASK", "STATE", "DETAIL"], &rows)
-}
-
-fn detail(phase: &Phase) -> String {
-    match phase {
-        Phase::Pending => String::new(),
-        Phase::Skipped { why } => why.to_string(),
-        Phase::Running { since, attempt: 1 } => format!("since {since}"),
-        Phase::Running { since, attempt } => format!("attempt {attempt} since {since}"),
-        Phase::Waiting { attempt, failure } => {
-            format!("attempt {attempt} failed: {}", failure.status)
-        }
-        Phase::Succeeded { seconds } | Phase::Stopped { seconds } => duration(*seconds),
-        Phase::Failed {
-            seconds, failure, ..
-        } => format!("{} after {}", failure.status, duration(*seconds)),
-    }
 }
 
 #[cfg(test)]

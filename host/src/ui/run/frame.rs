@@ -10,8 +10,8 @@ use crate::ui::region::Size;
 use crate::ui::run::duration;
 use crate::ui::run::model::Model;
 
-/// The part of the terminal's height that the view takes at most, in percent: what ended stays visible above it.
-const SHARE: usize = 60;
+/// So many lines stay free above the view, where the terminal has them: what ended is seen there.
+const ABOVE: usize = 5;
 const LEAST: usize = 3;
 
 /// A stage of which something runs.
@@ -30,7 +30,9 @@ pub(super) fn frame(model: &Model, size: Size, now: Timestamp, style: &Style) ->
         return Vec::new();
     }
     let columns = size.columns.saturating_sub(1).max(1);
-    let room = (size.rows * SHARE / 100)
+    let room = size
+        .rows
+        .saturating_sub(ABOVE)
         .max(LEAST)
         .min(size.rows.saturating_sub(1))
         .max(1);
@@ -97,33 +99,16 @@ fn rounded(seconds: f64) -> String {
 
 fn body(model: &Model, room: usize, now: Timestamp, style: &Style) -> Vec<String> {
     let groups = groups(model);
-    let mut open: Vec<bool> = groups.iter().map(|group| group.items).collect();
-    let height = |open: &[bool]| -> usize {
-        groups
-            .iter()
-            .zip(open)
-            .map(|(group, open)| if *open { 1 + group.busy.len() } else { 1 })
-            .sum()
-    };
-    // The largest is folded first.
-    while height(&open) > room {
-        let largest = (0..groups.len())
-            .filter(|group| open[*group])
-            .max_by_key(|group| groups[*group].busy.len());
-        match largest {
-            Some(largest) => open[largest] = false,
-            None => break,
-        }
-    }
     let mut lines: Vec<String> = Vec::new();
-    for (group, open) in groups.iter().zip(&open) {
-        lines.push(group_line(model, group, !*open, now, style));
-        if *open {
-            lines.extend(
-                group.busy.iter().map(|(index, head, phase)| {
-                    item_line(model, (*index, head, phase), now, style)
-                }),
-            );
+    for (group, shown) in groups.iter().zip(shares(&groups, room)) {
+        lines.push(group_line(model, group, shown == 0, now, style));
+        let longest = longest(model, group, now, shown);
+        for task in group.busy.iter().filter(|task| longest.contains(&task.0)) {
+            lines.push(item_line(model, *task, now, style));
+        }
+        let more = group.busy.len() - longest.len();
+        if shown > 0 && more > 0 {
+            lines.push(format!("    … and {more} more"));
         }
     }
     if lines.len() > room && room > 0 {
@@ -132,6 +117,39 @@ fn body(model: &Model, room: usize, now: Timestamp, style: &Style) -> Vec<String
         lines.push(format!("  … and {more} more stages"));
     }
     lines
+}
+
+/// How many items of each stage have a line: all where there is room, else as many as there is room for beside the line that counts the
+/// others, the stage with most giving up lines first. None where not even two fit: such a stage is one line.
+fn shares(groups: &[Group<'_>], room: usize) -> Vec<usize> {
+    let mut lines: Vec<usize> = groups
+        .iter()
+        .map(|group| if group.items { group.busy.len() } else { 0 })
+        .collect();
+    let spare = room.saturating_sub(groups.len());
+    while lines.iter().sum::<usize>() > spare {
+        if let Some(most) = lines.iter_mut().max() {
+            *most -= 1;
+        }
+    }
+    for (lines, group) in lines.iter_mut().zip(groups) {
+        if *lines < group.busy.len() {
+            *lines = lines.saturating_sub(1);
+        }
+    }
+    lines
+}
+
+/// The tasks of a stage that have been running for longest.
+fn longest(model: &Model, group: &Group<'_>, now: Timestamp, count: usize) -> Vec<usize> {
+    let mut tasks: Vec<(usize, f64)> = group
+        .busy
+        .iter()
+        .map(|(index, head, _)| (*index, model.elapsed(&head.task, now)))
+        .collect();
+    tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
+    tasks.truncate(count);
+    tasks.into_iter().map(|(index, _)| index).collect()
 }
 
 fn groups(model: &Model) -> Vec<Group<'_>> {
@@ -311,9 +329,23 @@ mod tests {
     }
 
     #[test]
-    fn many_items_are_one_line() {
+    fn as_many_items_have_a_line_as_the_terminal_is_high() {
+        let shown = lines(&model(20, 20), 120, 30);
+        assert_eq!(shown.len(), 22, "{shown:#?}");
+        assert!(shown[21].starts_with("    w20  50s"), "{shown:#?}");
+        let shown = lines(&model(50, 50), 60, 24);
+        assert_eq!(shown.len(), 19, "{shown:#?}");
         assert_eq!(
-            lines(&model(50, 50), 60, 24),
+            (shown[1].as_str(), shown[18].as_str()),
+            ("  install  50 running", "    … and 34 more")
+        );
+        assert!(shown[17].starts_with("    w16  54s"), "{shown:#?}");
+    }
+
+    #[test]
+    fn many_items_are_one_line_where_there_is_no_more() {
+        assert_eq!(
+            lines(&model(50, 50), 60, 4),
             [
                 "0/51 · 1m10s · 50 running · 1 to go",
                 "  install  50 running; longest w1 1m09s  書き込み中  disk …",

@@ -5,13 +5,14 @@
 mod end;
 mod frame;
 mod model;
+mod overview;
 mod plain;
 mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Exit, Failure};
-use crate::pipeline::event::{Event, Record};
+use crate::pipeline::event::{Event, Record, TaskFailure};
 use crate::pipeline::runner::Told;
 use crate::pipeline::state::RunState;
 use crate::report::history::History;
@@ -20,13 +21,16 @@ use crate::ui::prompt::{Prompts, Refusal};
 use crate::ui::region::Live;
 use crate::ui::run::model::Model;
 
-pub use end::{NextCommands, end, not_required, overview};
+pub use end::{NextCommands, end, not_required};
+pub use overview::{Look, lasts, overview};
 
 /// Shows a run while it goes on.
 pub struct RunView {
     ui: Ui,
     form: Form,
     over: usize,
+    /// Whether somebody asked it to stop.
+    asked: bool,
     /// The width of the longest task's name.
     width: usize,
 }
@@ -59,6 +63,7 @@ impl RunView {
             ui: ui.clone(),
             form,
             over: 0,
+            asked: false,
             width: 0,
         }
     }
@@ -69,6 +74,7 @@ impl RunView {
             ui: ui.clone(),
             form: Form::Tokens,
             over: 0,
+            asked: false,
             width: 0,
         }
     }
@@ -128,9 +134,11 @@ impl RunView {
                 .unwrap_or(0);
         }
         if let Event::Interrupted { signal, kill } = &record.event {
-            self.ui.say(match kill {
-                false => format!("{signal}: nothing more is started, running stages are asked to stop; once more kills them"),
-                true => format!("{signal} again: running stages are killed"),
+            let asked = std::mem::replace(&mut self.asked, true);
+            self.ui.say(match (kill, asked) {
+                (false, _) => format!("{signal}: nothing more is started, running stages are asked to stop; once more kills them"),
+                (true, true) => format!("{signal} again: running stages are killed"),
+                (true, false) => format!("{signal}: nothing more is started, running stages are killed"),
             });
         }
         if let Some((task, word, detail)) = plain::row(&record.event, &self.ui.style()) {
@@ -197,6 +205,14 @@ impl Ui {
         }
         self.print_error(&crate::ui::failure::text(&failure, &self.style()));
         Ok(failure.exit)
+    }
+}
+
+/// How a task failed and after how long, unless how it failed says that already.
+pub(crate) fn ended(failure: &TaskFailure, seconds: f64) -> String {
+    match failure.took_too_long() {
+        true => failure.status.clone(),
+        false => format!("{} after {}", failure.status, duration(seconds)),
     }
 }
 

@@ -3,7 +3,7 @@
 use console::Style;
 
 use crate::pipeline::event::Event;
-use crate::ui::run::duration;
+use crate::ui::run::{duration, ended};
 
 /// Whether an event is the end of a task.
 pub(super) fn ends(event: &Event) -> bool {
@@ -70,7 +70,7 @@ pub(super) fn row<'a>(event: &'a Event, style: &Style) -> Option<(&'a str, Strin
             (
                 task,
                 styled(red, "FAILED"),
-                format!("{} after {}{note}", failure.status, duration(*seconds)),
+                format!("{}{note}", ended(failure, *seconds)),
             )
         }
         Event::TaskStopped { task, seconds } => (task, plain("stopped"), duration(*seconds)),
