@@ -557,7 +557,7 @@ mod tests {
             instead: None,
             network: Network::Use,
         };
-        let done = follow.install("bgp", &locked, |_| {}).unwrap();
+        let done = follow.install("bgp", &locked, |_, _| {}).unwrap();
         assert_eq!(
             (done.state, done.trust),
             (State::Installed, TrustWord::Locked)
