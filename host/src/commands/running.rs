@@ -369,13 +369,13 @@ fn finish(
         site.repository.display(&logs.join(format!("{name}.log")))
     };
     let (outcome, seconds) = state.outcome.unwrap_or((Outcome::Failed, 0.0));
-    if let Some(failure) = end(state, &log, next) {
+    if let Some(failure) = end(state, log, next) {
         return context.ui.run_failure(failure);
     }
     let count = state.phases.len();
     let took = duration(seconds);
     if outcome == Outcome::Degraded {
-        let failed = not_required(state, &log);
+        let failed = not_required(state, log);
         failed
             .iter()
             .for_each(|warning| context.ui.finding(warning));

@@ -16,7 +16,7 @@ pub(super) fn wrapped(text: &str, columns: usize) -> String {
     let lines = text.lines().map(|line| {
         let plain = console::strip_ansi_codes(line);
         let begins = |start: &&str| plain.trim_start().starts_with(*start);
-        match measure_text_width(line) <= columns || VERBATIM.iter().any(|start| begins(&start)) {
+        match measure_text_width(line) <= columns || VERBATIM.iter().any(begins) {
             true => line.to_owned(),
             false => wrapped_line(line, &plain, columns),
         }
