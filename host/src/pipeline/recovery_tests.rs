@@ -310,7 +310,7 @@ async fn a_damaged_journal_is_named_and_not_believed() {
     );
     assert_eq!(
         failure.help.unwrap(),
-        format!("move `.zerotouch-cache/runs/{run}` away: its stages run again")
+        "put a copy of the file back, or delete line 4 and what follows it, since what stands before it can be read; then read `ztc plan` before anything runs"
     );
 }
 
