@@ -108,7 +108,7 @@ fn secrets_that_others_can_read_are_said() {
     environment.ztc_ok(&["render"]);
     let file = environment.repo().join("secrets/lab/talos.yaml");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let said = "secrets/lab/talos.yaml: warning: `secrets/lab/talos.yaml` can be read by others on this machine, and holds secrets\n  help: run `chmod -R go-rwx secrets`\n";
+    let said = "secrets/lab/talos.yaml: warning: `secrets/lab/talos.yaml` holds secrets and can be read by others on this machine\n  help: run `chmod -R go-rwx secrets`\n";
     for command in [&["secrets", "check"][..], &["validate"]] {
         let run = environment.ztc_ok(command);
         assert!(run.stderr.contains(said), "{run}");

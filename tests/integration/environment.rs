@@ -179,7 +179,10 @@ impl TestEnv {
             bundles
         });
         for (name, content) in bundles {
-            self.write(&format!("secrets/{name}"), content);
+            let path = format!("secrets/{name}");
+            self.write(&path, content);
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(self.repo().join(path), private).unwrap();
         }
     }
 

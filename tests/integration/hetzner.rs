@@ -386,8 +386,7 @@ fn a_factory_without_checksums_is_told_and_a_node_of_the_cluster_is_not_wiped() 
         | `cp01` ([IP CP01]) is server [ID CP01]: cpx31, x86, disk of 160 GB, running
         | error: server `cp01` ([IP CP01]) runs node `cp01` of this cluster, which is ready
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)
-      go on:      ztc bootstrap
-      only this:  ztc bootstrap --only 'enable_rescue_mode[cp01]'
+      go on:      ztc bootstrap --only enable_rescue_mode
       by hand:    ztc eject
       help: put the cause right and go on; what succeeded is not run again
     ");

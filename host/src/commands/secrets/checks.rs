@@ -88,13 +88,12 @@ pub(crate) fn open_files(repository: &Repository) -> Option<Finding> {
     let mut open = Vec::new();
     look(&repository.secrets(), &mut open);
     let first = open.first()?;
-    let more = match open.len() {
-        1 => String::new(),
-        count => format!(" and {} more", count - 1),
-    };
     let shown = repository.display(first);
-    let message =
-        format!("`{shown}`{more} can be read by others on this machine, and holds secrets");
+    let which = match open.len() {
+        1 => format!("`{shown}` holds secrets"),
+        count => format!("`{shown}` and {} more hold secrets", count - 1),
+    };
+    let message = format!("{which} and can be read by others on this machine");
     Some(
         Finding::warning(message)
             .at(Location::file(&shown))
