@@ -19,6 +19,7 @@ mod trust;
 mod upgrade;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use ztc_protocol::{Manifest, PROTOCOL, ProtocolVersion};
@@ -27,7 +28,7 @@ use crate::adapter::{Candidate, Discovery, Source, Supervisor, builtin, process}
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
-use crate::platform::Platform;
+use crate::platform::{Platform, Plugin};
 
 /// Subcommands of `ztc plugins`.
 #[derive(Debug, clap::Subcommand)]
@@ -175,6 +176,36 @@ fn introduce(
         ))?);
     }
     Ok(found)
+}
+
+/// Starts one executable as the adapter `name`, whatever else has that name, and asks it who it is: what its author is about to publish.
+fn introduce_program(
+    context: &Context,
+    name: &str,
+    program: &Path,
+) -> Result<Introduction, Failure> {
+    let plugin = Plugin {
+        path: Some(program.display().to_string()),
+        ..Plugin::default()
+    };
+    let discovery = Discovery::new(
+        &context.machine,
+        &context.repository,
+        &[(name.to_owned(), plugin)].into(),
+    )
+    .without_overrides();
+    let candidate = Candidate {
+        name: name.to_owned(),
+        source: Source::Explicit,
+        program: program.to_owned(),
+        arguments: vec![ztc_protocol::ADAPTER_ARGUMENT.to_owned()],
+        sha256: None,
+    };
+    introduce(context, discovery, &[candidate])?
+        .remove(name)
+        .ok_or_else(|| {
+            Failure::failed(format!("`{}` did not introduce itself", program.display()))
+        })?
 }
 
 async fn ask(

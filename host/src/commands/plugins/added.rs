@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 
 use crate::adapter::discovery::{PREFIX, split_version};
-use crate::adapter::{Candidate, Discovery, Source};
 use crate::commands::Context;
-use crate::commands::plugins::introduce;
+use crate::commands::plugins::introduce_program;
 use crate::error::{Exit, Failure};
 use crate::lock;
-use crate::platform::Plugin;
 use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
 
@@ -66,27 +64,7 @@ fn asked(
         .help("name the file `ztc-adapter-NAME-VERSION-OS-ARCH`, such as `ztc-adapter-bgp-1.2.0-linux-aarch64`"));
     }
     let (name, _) = split_version(file.strip_prefix(PREFIX).unwrap_or(file));
-    let plugin = Plugin {
-        path: Some(path.display().to_string()),
-        ..Plugin::default()
-    };
-    let discovery = Discovery::new(
-        &context.machine,
-        &context.repository,
-        &[(name.to_owned(), plugin)].into(),
-    )
-    .without_overrides();
-    let candidate = Candidate {
-        name: name.to_owned(),
-        source: Source::Explicit,
-        program: path.to_owned(),
-        arguments: vec![ztc_protocol::ADAPTER_ARGUMENT.to_owned()],
-        sha256: None,
-    };
-    let introduction = introduce(context, discovery, &[candidate])?
-        .remove(name)
-        .ok_or_else(|| Failure::failed(format!("`{shown}` did not introduce itself")))??;
-    let manifest = introduction.manifest;
+    let manifest = introduce_program(context, name, path)?.manifest;
     let version = Version::parse(&manifest.version)
         .ok()
         .filter(|version| version.build.is_empty())

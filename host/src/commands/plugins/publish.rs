@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use ztc_protocol::{Manifest, ProtocolVersion};
 
-use crate::adapter::{Candidate, Discovery, Source};
+use crate::adapter::Discovery;
 use crate::atomic::{self, Existing};
-use crate::commands::plugins::{added, introduce, push};
+use crate::commands::plugins::{added, introduce_program, push};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
-use crate::platform::Plugin;
 use crate::plugins::check;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
@@ -281,27 +280,7 @@ fn describe(
         });
     };
     let path = std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))?;
-    let plugin = Plugin {
-        path: Some(path.display().to_string()),
-        ..Plugin::default()
-    };
-    let discovery = Discovery::new(
-        &context.machine,
-        &context.repository,
-        &[(name.clone(), plugin)].into(),
-    )
-    .without_overrides();
-    let candidate = Candidate {
-        name: name.clone(),
-        source: Source::Explicit,
-        program: path.clone(),
-        arguments: vec![ztc_protocol::ADAPTER_ARGUMENT.to_owned()],
-        sha256: None,
-    };
-    let mut introductions = introduce(context, discovery, &[candidate])?;
-    let introduction = introductions
-        .remove(name)
-        .ok_or_else(|| Failure::failed(format!("adapter `{name}` did not introduce itself")))??;
+    let introduction = introduce_program(context, name, &path)?;
     let manifest = &introduction.manifest;
     if manifest.name != *name || manifest.version != version.to_string() {
         return Err(Failure::invalid(format!(
