@@ -20,6 +20,7 @@ mod distribution_mirror;
 mod distribution_oci;
 mod distribution_oci_attacks;
 mod distribution_offer;
+mod distribution_powers;
 mod distribution_precedence;
 mod distribution_robust;
 mod distribution_team;
