@@ -24,6 +24,7 @@ mod distribution_powers;
 mod distribution_precedence;
 mod distribution_robust;
 mod distribution_team;
+mod distribution_trust;
 mod distribution_upgrade;
 mod distribution_versions;
 mod environment;
