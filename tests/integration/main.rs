@@ -21,6 +21,7 @@ mod distribution_oci;
 mod distribution_oci_attacks;
 mod distribution_offer;
 mod distribution_precedence;
+mod distribution_publish;
 mod distribution_robust;
 mod distribution_team;
 mod distribution_upgrade;

@@ -173,6 +173,14 @@ impl Index {
         problem.or_else(|| tables::problem(&self.versions))
     }
 
+    /// The paths of all executables.
+    pub(crate) fn executables(&self) -> impl Iterator<Item = &str> {
+        let entries = self.adapters.values();
+        let releases = entries.flat_map(|entry| entry.versions.values());
+        let assets = releases.flat_map(|release| release.platforms.values());
+        assets.map(|asset| asset.path.as_str())
+    }
+
     /// Whether it is over at a time.
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         self.expires

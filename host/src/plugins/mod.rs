@@ -15,6 +15,7 @@ pub(crate) mod locked;
 pub(crate) mod mirror;
 pub(crate) mod name;
 pub(crate) mod powers;
+pub(crate) mod previous;
 pub(crate) mod projects;
 pub(crate) mod publish;
 pub(crate) mod registry;
