@@ -32,6 +32,7 @@ mod init;
 mod input;
 mod kit;
 mod leaks;
+mod needs;
 mod pipeline;
 mod render;
 mod sandbox;
