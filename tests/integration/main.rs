@@ -22,6 +22,7 @@ mod distribution_oci_attacks;
 mod distribution_offer;
 mod distribution_precedence;
 mod distribution_robust;
+mod distribution_run;
 mod distribution_team;
 mod distribution_upgrade;
 mod distribution_versions;
