@@ -21,9 +21,9 @@ use ztc_protocol::lines::LineBuffer;
 use crate::adapter::grant::Grant;
 use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::sandbox::{self, Sandbox};
-use crate::adapter::text::printable;
 use crate::adapter::{Candidate, Source, builtin, report, verified};
 use crate::error::Failure;
+use crate::foreign::printable;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
 

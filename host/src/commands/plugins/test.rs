@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
-use crate::adapter::discovery::{PREFIX, split_version};
 use crate::adapter::record::Recorder;
 use crate::adapter::{Candidate, Source, attach, process};
 use crate::atomic;
@@ -13,6 +12,7 @@ use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
 use crate::conformance::{self, Counts, Given, Report, Verdict};
 use crate::error::{Exit, Failure, Location};
+use crate::plugins::name::{PREFIX, split_version};
 use crate::yaml;
 
 /// Options of `ztc plugins test`.
