@@ -11,9 +11,10 @@ use ztc_protocol::message::{Diagnostic, Initialize};
 use ztc_protocol::{DESCRIBE_ARGUMENT, ErrorCode, ErrorData, Method, PROTOCOL, ProtocolVersion};
 
 use crate::adapter::connection::{CallError, LastWord};
-use crate::adapter::text::{Spoken, printable};
+use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Source, limits};
 use crate::error::{Exit, Failure, Finding};
+use crate::foreign::printable;
 use crate::plugins::powers::Power;
 
 pub(crate) use start::cannot_start;

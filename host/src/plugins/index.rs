@@ -8,8 +8,8 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use ztc_protocol::{PROTOCOL, ProtocolVersion};
 
-use crate::adapter::text::clean_value;
 use crate::error::{Exit, Failure, did_you_mean, listed};
+use crate::foreign::clean_value;
 use crate::platform::structure::is_name;
 use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};

@@ -3,10 +3,10 @@
 use semver::Version;
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::sources::Sources;
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::plugins::index::{Entry, Index, Release};
 use crate::plugins::install::{self, Mode, Moved, Terms};
 use crate::plugins::seen;

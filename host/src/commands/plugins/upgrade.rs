@@ -3,12 +3,12 @@
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::install::{requirement, say};
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::foreign::printable;
 use crate::lock;
 use crate::plugins::install::{self, Done, Mode, Moved, Terms, Wish};
 use crate::plugins::locked;
