@@ -35,15 +35,15 @@ enum Lie {
 }
 
 /// A registry that shows a directory as the repository `acme/hello`, and lies. It ends with the test.
-struct Fake {
-    address: String,
+pub(crate) struct Fake {
+    pub(crate) address: String,
     lie: Arc<Mutex<Lie>>,
     /// The heads of all requests.
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
-    fn start(tree: PathBuf) -> Self {
+    pub(crate) fn start(tree: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap().to_string(),
@@ -69,7 +69,7 @@ impl Fake {
         self.heads.lock().unwrap().clear();
     }
 
-    fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         format!("oci://{}/acme/hello", self.address)
     }
 
