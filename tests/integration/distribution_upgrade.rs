@@ -199,6 +199,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       "current": [],
       "dry_run": false,
       "refused": null,
+      "failed": [],
       "installed": [
         {
           "name": "hello",
@@ -211,6 +212,37 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
           "sha256": "[SHA256]",
           "program": "[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.2.0-[MACHINE]",
           "state": "installed",
+          "powers": {
+            "known": true,
+            "touches": {
+              "environment": [
+                "HELLO_REGION"
+              ],
+              "secrets": [],
+              "network": [
+                "new.example:8443",
+                "example.org:443"
+              ],
+              "tools": [
+                "jq"
+              ]
+            },
+            "compared_with": "1.1.0",
+            "new": [
+              {
+                "kind": "environment",
+                "what": "HELLO_REGION"
+              },
+              {
+                "kind": "network",
+                "what": "new.example:8443"
+              },
+              {
+                "kind": "tool",
+                "what": "jq"
+              }
+            ]
+          },
           "lock_was": null
         }
       ]
@@ -357,6 +389,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc plugins upgrade
     exit: 0
     --- stderr

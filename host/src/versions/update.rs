@@ -9,10 +9,10 @@ use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
 use crate::plugins::index::{Asset, file_problem};
-use crate::plugins::install::{self, Mode, Moved, Terms};
+use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::source::Source;
 use crate::plugins::tables::{self, Head, Table};
-use crate::plugins::tree::{Tree, Unsigned};
+use crate::plugins::tree::Tree;
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
 use crate::versions::{Offer, Origin, Tables, Used, kept};
@@ -40,10 +40,8 @@ pub(crate) struct Refusal {
 /// What is asked of a tree of versions.
 pub(crate) fn terms(channel: &Channel) -> Terms {
     Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
         key: channel.key.clone(),
-        mode: Mode::Install,
+        ..Terms::plain(Mode::Install)
     }
 }
 
