@@ -12,6 +12,7 @@ mod cilium;
 mod client;
 mod distribution;
 mod distribution_authors;
+mod distribution_kills;
 mod distribution_lab;
 mod distribution_list;
 mod distribution_lock;

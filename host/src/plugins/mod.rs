@@ -8,6 +8,7 @@
 //! Nothing of a plugin runs here: `commands` starts adapters, and only ones whose bytes were verified.
 
 pub(crate) mod check;
+pub(crate) mod claim;
 pub(crate) mod index;
 pub(crate) mod inputs;
 pub(crate) mod install;

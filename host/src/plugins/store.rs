@@ -53,6 +53,8 @@ impl Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Where the keys of publishers are, which change together with what is installed.
+    config: PathBuf,
 }
 
 /// The right to change what is installed, until it is dropped.
@@ -70,6 +72,7 @@ impl Store {
     pub(crate) fn new(machine: &Machine) -> Self {
         Self {
             root: machine.data(),
+            config: machine.config.clone(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Store {
         {
             let _ = fs::remove_file(path);
         }
+        atomic::sweep(&self.config, 0);
         let records = self.installed();
         let known: BTreeSet<&str> = records
             .iter()
