@@ -13,6 +13,7 @@ mod client;
 mod distribution;
 mod distribution_authors;
 mod distribution_https;
+mod distribution_kills;
 mod distribution_lab;
 mod distribution_list;
 mod distribution_lock;
