@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::distribution_publish::begin_anew;
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
@@ -453,7 +454,7 @@ fn other_bytes_of_a_version_are_refused_wherever_they_come_up() {
     fs::write(publisher.executable(), &good).unwrap();
     publisher.install(&[]);
     fs::write(publisher.executable(), &bad).unwrap();
-    fs::remove_file(publisher.tree().join("index.json")).unwrap();
+    begin_anew(&publisher.tree());
     publisher.publish(&[]);
     publisher.publish(&[]);
     insta::assert_snapshot!(publisher.install(&[]), @"

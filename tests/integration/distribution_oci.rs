@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::bootstrap::say;
 use crate::distribution::{Publisher, machine};
 use crate::environment::{Run, TestEnv};
 use crate::schemas::valid;
@@ -25,11 +24,7 @@ impl Registry {
 
     /// The same, with its files in the directory of an environment.
     pub(crate) fn beside(environment: &TestEnv, rest: &str) -> Option<Self> {
-        let program = ["/usr/bin/docker-registry", "/usr/local/bin/docker-registry"];
-        let Some(program) = program.iter().find(|path| fs::exists(path).unwrap()) else {
-            say("skipped what needs a real registry: docker-registry is not installed");
-            return None;
-        };
+        let program = crate::needs::program("docker-registry")?;
         let root = environment.root();
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{rest}",

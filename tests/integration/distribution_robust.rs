@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use crate::environment::{Run, TestEnv, programs};
+use crate::needs::namespaces;
 
 /// A small adapter; `padding` makes it larger.
 fn adapter(version: &str, padding: usize) -> String {
@@ -380,15 +381,7 @@ fn a_slow_server_keeps_nobody_else_waiting() {
 
 /// Runs a shell script in namespaces of its own; nothing where this machine allows none.
 fn in_namespace(world: &World, options: &str, script: &str) -> Option<String> {
-    let probe = Command::new("unshare")
-        .args([options, "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: `unshare {options}` is not allowed here"
-        );
+    if !namespaces(options) {
         return None;
     }
     let ztc = world.environment.command(&[]);

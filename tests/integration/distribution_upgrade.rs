@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::distribution::{Publisher, adapter, machine};
+use crate::distribution_publish::change_and_sign;
 use crate::distribution_team::{colleague, lock, release, rendered, steps, team};
 use crate::schemas::valid;
 use crate::terminal::Terminal;
@@ -462,7 +463,7 @@ fn a_version_that_nobody_has_asked_needs_a_word_too() {
 #[test]
 fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
     let publisher = publisher();
-    publisher.change(|index| {
+    change_and_sign(&publisher, |index| {
         let release = &mut index["adapters"]["hello"]["versions"]["1.2.0"];
         release["touches"]["network"] = serde_json::json!(["example.org:443"]);
         release["touches"]["tools"] = serde_json::json!([]);

@@ -52,7 +52,7 @@ impl TestEnv {
         let variables = BTreeMap::from([
             (
                 "PATH".to_owned(),
-                format!("{}:/usr/local/bin:/usr/bin:/bin", path("bin")),
+                format!("{}:{}", path("bin"), crate::needs::SYSTEM_PATH),
             ),
             ("HOME".to_owned(), path("home")),
             ("TMPDIR".to_owned(), path("tmp")),

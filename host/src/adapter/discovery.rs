@@ -22,14 +22,11 @@ use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
 use crate::plugins::locked;
+use crate::plugins::name::PREFIX;
 use crate::plugins::source;
 use crate::plugins::store::{Record, Store};
 pub(crate) use explain::Contender;
-pub(crate) use places::split_version;
 use places::{Files, Place, Standing};
-
-/// What the file name of every adapter starts with.
-pub const PREFIX: &str = "ztc-adapter-";
 
 /// Finds adapters.
 #[derive(Clone, Debug)]

@@ -441,17 +441,19 @@ pub(crate) fn verified_copy(
     let sha256 = source.copy(asset, to, |come| progress(come, asset.size))?;
     match sha256 == asset.sha256 {
         true => Ok(()),
-        false => Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "`{}` of `{}` does not have the bytes that were signed",
-                asset.path,
-                source.name()
-            ),
-        )
-        .detail(format!("signed: {}", asset.sha256))
-        .detail(format!("found: {sha256}"))
-        .help("do not use this tree: tell its publisher by another way than this source")),
+        false => Err(source.read_at(
+            Failure::new(
+                Exit::Refused,
+                format!(
+                    "`{}` of `{}` does not have the bytes that were signed",
+                    asset.path,
+                    source.name()
+                ),
+            )
+            .detail(format!("signed: {}", asset.sha256))
+            .detail(format!("found: {sha256}"))
+            .help("do not use this tree: tell its publisher by another way than this source"),
+        )),
     }
 }
 

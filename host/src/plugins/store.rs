@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Existing};
 use crate::digest;
 use crate::error::{Exit, Failure};
+use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
+use crate::plugins::install;
 
 const FORMAT: u32 = 1;
 
@@ -69,6 +71,8 @@ impl Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Where the keys of publishers are, which change together with what is installed.
+    config: PathBuf,
 }
 
 /// The right to change what is installed, until it is dropped.
@@ -86,6 +90,7 @@ impl Store {
     pub(crate) fn new(machine: &Machine) -> Self {
         Self {
             root: machine.data(),
+            config: machine.config.clone(),
         }
     }
 
@@ -144,6 +149,7 @@ impl Store {
                 let _ = fs::remove_file(path);
             }
         }
+        atomic::sweep(&self.config, 0);
         let records = self.installed();
         let known: BTreeSet<&str> = records
             .iter()
@@ -207,6 +213,7 @@ impl Store {
 
     /// Takes a file whose bytes were verified.
     pub(crate) fn keep(&self, incoming: Incoming, asset: &Asset) -> Result<PathBuf, Failure> {
+        refuse_foreign(incoming.file.path(), asset)?;
         let path = self.bytes(&asset.sha256, &asset.path);
         let fail = |error: std::io::Error| Failure::io("write", &path, &error);
         let directory = path.parent().unwrap_or(&self.root);
@@ -299,6 +306,23 @@ impl Write for Incoming {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Refuses what its publisher calls a program for this machine and is none.
+fn refuse_foreign(path: &Path, asset: &Asset) -> Result<(), Failure> {
+    let machine = lock::machine();
+    match install::format_problem(path, &machine)? {
+        None => Ok(()),
+        Some(problem) => Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "`{}` is not what it is called, a program for {machine}: {problem}",
+                asset.path
+            ),
+        )
+        .detail("nothing was installed")
+        .help("tell its publisher; another version may be right: `NAME@VERSION`")),
     }
 }
 

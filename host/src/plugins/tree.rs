@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::plugins::index::{self, Index};
 use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
@@ -73,6 +74,11 @@ impl Signed {
 impl Tree {
     /// Fetches and verifies the index of a source.
     pub(crate) fn open(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
+        let read = source.clone();
+        Self::verified(source, known, now).map_err(|failure| read.read_at(failure))
+    }
+
+    fn verified(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
         let place = source.name();
         let (text, signature) = source.index()?.ok_or_else(|| {
             Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
@@ -175,7 +181,7 @@ fn who_signed(
     let (key, is_new) = match &known.key {
         Some((key, _)) => (key.clone(), false),
         // Whose key it is nobody knows yet; that it is one and has signed all this is what the first use can tell.
-        None => (Key::parse(&announced(text))?, true),
+        None => (announced_key(place, text)?, true),
     };
     match key.verify(text, &signature, index::FILE, place) {
         Ok(()) if is_new => Ok(Signed::New(key)),
@@ -201,13 +207,22 @@ fn who_signed(
     }
 }
 
-/// Returns the key that an index names, which proves nothing yet.
+fn announced_key(place: &str, text: &[u8]) -> Result<Key, Failure> {
+    let announced = announced(text);
+    Key::parse(&announced).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            format!("the index of `{place}` names no key of a publisher"),
+        )
+        .detail(format!("it names: {announced}"))
+        .help("ask its publisher; nobody can have signed this")
+    })
+}
+
+/// Returns the key that an index names, which proves nothing yet, and may be any text.
 fn announced(text: &[u8]) -> String {
     let index: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    index["publisher"]["key"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    printable(index["publisher"]["key"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Url {
     pub(crate) scheme: String,
-    /// Host and port, as they stand there.
+    /// Host and port, without escapes.
     pub(crate) authority: String,
     pub(crate) path: String,
 }
@@ -14,11 +14,10 @@ pub(crate) struct Url {
 impl Url {
     /// Reads a URL. The reason for a refusal completes "the URL is wrong: ...".
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text.chars().any(|c| c.is_ascii_control()) {
-            return Err("it has a control character".into());
-        }
-        let text = text.split_once('#').map_or(text, |(before, _)| before);
-        Self::without_fragment(text, false)
+        let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let url = Self::without_fragment(text, false)?;
+        escapes(fragment)?;
+        Ok(url)
     }
 
     /// Reads a URL that must be absolute or a path from the root, as in a request.
@@ -26,13 +25,19 @@ impl Url {
         if text.is_empty() {
             return Err("it is empty".into());
         }
-        if text.chars().any(|c| c.is_ascii_control()) {
-            return Err("it has a control character".into());
-        }
         Self::without_fragment(text, true)
     }
 
     fn without_fragment(text: &str, request: bool) -> Result<Self, String> {
+        if text.chars().any(|c| c.is_ascii_control()) {
+            return Err("it has a control character".into());
+        }
+        if text == "*" {
+            return Ok(Self {
+                path: text.to_owned(),
+                ..Self::default()
+            });
+        }
         let (scheme, rest) = scheme(text)?;
         let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
         let mut url = Self {
@@ -90,6 +95,9 @@ impl Url {
         if self.host().is_empty() {
             return Err("the host is missing".into());
         }
+        if self.host().contains('%') && !self.authority.is_ascii() {
+            return Err("the zone of the address has characters that are not ASCII".into());
+        }
         let port = self.port();
         let in_range = port.parse::<u16>().is_ok_and(|port| port != 0);
         if !port.is_empty() && !in_range {
@@ -146,32 +154,101 @@ fn authority(text: &str) -> Result<String, String> {
         }
         None => text,
     };
-    let port = if let Some(inner) = host.strip_prefix('[') {
-        let end = inner.rfind(']').ok_or("the bracket `[` is not closed")?;
-        let address = inner[..end].split('%').next().unwrap_or_default();
-        if address.parse::<Ipv6Addr>().is_err() {
-            return Err(format!("`{address}` is not an IPv6 address"));
+    match (host.rfind('['), host.rfind(']')) {
+        (None, _) => {
+            port(host.rfind(':').map_or("", |at| &host[at..]))?;
+            unescaped(host, In::Host)
         }
-        &inner[end + 1..]
+        (Some(open), Some(close)) if open < close => {
+            let after = &host[close + 1..];
+            port(after)?;
+            Ok(format!("[{}]{after}", address(&host[open + 1..close])?))
+        }
+        (Some(_), Some(_)) => Err("the brackets stand the wrong way round".into()),
+        (Some(_), None) => Err("the bracket `[` is not closed".into()),
+    }
+}
+
+/// What stands in brackets: an IPv6 address, and its zone behind `%25`.
+fn address(text: &str) -> Result<String, String> {
+    let decoded = match text.find("%25") {
+        Some(at) => {
+            let zone = unescaped(&text[at..], In::Zone)?;
+            unescaped(&text[..at], In::Host)? + &zone
+        }
+        None if text.contains('%') => {
+            return Err("the `%` before a zone is written as `%25`".into());
+        }
+        None => unescaped(text, In::Host)?,
+    };
+    let (address, zone) = match decoded.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (decoded.as_str(), None),
+    };
+    if address.parse::<Ipv6Addr>().is_err() {
+        return Err(format!("`{address}` is not an IPv6 address"));
+    }
+    if zone == Some("") {
+        return Err("the zone behind `%25` is missing".into());
+    }
+    Ok(decoded)
+}
+
+fn port(text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix(':');
+    if text.is_empty()
+        || digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    {
+        Ok(())
     } else {
-        host.rfind(':').map_or("", |at| &host[at..])
-    };
-    let digits = port.strip_prefix(':');
-    let good =
-        port.is_empty() || digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_digit()));
-    if !good {
-        return Err(format!("`{port}` after the host is not a port"));
+        Err(format!("`{text}` after the host is not a port"))
     }
-    let bad = |c: char| {
-        c.is_ascii() && !(c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:[]<>\"%".contains(c))
-    };
-    if let Some(c) = host.chars().find(|c| bad(*c)) {
-        return Err(format!("the host cannot have the character `{c}`"));
+}
+
+/// Which part of a URL an escape stands in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum In {
+    Host,
+    Zone,
+}
+
+/// Takes the escapes out of a host or a zone, which may escape little.
+fn unescaped(text: &str, part: In) -> Result<String, String> {
+    escapes(text)?;
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            if byte.is_ascii() && !is_of_host(*byte) {
+                return Err(format!(
+                    "the host cannot have the character `{}`",
+                    char::from(*byte)
+                ));
+            }
+            bytes.push(*byte);
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|c| char::from(*c).to_digit(16));
+        let value = match (digit(0), digit(1)) {
+            (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or_default(),
+            _ => continue,
+        };
+        rest = after.get(2..).unwrap_or_default();
+        let good = match part {
+            In::Host => value >= 0x80,
+            In::Zone => value == b' ' || is_of_host(value),
+        };
+        if !good && value != b'%' {
+            return Err("the host has an escape that it cannot have".into());
+        }
+        bytes.push(value);
     }
-    if !host.starts_with('[') {
-        host_escapes(host)?;
-    }
-    Ok(host.to_owned())
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]<>\"".contains(&byte)
 }
 
 fn split_port(authority: &str) -> (&str, &str) {
@@ -191,21 +268,6 @@ fn escapes(text: &str) -> Result<(), String> {
         let escape = text.as_bytes().get(index + 1..index + 3);
         if !escape.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) {
             return Err("a `%` is not followed by two hexadecimal digits".into());
-        }
-    }
-    Ok(())
-}
-
-/// In a host only what is not ASCII may be escaped.
-fn host_escapes(host: &str) -> Result<(), String> {
-    escapes(host)?;
-    for (index, _) in host.match_indices('%') {
-        if host
-            .as_bytes()
-            .get(index + 1)
-            .is_some_and(|digit| *digit < b'8')
-        {
-            return Err("the host has an escape that it cannot have".into());
         }
     }
     Ok(())
@@ -284,5 +346,84 @@ mod tests {
         for bad in ["a", "::1:80", "[::1:80", "[[a]]:1", "a:1]"] {
             assert!(split_host_port(bad).is_err(), "{bad}");
         }
+    }
+
+    /// What Go's `net/url` refuses, of which Talos 1.11 is made.
+    #[test]
+    fn hosts_zones_ports_and_escapes_are_judged_as_go_does() {
+        let brackets = "the bracket `[` is not closed";
+        let zone = "the `%` before a zone is written as `%25`";
+        let escape = "a `%` is not followed by two hexadecimal digits";
+        for (text, why) in [
+            ("https://[fe80::1%eth0]:6443", zone),
+            ("https://[fe80::1%]:6443", zone),
+            (
+                "https://[fe80::1%25]:6443",
+                "the zone behind `%25` is missing",
+            ),
+            ("https://[::1%25eth0%zz]", escape),
+            (
+                "https://[::1%25eth0%2f]",
+                "the host has an escape that it cannot have",
+            ),
+            ("https://[1.2.3.4]:6443", "`1.2.3.4` is not an IPv6 address"),
+            ("https://[v1.x]", "`v1.x` is not an IPv6 address"),
+            ("https://[]:6443", "`` is not an IPv6 address"),
+            ("https://a[b]:6443", "`b` is not an IPv6 address"),
+            ("https://[::1:6443", brackets),
+            ("https://]a[:6443", "the brackets stand the wrong way round"),
+            ("https://[::1]6443", "`6443` after the host is not a port"),
+            ("https://a:+1", "`:+1` after the host is not a port"),
+            ("https://a: 6443", "`: 6443` after the host is not a port"),
+            (
+                "https://a:\u{ff16}",
+                "`:\u{ff16}` after the host is not a port",
+            ),
+            (
+                "https://u p@a",
+                "the user before `@` has characters that must be escaped",
+            ),
+            ("https://u%zz@a", escape),
+            (
+                "https://a%20b",
+                "the host has an escape that it cannot have",
+            ),
+            ("https://a\\b", "the host cannot have the character `\\`"),
+            ("https://a^b", "the host cannot have the character `^`"),
+            ("https://a#%zz", escape),
+            ("https://a/%", escape),
+            ("https://a\tb", "it has a control character"),
+            (
+                "https ://a:1",
+                "`https :` has a colon and no scheme such as `https://` before it",
+            ),
+            ("://a", "the scheme before `:` is missing"),
+        ] {
+            assert_eq!(Url::parse(text).unwrap_err(), why, "{text}");
+        }
+        for good in [
+            "https://[fe80::1%25eth0]:6443",
+            "https://[fe80::1%25e%20h]:6443",
+            "https://[::ffff:1.2.3.4]:6443",
+            "https://a%c3%a9:6443",
+            "https://a%25:6443",
+            "https://é.example:6443",
+            "https://a_b.\"<>:06443",
+            "https://u:p:q@x[::1]:6443/%41?%zz#f f",
+            "HTTPS://a:",
+            "*",
+            "",
+        ] {
+            assert!(Url::parse(good).is_ok(), "{good}");
+        }
+        let zone = Url::parse("https://[fe80::1%25é]:6443").unwrap();
+        assert_eq!(
+            zone.check_endpoint().unwrap_err(),
+            "the zone of the address has characters that are not ASCII"
+        );
+        assert_eq!(
+            Url::parse("https://[fe80::1%25eth0]:6443").unwrap().host(),
+            "fe80::1%eth0"
+        );
     }
 }

@@ -4,11 +4,11 @@
 use semver::Version;
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::info::Page;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::error::Failure;
+use crate::foreign::printable;
 use crate::lock;
 use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::plugins::trust::key_or_file;
 use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure, Location};
+use crate::foreign::printable;
 use crate::lock::plugins::LockedPlugin;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;

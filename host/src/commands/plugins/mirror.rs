@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::error::{Exit, Failure};
+use crate::plugins::claim::Claim;
 use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
@@ -71,6 +72,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let mirrored = match terms.mode {
             Mode::DryRun => mirror::planned(&tree, &chosen, &directory),
             Mode::Install => {
+                std::fs::create_dir_all(&directory)
+                    .map_err(|error| Failure::io("make", &directory, &error))?;
+                let _claim = Claim::new(&directory, || {
+                    context
+                        .ui
+                        .say("another ztc writes into this mirror; waiting for it");
+                })?;
                 let bar = context.ui.transfer("");
                 let mirrored = mirror::copy(&tree, &chosen, &directory, |path, come, of| {
                     bar.named(path.rsplit('/').next().unwrap_or(path));

@@ -3,10 +3,10 @@
 use semver::Version;
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::sources::Sources;
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::{Entry, Index, Release};

@@ -3,13 +3,13 @@
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
-use crate::adapter::text::printable;
 use crate::commands::Context;
 use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::plugins::work::Work;
 use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::foreign::printable;
 use crate::lock;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;

@@ -2,11 +2,16 @@
 //!
 //! Nothing is computed: a disk is known only to the machine.
 
+mod calls;
+mod functions;
+#[cfg(test)]
+mod tests;
 mod token;
 mod types;
 
+use functions::{Numbers, operator};
 use token::{Kind, Token, tokens};
-use types::{Outcome, Type, UNITS, concrete, field, logical, mismatch, only, sized};
+use types::{Known, Outcome, Type, UNITS, field, most_general, named};
 
 use super::suggest;
 
@@ -20,6 +25,27 @@ pub(crate) enum About {
 /// Deepest nesting of an expression.
 const MAX_DEPTH: usize = 100;
 
+/// Words that the language keeps for itself.
+const RESERVED: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "namespace",
+    "package",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
 /// Says what is wrong with an expression that has to be true or false.
 pub(crate) fn check(text: &str, about: About) -> Result<(), String> {
     let mut reader = Reader {
@@ -28,19 +54,29 @@ pub(crate) fn check(text: &str, about: About) -> Result<(), String> {
         about,
         variables: Vec::new(),
         depth: 0,
+        known: Known::default(),
+        next: 0,
+        last: Last::Other,
+        numbers: Numbers::Apart,
     };
     let kind = reader.expression()?;
     if reader.peek() != &Kind::End {
         return Err(reader.unexpected());
     }
-    if kind == Type::Bool {
-        Ok(())
-    } else {
-        Err(format!(
+    match reader.known.resolved(&kind) {
+        Type::Bool => Ok(()),
+        kind => Err(format!(
             "its result is of type {} and must be bool",
             kind.name()
-        ))
+        )),
     }
+}
+
+/// What was read last: `has` wants a field and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Last {
+    Field,
+    Other,
 }
 
 struct Reader {
@@ -50,6 +86,11 @@ struct Reader {
     /// The variables of macros such as `exists`.
     variables: Vec<(String, Type)>,
     depth: usize,
+    known: Known,
+    /// The number of the next open type.
+    next: usize,
+    last: Last,
+    numbers: Numbers,
 }
 
 impl Reader {
@@ -66,7 +107,7 @@ impl Reader {
             }
             Kind::Name(name) => format!("`{name}`"),
             Kind::Sign(sign) => format!("`{sign}`"),
-            Kind::Integer | Kind::Unsigned | Kind::Float => "a number".into(),
+            Kind::Integer | Kind::Lowest | Kind::Unsigned | Kind::Float => "a number".into(),
             Kind::Text | Kind::Bytes => "a text".into(),
         };
         format!("{what} at character {} does not belong there", token.at)
@@ -90,6 +131,25 @@ impl Reader {
         }
     }
 
+    fn open(&mut self) -> Type {
+        self.next += 1;
+        Type::Open(self.next - 1)
+    }
+
+    fn operator(&mut self, sign: &str, sides: &[Type]) -> Outcome {
+        self.last = Last::Other;
+        operator(sign, sides, self.numbers, &mut self.known, &mut self.next)
+    }
+
+    fn only_bool(&mut self, kind: &Type, what: &str) -> Result<(), String> {
+        if self.known.unify(&[(kind, &Type::Bool)]) {
+            Ok(())
+        } else {
+            let kind = self.known.resolved(kind).with_article();
+            Err(format!("`{what}` does not take {kind}"))
+        }
+    }
+
     fn expression(&mut self) -> Outcome {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -97,14 +157,11 @@ impl Reader {
         }
         let condition = self.either()?;
         let kind = if self.take("?") {
-            only(&condition, &[Type::Bool], "?:")?;
             let yes = self.either()?;
             self.need(":")?;
             let no = self.expression()?;
-            if !yes.fits(&no) {
-                return Err(mismatch("?:", &yes, &no));
-            }
-            yes
+            self.only_bool(&condition, "?:")?;
+            self.operator("?:", &[condition, yes, no])?
         } else {
             condition
         };
@@ -113,19 +170,21 @@ impl Reader {
     }
 
     fn either(&mut self) -> Outcome {
-        let mut left = self.both()?;
-        while self.take("||") {
-            let right = self.both()?;
-            left = logical("||", &left, &right)?;
-        }
-        Ok(left)
+        self.logical("||", Self::both)
     }
 
     fn both(&mut self) -> Outcome {
-        let mut left = self.relation()?;
-        while self.take("&&") {
-            let right = self.relation()?;
-            left = logical("&&", &left, &right)?;
+        self.logical("&&", Self::relation)
+    }
+
+    fn logical(&mut self, sign: &str, side: fn(&mut Self) -> Outcome) -> Outcome {
+        let mut left = side(self)?;
+        while self.take(sign) {
+            let right = side(self)?;
+            self.only_bool(&left, sign)?;
+            self.only_bool(&right, sign)?;
+            self.last = Last::Other;
+            left = Type::Bool;
         }
         Ok(left)
     }
@@ -133,84 +192,66 @@ impl Reader {
     fn relation(&mut self) -> Outcome {
         let mut left = self.sum()?;
         loop {
-            if *self.peek() == Kind::Name("in".into()) {
+            let sign = if *self.peek() == Kind::Name("in".into()) {
                 self.at += 1;
-                let right = self.sum()?;
-                match &right {
-                    Type::List(item) if item.fits(&left) => {}
-                    Type::Any | Type::Map => {}
-                    _ => return Err(mismatch("in", &left, &right)),
-                }
-                left = Type::Bool;
-                continue;
-            }
-            let Some(sign) = self.take_one_of(&["<=", ">=", "<", ">", "==", "!="]) else {
+                "in"
+            } else if let Some(sign) = self.take_one_of(&["<=", ">=", "<", ">", "==", "!="]) {
+                sign
+            } else {
                 return Ok(left);
             };
             let right = self.sum()?;
-            let ordered = [
-                Type::Bool,
-                Type::Int,
-                Type::Uint,
-                Type::Double,
-                Type::Text,
-                Type::Bytes,
-            ];
-            let equality = matches!(sign, "==" | "!=");
-            if !left.fits(&right)
-                || !(equality || left.is_one_of(&ordered) && right.is_one_of(&ordered))
-            {
-                return Err(mismatch(sign, &left, &right));
-            }
-            left = Type::Bool;
+            left = self.operator(sign, &[left, right])?;
         }
     }
 
     fn sum(&mut self) -> Outcome {
-        let mut left = self.product()?;
-        while let Some(sign) = self.take_one_of(&["+", "-"]) {
-            let right = self.product()?;
-            let numbers = [Type::Int, Type::Uint, Type::Double];
-            let texts = [Type::Text, Type::Bytes];
-            let joins = sign == "+" && (left.is_one_of(&texts) || matches!(left, Type::List(_)));
-            if !left.fits(&right) || !(left.is_one_of(&numbers) || joins) {
-                return Err(mismatch(sign, &left, &right));
-            }
-            left = concrete(left, right);
-        }
-        Ok(left)
+        self.binary(&["+", "-"], Self::product)
     }
 
     fn product(&mut self) -> Outcome {
-        let mut left = self.unary()?;
-        while let Some(sign) = self.take_one_of(&["*", "/", "%"]) {
-            let right = self.unary()?;
-            let numbers: &[Type] = if sign == "%" {
-                &[Type::Int, Type::Uint]
-            } else {
-                &[Type::Int, Type::Uint, Type::Double]
-            };
-            if !left.fits(&right) || !left.is_one_of(numbers) || !right.is_one_of(numbers) {
-                return Err(mismatch(sign, &left, &right));
-            }
-            left = concrete(left, right);
+        self.binary(&["*", "/", "%"], Self::unary)
+    }
+
+    fn binary(&mut self, signs: &[&'static str], side: fn(&mut Self) -> Outcome) -> Outcome {
+        let mut left = side(self)?;
+        while let Some(sign) = self.take_one_of(signs) {
+            let right = side(self)?;
+            left = self.operator(sign, &[left, right])?;
         }
         Ok(left)
     }
 
+    /// Signs before a value are of one kind, and two of them take each other away without a look at the value.
     fn unary(&mut self) -> Outcome {
-        let mut signs = Vec::new();
-        while let Some(sign) = self.take_one_of(&["!", "-"]) {
-            signs.push(sign);
+        let Some(sign) = self.take_one_of(&["!", "-"]) else {
+            return self.member();
+        };
+        let mut count = 1;
+        while self.take(sign) {
+            count += 1;
         }
-        let kind = self.member()?;
-        for sign in signs {
-            match sign {
-                "!" => only(&kind, &[Type::Bool], "!")?,
-                _ => only(&kind, &[Type::Int, Type::Double], "-")?,
+        // The minus right before a number belongs to the number, and so may stand behind a `!`.
+        if sign == "!" && self.take("-") && !self.is_number() {
+            self.at -= 1;
+            return Err(self.unexpected());
+        }
+        let number = sign == "-" && self.is_number();
+        let kind = match self.peek() {
+            Kind::Lowest => {
+                self.at += 1;
+                Type::Int
             }
+            _ => self.member()?,
+        };
+        if (count - usize::from(number)) % 2 == 0 {
+            return Ok(kind);
         }
-        Ok(kind)
+        self.operator(sign, &[kind])
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self.peek(), Kind::Integer | Kind::Lowest | Kind::Float)
     }
 
     fn member(&mut self) -> Outcome {
@@ -219,23 +260,21 @@ impl Reader {
             if self.take("[") {
                 let index = self.expression()?;
                 self.need("]")?;
-                kind = match kind {
-                    Type::List(item) => {
-                        only(&index, &[Type::Int], "[]")?;
-                        *item
-                    }
-                    Type::Map | Type::Any => Type::Any,
-                    other => return Err(format!("a {} has no items", other.name())),
-                };
+                kind = self.operator("[]", &[kind, index])?;
             } else if self.take(".") {
                 let Kind::Name(name) = self.peek().clone() else {
                     return Err(self.unexpected());
                 };
+                if ["in", "true", "false", "null"].contains(&name.as_str()) {
+                    return Err(self.unexpected());
+                }
                 self.at += 1;
                 kind = if self.take("(") {
+                    self.last = Last::Other;
                     self.method(&kind, &name)?
                 } else {
-                    field(&kind, &name)?
+                    self.last = Last::Field;
+                    field(&self.known.resolved(&kind), &name)?
                 };
             } else {
                 return Ok(kind);
@@ -251,8 +290,10 @@ impl Reader {
             Kind::Float => Some(Type::Double),
             Kind::Text => Some(Type::Text),
             Kind::Bytes => Some(Type::Bytes),
-            _ => None,
+            Kind::Lowest => return Err("`9223372036854775808` is not a number of 64 bits".into()),
+            Kind::Name(_) | Kind::Sign(_) | Kind::End => None,
         };
+        self.last = Last::Other;
         if let Some(kind) = simple {
             self.at += 1;
             return Ok(kind);
@@ -263,26 +304,22 @@ impl Reader {
             return Ok(kind);
         }
         if self.take("[") {
-            let items = self.items("]")?;
-            let first = items.first().cloned().unwrap_or(Type::Any);
-            let same = items.iter().all(|item| item.fits(&first));
-            return Ok(Type::List(Box::new(if same { first } else { Type::Any })));
+            return self.list();
         }
         if self.take("{") {
-            while !self.take("}") {
-                self.expression()?;
-                self.need(":")?;
-                self.expression()?;
-                if !self.take(",") && *self.peek() != Kind::Sign("}") {
-                    return Err(self.unexpected());
-                }
-            }
-            return Ok(Type::Map);
+            return self.mapping();
         }
-        let Kind::Name(name) = token else {
+        self.take(".");
+        let Kind::Name(name) = self.peek().clone() else {
             return Err(self.unexpected());
         };
+        if name == "in" {
+            return Err(self.unexpected());
+        }
         self.at += 1;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(format!("`{name}` is a word that cannot be used as a name"));
+        }
         if self.take("(") {
             self.function(&name)
         } else {
@@ -290,21 +327,72 @@ impl Reader {
         }
     }
 
-    fn items(&mut self, end: &str) -> Result<Vec<Type>, String> {
-        let mut items = Vec::new();
-        while !self.take(end) {
-            items.push(self.expression()?);
-            if !self.take(",") {
-                self.need(end)?;
-                break;
+    fn list(&mut self) -> Outcome {
+        let mut item = None;
+        if !self.take("]") {
+            loop {
+                if item.is_none() && self.take(",") {
+                    self.need("]")?;
+                    break;
+                }
+                let kind = self.expression()?;
+                item = Some(self.joined(item, kind));
+                if self.take("]") {
+                    break;
+                }
+                self.need(",")?;
+                if self.take("]") {
+                    break;
+                }
             }
         }
-        Ok(items)
+        self.last = Last::Other;
+        let item = item.unwrap_or_else(|| self.open());
+        Ok(Type::list(item))
     }
 
-    fn variable(&self, name: &str) -> Outcome {
+    fn mapping(&mut self) -> Outcome {
+        let mut types = None;
+        if !self.take("}") {
+            loop {
+                if types.is_none() && self.take(",") {
+                    self.need("}")?;
+                    break;
+                }
+                let key = self.expression()?;
+                self.need(":")?;
+                let value = self.expression()?;
+                let (keys, values) = types.unzip();
+                types = Some((self.joined(keys, key), self.joined(values, value)));
+                if self.take("}") {
+                    break;
+                }
+                self.need(",")?;
+                if self.take("}") {
+                    break;
+                }
+            }
+        }
+        self.last = Last::Other;
+        let (key, value) = types.unwrap_or_else(|| (self.open(), self.open()));
+        Ok(Type::map(key, value))
+    }
+
+    /// The type of the items of a list that has one more: of several types it is `dyn`.
+    fn joined(&mut self, before: Option<Type>, next: Type) -> Type {
+        match before {
+            None => next,
+            Some(before) if self.known.unify(&[(&before, &next)]) => most_general(before, next),
+            Some(_) => Type::Any,
+        }
+    }
+
+    fn variable(&mut self, name: &str) -> Outcome {
         if let Some((_, kind)) = self.variables.iter().rev().find(|(known, _)| known == name) {
             return Ok(kind.clone());
+        }
+        if let Some(kind) = named(name) {
+            return Ok(Type::kind(kind));
         }
         match (name, self.about) {
             ("true" | "false", _) => Ok(Type::Bool),
@@ -312,6 +400,7 @@ impl Reader {
             ("disk", _) => Ok(Type::Disk),
             ("system_disk", About::Disk) => Ok(Type::Bool),
             ("volume", About::Volume) => Ok(Type::Volume),
+            ("google" | "talos", _) => self.qualified(name),
             (unit, _) if UNITS.contains(&unit) => Ok(Type::Uint),
             _ => {
                 let mut known = vec!["disk", "true", "false"];
@@ -327,191 +416,5 @@ impl Reader {
                 ))
             }
         }
-    }
-
-    fn function(&mut self, name: &str) -> Outcome {
-        let arguments = self.items(")")?;
-        let one = |result| match arguments.len() {
-            1 => Ok(result),
-            count => Err(format!("`{name}` takes one argument and has {count}")),
-        };
-        match name {
-            "glob" if self.about == About::Disk => {
-                if arguments.len() == 2 && arguments.iter().all(|kind| kind.fits(&Type::Text)) {
-                    Ok(Type::Bool)
-                } else {
-                    Err("`glob` takes a pattern and a string".into())
-                }
-            }
-            "size" => {
-                let kind = one(Type::Int)?;
-                sized(&arguments[0])?;
-                Ok(kind)
-            }
-            "int" => one(Type::Int),
-            "uint" => one(Type::Uint),
-            "double" => one(Type::Double),
-            "string" => one(Type::Text),
-            "bytes" => one(Type::Bytes),
-            "bool" | "has" => one(Type::Bool),
-            "dyn" | "type" | "duration" | "timestamp" => one(Type::Any),
-            "matches" if arguments.len() == 2 => Ok(Type::Bool),
-            _ => {
-                let known = [
-                    "glob", "size", "int", "uint", "double", "string", "bool", "has", "matches",
-                ];
-                Err(format!(
-                    "there is no function `{name}`{}",
-                    suggest::did_you_mean(name, known)
-                ))
-            }
-        }
-    }
-
-    fn method(&mut self, of: &Type, name: &str) -> Outcome {
-        match name {
-            "all" | "exists" | "exists_one" | "filter" | "map" => self.for_each(of, name),
-            "contains" | "startsWith" | "endsWith" | "matches" => {
-                let arguments = self.items(")")?;
-                only(of, &[Type::Text], name)?;
-                match arguments.as_slice() {
-                    [argument] if argument.fits(&Type::Text) => Ok(Type::Bool),
-                    _ => Err(format!("`{name}` takes one string")),
-                }
-            }
-            "size" => {
-                self.items(")")?;
-                sized(of)?;
-                Ok(Type::Int)
-            }
-            _ => {
-                let known = [
-                    "contains",
-                    "startsWith",
-                    "endsWith",
-                    "matches",
-                    "size",
-                    "exists",
-                    "all",
-                ];
-                Err(format!(
-                    "a {} has no function `{name}`{}",
-                    of.name(),
-                    suggest::did_you_mean(name, known)
-                ))
-            }
-        }
-    }
-
-    /// `list.exists(variable, expression)` and its like.
-    fn for_each(&mut self, of: &Type, name: &str) -> Outcome {
-        let item = match of {
-            Type::List(item) => (**item).clone(),
-            Type::Map | Type::Any => Type::Any,
-            other => return Err(format!("a {} has no items for `{name}`", other.name())),
-        };
-        let Kind::Name(variable) = self.peek().clone() else {
-            return Err(self.unexpected());
-        };
-        self.at += 1;
-        self.need(",")?;
-        self.variables.push((variable, item));
-        let result = self.expression()?;
-        self.variables.pop();
-        self.need(")")?;
-        match name {
-            "map" => Ok(Type::List(Box::new(result))),
-            "filter" => {
-                only(&result, &[Type::Bool], name)?;
-                Ok(of.clone())
-            }
-            _ => {
-                only(&result, &[Type::Bool], name)?;
-                Ok(Type::Bool)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn good_expressions_pass() {
-        for good in [
-            "disk.transport == \"nvme\"",
-            "disk.size > 120u * GB && disk.size < 1u * TB",
-            "disk.transport == 'sata' && !disk.rotational && !system_disk",
-            "disk.model.startsWith('SAMSUNG') || glob('*CT1000*', disk.model)",
-            "'/dev/disk/by-id/x' in disk.symlinks",
-            "disk.symlinks.exists(link, link.contains('by-id'))",
-            "disk.size >= (system_disk ? 100u : 200u) * GiB // why",
-            "disk.transport in ['sata', 'nvme'] == true",
-            "size(disk.serial) > 0 && disk.serial.size() < 10",
-            "uint(5) + 0x10u == 21u && -1 < 2 && 1.5e3 > 1.0",
-        ] {
-            assert_eq!(check(good, About::Disk), Ok(()), "{good}");
-        }
-        assert_eq!(
-            check(
-                "volume.partition_label == 'MY-DATA' && disk.size > 1u * GB",
-                About::Volume
-            ),
-            Ok(())
-        );
-    }
-
-    #[test]
-    fn wrong_expressions_say_why() {
-        for (text, why) in [
-            (
-                "disk.transport = 'nvme'",
-                "`=` at character 16 does not compare; write `==`",
-            ),
-            (
-                "disk.size > 100",
-                "`>` does not go with uint and int; an unsigned number is written as `100u`",
-            ),
-            (
-                "disk.trnsport == 'nvme'",
-                "a disk has no field `trnsport`, did you mean `transport`?",
-            ),
-            ("disk.size", "its result is of type uint and must be bool"),
-            ("disk.size >", "it ends too early"),
-            ("'nvme", "the text at character 1 has no end"),
-            (
-                "disks.size > 1u",
-                "there is no `disks`, did you mean `disk`?",
-            ),
-            (
-                "disk.size > 1u && disk.model",
-                "`&&` does not take a string",
-            ),
-            ("(disk.rotational", "it ends too early"),
-            (
-                "disk.rotational)",
-                "`)` at character 16 does not belong there",
-            ),
-            (
-                "disk.rotational == 'no'",
-                "`==` does not go with bool and string",
-            ),
-            (
-                "disk.model.beginsWith('x')",
-                "a string has no function `beginsWith`",
-            ),
-            ("glob(disk.model)", "`glob` takes a pattern and a string"),
-            ("volume.size > 1u", "there is no `volume`"),
-            ("", "it ends too early"),
-            (
-                "disk.rotational § true",
-                "`§` at character 17 does not belong there",
-            ),
-            ("!disk.size", "`!` does not take a uint"),
-        ] {
-            assert_eq!(check(text, About::Disk).unwrap_err(), why, "{text}");
-        }
-        assert!(check(&"(".repeat(5000), About::Disk).is_err());
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Token {
 pub(super) enum Kind {
     Name(String),
     Integer,
+    /// 9223372036854775808, a number only with a minus before it.
+    Lowest,
     Unsigned,
     Float,
     Text,
@@ -31,7 +33,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(c) = chars.get(at).copied() {
-        if c.is_whitespace() {
+        if matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{c}') {
             at += 1;
             continue;
         }
@@ -84,7 +86,9 @@ fn end_of(chars: &[char], from: usize, belongs: impl Fn(char) -> bool) -> usize 
 
 fn number(chars: &[char], at: &mut usize) -> Result<Kind, String> {
     let start = *at;
-    let hexadecimal = chars[start] == '0' && matches!(chars.get(start + 1), Some('x' | 'X'));
+    let hexadecimal = chars[start] == '0'
+        && chars.get(start + 1) == Some(&'x')
+        && chars.get(start + 2).is_some_and(char::is_ascii_hexdigit);
     let mut end = if hexadecimal {
         end_of(chars, start + 2, |c| c.is_ascii_hexdigit())
     } else {
@@ -109,7 +113,12 @@ fn number(chars: &[char], at: &mut usize) -> Result<Kind, String> {
     let unsigned = !float && matches!(chars.get(end), Some('u' | 'U'));
     *at = end + usize::from(unsigned);
     if float {
-        return Ok(Kind::Float);
+        let finite = text.parse::<f64>().is_ok_and(f64::is_finite);
+        return if finite {
+            Ok(Kind::Float)
+        } else {
+            Err(format!("`{text}` is too large"))
+        };
     }
     let (digits, radix) = match text.get(2..).filter(|_| hexadecimal) {
         Some(digits) => (digits, 16),
@@ -118,23 +127,19 @@ fn number(chars: &[char], at: &mut usize) -> Result<Kind, String> {
     let value = u64::from_str_radix(digits, radix).ok();
     match value {
         Some(_) if unsigned => Ok(Kind::Unsigned),
-        Some(value) if value <= 1 << 63 => Ok(Kind::Integer),
+        Some(value) if value < 1 << 63 => Ok(Kind::Integer),
+        Some(value) if value == 1 << 63 => Ok(Kind::Lowest),
         _ => Err(format!("`{text}` is not a number of 64 bits")),
     }
 }
 
-/// Reads a text in quotes, with its prefixes `r` and `b`.
+/// Reads a text in quotes: `b` before it makes bytes, and `r` takes escapes as they stand.
 fn quoted(chars: &[char], at: &mut usize) -> Result<Option<Kind>, String> {
     let mut quote = *at;
-    let (mut raw, mut bytes) = (false, false);
-    while let Some(c @ ('r' | 'R' | 'b' | 'B')) = chars.get(quote) {
-        raw |= matches!(c, 'r' | 'R');
-        bytes |= matches!(c, 'b' | 'B');
-        quote += 1;
-        if quote - *at > 2 {
-            return Ok(None);
-        }
-    }
+    let bytes = matches!(chars.get(quote), Some('b' | 'B'));
+    quote += usize::from(bytes);
+    let raw = matches!(chars.get(quote), Some('r' | 'R'));
+    quote += usize::from(raw);
     let Some(mark @ ('"' | '\'')) = chars.get(quote).copied() else {
         return Ok(None);
     };
@@ -144,14 +149,40 @@ fn quoted(chars: &[char], at: &mut usize) -> Result<Option<Kind>, String> {
     loop {
         match chars.get(end) {
             None => return Err(format!("the text at character {} has no end", quote + 1)),
-            Some('\n') if !triple => {
+            Some('\n' | '\r') if !triple => {
                 return Err(format!("the text at character {} has no end", quote + 1));
             }
-            Some('\\') if !raw => end += 2,
+            Some('\\') if !raw => end += escape(&chars[end..], bytes, end)?,
             Some(c) if *c == mark && (!triple || chars[end..].starts_with(&[mark; 3])) => break,
             Some(_) => end += 1,
         }
     }
     *at = end + width;
     Ok(Some(if bytes { Kind::Bytes } else { Kind::Text }))
+}
+
+/// The length of an escape.
+fn escape(chars: &[char], bytes: bool, at: usize) -> Result<usize, String> {
+    let wrong = |what: &str| Err(format!("the escape at character {} {what}", at + 1));
+    let digits = |from: usize, count: usize, radix: u32| -> Option<u32> {
+        let digits = chars.get(from..from + count)?;
+        digits
+            .iter()
+            .try_fold(0, |number, c| Some(number * radix + c.to_digit(radix)?))
+    };
+    match chars.get(1) {
+        Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '"' | '\'' | '\\' | '?' | '`') => Ok(2),
+        Some('x' | 'X') if digits(2, 2, 16).is_some() => Ok(4),
+        Some('0'..='3') if digits(1, 3, 8).is_some() => Ok(4),
+        Some(letter @ ('u' | 'U')) => {
+            let count = if *letter == 'u' { 4 } else { 8 };
+            match digits(2, count, 16).and_then(char::from_u32) {
+                Some(_) if bytes => wrong("cannot stand in bytes"),
+                Some(_) => Ok(2 + count),
+                None => wrong("names no character"),
+            }
+        }
+        Some(_) => wrong("is none; a backslash is written as `\\\\`"),
+        None => wrong("has no end"),
+    }
 }
