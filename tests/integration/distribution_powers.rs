@@ -295,14 +295,13 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
     ];
     insta::assert_snapshot!(steps(&publisher, &commands), @"
     $ ztc plugins info hello
-    exit: 0
+    exit: 4
     --- stdout
     hello 1.1.0: says hello
       source       file://[ROOT]/tree
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 772 bytes
       protocol     1.0
       provides     nothing
@@ -312,6 +311,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      spy.example:443
       tools        jq
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install  installs it
     $ ztc plugins info hello@1.0.0
     exit: 0
@@ -321,7 +321,6 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 662 bytes
       protocol     1.0
       provides     nothing
@@ -331,6 +330,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      nothing
       tools        nothing
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install hello@1.0.0 --source file://[ROOT]/tree  installs it
     $ ztc plugins info hello --source ../tree
     exit: 0
@@ -340,7 +340,6 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 772 bytes
       protocol     1.0
       provides     nothing
@@ -350,6 +349,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      spy.example:443
       tools        jq
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install  installs it
     ");
     // Nobody is trusted by looking, nothing is installed, and nothing was started.

@@ -184,7 +184,11 @@ fn trust_add_and_trust_remove_forget_what_was_seen() {
     begin_anew(&publisher, "second");
     let remove: &[&str] = &["plugins", "trust", "remove", "../tree"];
     let dry = [remove, &["--dry-run"]].concat();
-    insta::assert_snapshot!(said(&publisher, &[install, add, install, &dry, remove, install, remove, remove]), @"
+    let gone: &[&str] = &["plugins", "remove", "hello"];
+    let commands = [
+        install, add, install, &dry, remove, gone, install, remove, remove,
+    ];
+    insta::assert_snapshot!(said(&publisher, &commands), @"
     $ ztc plugins install hello --source ../tree
     exit: 5
     --- stderr
@@ -209,12 +213,17 @@ fn trust_add_and_trust_remove_forget_what_was_seen() {
     --- stderr
     ✓ the key of file://[ROOT]/tree is forgotten, and what it has shown
       the next key that it shows is pinned on first use
+    $ ztc plugins remove hello
+    exit: 0
+    --- stderr
+    ✓ removed hello 1.0.0
     $ ztc plugins install hello --source ../tree
     exit: 0
     --- stderr
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
-    ✓ hello 1.0.0 was installed from file://[ROOT]/tree
+    ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches network example.org:443
     $ ztc plugins trust remove ../tree
     exit: 0
     --- stderr

@@ -420,6 +420,7 @@ fn password(context: &Context, prompt: &str) -> Result<String, Failure> {
         .map_err(|refusal| match refusal {
             Refusal::Interrupted => {
                 Failure::new(Exit::Interrupted, "interrupted; nothing was written")
+                    .help("start again with the same command")
             }
             Refusal::Failed(failure) => failure,
         })
