@@ -219,6 +219,50 @@ fn every_refusal_that_the_operators_page_explains_exists() {
     assert!(rows_seen > 15, "{rows_seen} rows");
 }
 
+#[test]
+fn every_message_and_every_test_that_the_page_of_attacks_names_exists() {
+    let page = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    let (tests, messages): (Vec<_>, Vec<_>) = crate::tidy::sources()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("tests/"));
+    let contains =
+        |all: &[(String, String)], text: &str| all.iter().any(|(_, it)| it.contains(text));
+    let rows = page.lines().filter(|row| row.starts_with("| ")).skip(1);
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
+    assert!(rows.len() > 12);
+    for row in &rows {
+        let [_, _, message, test] = row.as_slice() else {
+            panic!("{row:?}");
+        };
+        for piece in message.split('`').skip(1).step_by(2) {
+            assert!(contains(&messages, piece), "no message says `{piece}`");
+        }
+        let named: Vec<&str> = test.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row:?}");
+        for name in named {
+            assert!(
+                contains(&tests, &format!("fn {name}()")),
+                "there is no test {name}"
+            );
+        }
+    }
+    for attack in [
+        "arbitrary software",
+        "endless data",
+        "extraneous dependencies",
+        "fast-forward",
+        "indefinite freeze",
+        "malicious mirrors",
+        "mix-and-match",
+        "rollback",
+        "slow retrieval",
+        "key compromise",
+        "wrong software installation",
+    ] {
+        assert!(page.contains(&format!("| **{attack}**")), "{attack}");
+    }
+}
+
 /// Returns an output without times, keys and this machine.
 fn without_times(run: &Run) -> String {
     let text = run.to_string().replace(&machine(), "[MACHINE]");

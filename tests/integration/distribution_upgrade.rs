@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::distribution::{Publisher, adapter, machine};
+use crate::distribution_publish::change_and_sign;
 use crate::distribution_team::{colleague, lock, release, rendered, steps, team};
 use crate::schemas::valid;
 use crate::terminal::Terminal;
@@ -198,6 +199,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       "current": [],
       "dry_run": false,
       "refused": null,
+      "failed": [],
       "installed": [
         {
           "name": "hello",
@@ -210,6 +212,37 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
           "sha256": "[SHA256]",
           "program": "[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.2.0-[MACHINE]",
           "state": "installed",
+          "powers": {
+            "known": true,
+            "touches": {
+              "environment": [
+                "HELLO_REGION"
+              ],
+              "secrets": [],
+              "network": [
+                "new.example:8443",
+                "example.org:443"
+              ],
+              "tools": [
+                "jq"
+              ]
+            },
+            "compared_with": "1.1.0",
+            "new": [
+              {
+                "kind": "environment",
+                "what": "HELLO_REGION"
+              },
+              {
+                "kind": "network",
+                "what": "new.example:8443"
+              },
+              {
+                "kind": "tool",
+                "what": "jq"
+              }
+            ]
+          },
           "lock_was": null
         }
       ]
@@ -356,6 +389,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc plugins upgrade
     exit: 0
     --- stderr
@@ -429,7 +463,7 @@ fn a_version_that_nobody_has_asked_needs_a_word_too() {
 #[test]
 fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
     let publisher = publisher();
-    publisher.change(|index| {
+    change_and_sign(&publisher, |index| {
         let release = &mut index["adapters"]["hello"]["versions"]["1.2.0"];
         release["touches"]["network"] = serde_json::json!(["example.org:443"]);
         release["touches"]["tools"] = serde_json::json!([]);

@@ -295,10 +295,14 @@ impl Discovery {
             ));
         match did_you_mean(name, names()) {
             Some(help) => failure.help(help),
-            None => failure.help(format!(
-                "put `{PREFIX}{name}` into `{}` or on PATH, or set `plugins.{name}.path` in platform.yaml",
-                self.plugins.display()
-            )),
+            None => failure
+                .detail(format!(
+                    "`{PREFIX}{name}` is neither in `{}` nor on PATH, and platform.yaml has no `plugins.{name}.path`",
+                    self.plugins.display()
+                ))
+                .help(format!(
+                    "look for it with `ztc plugins search {name}`, or install it with `ztc plugins install {name} --source SOURCE`"
+                )),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic;
 use crate::digest::{self, sha256_hex};
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::paths::Machine;
 use crate::pipeline::journal::now;
 use crate::plugins::index::{self, Asset, Choice, Index};
@@ -150,6 +151,11 @@ pub(crate) fn mark(directory: &Path) -> Result<Option<Mark>, Failure> {
             .detail(error)
             .help("remove it and run `ztc plugins mirror` again")
     })?;
+    // Nobody has signed it, and it is shown.
+    let mark = Mark {
+        source: printable(&mark.source),
+        ..mark
+    };
     match mark.format {
         ..=FORMAT => Ok(Some(mark)),
         newer => Err(Failure::failed(format!(

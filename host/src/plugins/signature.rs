@@ -7,6 +7,7 @@ use minisign::{ErrorKind, KeyPair, SecretKey, SecretKeyBox};
 use minisign_verify::{Error, PublicKey, Signature};
 
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 
 /// The variable that holds the password of a secret key.
 pub(crate) const PASSWORD: &str = "ZTC_KEY_PASSWORD";
@@ -32,8 +33,14 @@ impl Key {
                 text: line.to_owned(),
                 key,
             }),
-            Err(_) => Err(Failure::invalid(format!("`{line}` is not a public key of minisign"))
-                .help("give the line that begins with `RW`, as it stands in the publisher's `.pub` file")),
+            // It may come from a server, and nobody has signed it.
+            Err(_) => Err(Failure::invalid(format!(
+                "`{}` is not a public key of minisign",
+                printable(line)
+            ))
+            .help(
+                "give the line that begins with `RW`, as it stands in the publisher's `.pub` file",
+            )),
         }
     }
 

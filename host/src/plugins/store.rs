@@ -40,11 +40,27 @@ pub(crate) struct Record {
     pub(crate) installed: String,
     /// For which of its platforms.
     pub(crate) platform: String,
+    /// Whether it is a single executable of the operator's own, and the source that file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) file: bool,
     /// What the index says about it, all platforms included.
     pub(crate) release: Release,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Record {
+    /// Whether it was installed from a single executable. Older records do not say it; but every index has a serial.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file || (self.publisher_key.is_none() && self.index_serial == 0)
+    }
+
     /// The bytes that are installed.
     pub(crate) fn asset(&self) -> Option<&Asset> {
         self.release.platforms.get(&self.platform)
@@ -144,13 +160,17 @@ impl Store {
             self.root.join("versions"),
         ]);
         let files = places.collect::<Vec<_>>();
-        // What cannot be removed now is tried again next time.
+        // What cannot be removed now is tried again next time; what somebody else is still writing is theirs.
         for path in files
             .iter()
             .flat_map(|place| entries(place))
             .filter(|path| is_temporary(path))
         {
-            let _ = fs::remove_file(path);
+            let is_written = File::open(&path)
+                .is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
+            if !is_written {
+                let _ = fs::remove_file(path);
+            }
         }
         atomic::sweep(&self.config, 0);
         let records = self.installed();
@@ -194,15 +214,24 @@ impl Store {
             .is_ok_and(|sha256| sha256 == asset.sha256)
     }
 
-    /// Begins a file.
+    /// Begins a file. The store need not be held for it: a lock on the file itself says that somebody writes it.
     pub(crate) fn begin(&self) -> Result<Incoming, Failure> {
         let directory = self.root.join("store");
         make(&directory)?;
-        let file = tempfile::Builder::new()
-            .prefix(INCOMING)
-            .tempfile_in(&directory)
-            .map_err(|error| Failure::io("write", &directory, &error))?;
-        Ok(Incoming { file })
+        loop {
+            let file = tempfile::Builder::new()
+                .prefix(INCOMING)
+                .tempfile_in(&directory)
+                .map_err(|error| Failure::io("write", &directory, &error))?;
+            match file.as_file().lock() {
+                Err(error) if error.kind() != ErrorKind::Unsupported => {
+                    return Err(Failure::io("lock", file.path(), &error));
+                }
+                // Before it was locked, somebody may have taken it for a rest.
+                _ if !file.path().exists() => {}
+                _ => return Ok(Incoming { file }),
+            }
+        }
     }
 
     /// Takes a file whose bytes were verified.

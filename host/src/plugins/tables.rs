@@ -142,7 +142,11 @@ pub(crate) fn head(text: &str, place: &str) -> Result<Head, Failure> {
 pub(crate) fn waiting(directory: &Path) -> Result<Vec<New>, Failure> {
     let fail = |error: std::io::Error| Failure::io("read", directory, &error);
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).map_err(fail)? {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(fail)?,
+    };
+    for entry in entries {
         let path = entry.map_err(fail)?.path();
         let file = path
             .file_name()

@@ -7,13 +7,13 @@ use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::error::{Exit, Failure};
 use crate::plugins::claim::Claim;
-use crate::plugins::install::{self, Mode, Moved, Terms, both};
+use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
-use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::plugins::tree::{Signed, Tree};
 
 /// Options of `ztc plugins mirror`.
 #[derive(Debug, clap::Args)]
@@ -41,13 +41,11 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let terms = Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
         key: arguments.key.as_deref().map(Key::parse).transpose()?,
-        mode: match arguments.dry_run {
+        ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
-        },
+        })
     };
     let directory = plain(&context.repository.root().join(&arguments.to));
     let sources = Sources::read(context, &terms)?;
