@@ -148,6 +148,13 @@ impl Discovery {
         self.records.iter().filter(|_| is_installed).find(of_it)
     }
 
+    /// Returns the source that the adapter of a name was installed from, where it was.
+    pub(crate) fn source_of(&self, name: &str) -> Option<String> {
+        let candidate = self.find(name).ok()?;
+        self.installation(&candidate)
+            .map(|record| record.source.clone())
+    }
+
     /// Returns all names that mean something, or that somebody asks for.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let running = self.running.attached.keys().chain(self.running.dev.keys());

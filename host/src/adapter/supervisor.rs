@@ -142,7 +142,7 @@ impl Supervisor {
         let candidate = self.discovery.find(name)?;
         if candidate.source == Source::Attached {
             let adapter = Adapter::attach(&candidate, self.ear(name)?, None).await?;
-            let chosen = self.tables.choose(&adapter.manifest)?;
+            let chosen = self.tables.choose(&adapter.manifest, None)?;
             if chosen.as_ref().is_none_or(|chosen| chosen.table.is_none()) {
                 return Ok(Arc::new(adapter.with(chosen)));
             }
@@ -157,7 +157,7 @@ impl Supervisor {
         let (grant, chosen) = match &known {
             Some(manifest) => (
                 self.grant(&candidate, manifest),
-                self.tables.choose(manifest)?,
+                self.tables.choose(manifest, None)?,
             ),
             None => (Grant::default(), None),
         };
@@ -174,7 +174,8 @@ impl Supervisor {
         // What another adapter declares is known only now. Until then it had no variables, no network and its own table of versions; it starts
         // anew with what it is granted and given.
         let wanted = self.grant(&candidate, &adapter.manifest);
-        let chosen = match self.tables.choose(&adapter.manifest) {
+        let from = signed.map(|record| record.source.as_str());
+        let chosen = match self.tables.choose(&adapter.manifest, from) {
             Ok(chosen) => chosen,
             Err(failure) => {
                 adapter.end().await;

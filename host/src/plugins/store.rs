@@ -96,22 +96,45 @@ impl Store {
 
     /// Waits for other programs that change something. `waiting` is called where there is one.
     pub(crate) fn hold(&self, waiting: impl FnOnce()) -> Result<Hold, Failure> {
-        make(&self.root)?;
-        let path = self.root.join("plugins.lock");
-        let file = files::read_write(&path).map_err(|error| Failure::io("open", &path, &error))?;
+        let file = self.lock_file()?;
         let locked = match file.try_lock() {
-            Ok(()) => Ok(()),
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
                 file.lock()
             }
             Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
         };
+        self.held(file, locked)
+    }
+
+    /// The same without waiting; nothing where another program changes something.
+    pub(crate) fn hold_now(&self) -> Result<Option<Hold>, Failure> {
+        let file = self.lock_file()?;
+        let locked = match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        self.held(file, locked).map(Some)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("plugins.lock")
+    }
+
+    fn lock_file(&self) -> Result<File, Failure> {
+        make(&self.root)?;
+        let path = self.lock_path();
+        files::read_write(&path).map_err(|error| Failure::io("open", &path, &error))
+    }
+
+    fn held(&self, file: File, locked: std::io::Result<()>) -> Result<Hold, Failure> {
         match locked {
             Ok(()) => {}
             // A file system without locks: everything is still written in one step.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => return Err(Failure::io("lock", &path, &error)),
+            Err(error) => return Err(Failure::io("lock", &self.lock_path(), &error)),
         }
         self.sweep();
         Ok(Hold { _file: file })

@@ -15,7 +15,7 @@ use crate::plugins::tables::{self, Head, Table};
 use crate::plugins::tree::Tree;
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
-use crate::versions::{Offer, Origin, Tables, Used, kept};
+use crate::versions::{Offer, Origin, Scope, Tables, Used, kept};
 
 /// How many new tables of an adapter are looked at, from the newest on: only one will be used.
 const LOOKED_AT: usize = 4;
@@ -66,6 +66,7 @@ pub(crate) fn fetch(
                 table: table.clone(),
                 source: tree.source.name(),
                 origin: Origin::Remote,
+                scope: channel.speaks(),
                 text,
             });
         }
@@ -207,6 +208,7 @@ pub(crate) async fn try_text(
         },
         source: "this directory".to_owned(),
         origin: Origin::Remote,
+        scope: Scope::Everybody,
         text: Some(text.to_owned()),
     };
     try_one(discovery, ui, adapter, &offer)

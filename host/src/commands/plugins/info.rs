@@ -138,11 +138,13 @@ fn installed(
 fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<Used>, Failure> {
     let lock = Lock::load(&context.repository).ok().flatten();
     let tables = Tables::of(&context.machine, lock.as_ref(), &Pins::Hold)?;
-    let chosen = tables.choose(&introduction.manifest)?;
+    let discovery = discovery(context);
+    let from = discovery.source_of(&introduction.manifest.name);
+    let chosen = tables.choose(&introduction.manifest, from.as_deref())?;
     if chosen.as_ref().is_some_and(|chosen| chosen.table.is_some()) {
         let name = introduction.manifest.name.clone();
-        let supervisor = Supervisor::new(discovery(context).granting_nothing(), context.ui.clone())
-            .with_tables(tables);
+        let supervisor =
+            Supervisor::new(discovery.granting_nothing(), context.ui.clone()).with_tables(tables);
         introduction.manifest = wait_for(async {
             let started = supervisor.start(&name).await;
             supervisor.shutdown().await;
