@@ -30,6 +30,7 @@ mod distribution_team;
 mod distribution_upgrade;
 mod distribution_versions;
 mod distribution_wire;
+mod distribution_workflow;
 mod environment;
 mod guards;
 mod hetzner;
