@@ -33,6 +33,7 @@ mod distribution_trust;
 mod distribution_upgrade;
 mod distribution_versions;
 mod distribution_wire;
+mod distribution_workflow;
 mod environment;
 mod guards;
 mod hetzner;
