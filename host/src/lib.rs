@@ -1,6 +1,6 @@
 //! ztc: from `platform.yaml` to a running bare-metal Kubernetes cluster.
 //!
-//! Modules stand in the order in which data flows; a module uses only what stands before it, and `error`, `mask`, `ui`, `paths`, `digest`, `yaml`,
+//! Modules stand in the order in which data flows; a module uses only what stands before it, and `error`, `foreign`, `mask`, `ui`, `paths`, `digest`, `yaml`,
 //! `process`. ARCHITECTURE.md has the picture.
 
 pub mod adapter;
@@ -24,6 +24,7 @@ pub mod wizard;
 pub mod atomic;
 pub mod digest;
 pub mod error;
+mod foreign;
 mod jq;
 pub mod mask;
 pub mod paths;

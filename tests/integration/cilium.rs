@@ -128,15 +128,9 @@ fn a_chart_is_rendered_once_and_pinned() {
 /// Puts the real helm on PATH, where `.ci/run` got one.
 fn real_helm(environment: &TestEnv) -> Option<PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/helm");
-    if !found.exists() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is not there, where .ci/run puts it",
-            found.display()
-        );
-        crate::bootstrap::say(
-            "charts rendered by helm: 1 skipped (not in target/python; .ci/run puts it there)",
-        );
+    let why = "is not in target/python, where .ci/run puts it";
+    if !crate::needs::there_is(found.exists(), "helm", why) {
+        crate::bootstrap::say("charts rendered by helm: 1 skipped");
         return None;
     }
     let helm = environment.bin().join("helm");

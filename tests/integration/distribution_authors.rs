@@ -219,6 +219,50 @@ fn every_refusal_that_the_operators_page_explains_exists() {
     assert!(rows_seen > 15, "{rows_seen} rows");
 }
 
+#[test]
+fn every_message_and_every_test_that_the_page_of_attacks_names_exists() {
+    let page = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    let (tests, messages): (Vec<_>, Vec<_>) = crate::tidy::sources()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("tests/"));
+    let contains =
+        |all: &[(String, String)], text: &str| all.iter().any(|(_, it)| it.contains(text));
+    let rows = page.lines().filter(|row| row.starts_with("| ")).skip(1);
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
+    assert!(rows.len() > 12);
+    for row in &rows {
+        let [_, _, message, test] = row.as_slice() else {
+            panic!("{row:?}");
+        };
+        for piece in message.split('`').skip(1).step_by(2) {
+            assert!(contains(&messages, piece), "no message says `{piece}`");
+        }
+        let named: Vec<&str> = test.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row:?}");
+        for name in named {
+            assert!(
+                contains(&tests, &format!("fn {name}()")),
+                "there is no test {name}"
+            );
+        }
+    }
+    for attack in [
+        "arbitrary software",
+        "endless data",
+        "extraneous dependencies",
+        "fast-forward",
+        "indefinite freeze",
+        "malicious mirrors",
+        "mix-and-match",
+        "rollback",
+        "slow retrieval",
+        "key compromise",
+        "wrong software installation",
+    ] {
+        assert!(page.contains(&format!("| **{attack}**")), "{attack}");
+    }
+}
+
 /// Returns an output without times, keys and this machine.
 fn without_times(run: &Run) -> String {
     let text = run.to_string().replace(&machine(), "[MACHINE]");
@@ -233,7 +277,7 @@ fn without_times(run: &Run) -> String {
 }
 
 /// The workflow that an adapter begins with.
-fn workflow(environment: &TestEnv, language: &str) -> Value {
+pub(crate) fn workflow(environment: &TestEnv, language: &str) -> Value {
     let to = format!("{language}-adapter");
     environment.ztc_ok(&[
         "plugins", "new", "my-check", "--lang", language, "--to", &to,
@@ -243,7 +287,7 @@ fn workflow(environment: &TestEnv, language: &str) -> Value {
 }
 
 /// Every step that runs something: its job, its name and the step.
-fn steps(workflow: &Value) -> Vec<(String, String, Value)> {
+pub(crate) fn steps(workflow: &Value) -> Vec<(String, String, Value)> {
     let jobs = workflow["jobs"].as_object().unwrap();
     let mut all = Vec::new();
     for (job, content) in jobs {
@@ -323,7 +367,12 @@ fn shellcheck(script: &str) {
 }
 
 /// Runs the job `publish` as GitHub would: each step a script of its own, in the work tree of a tag or of a branch.
-fn run_publish(environment: &TestEnv, workflow: &Value, checkout: &str, reference: &str) {
+pub(crate) fn run_publish(
+    environment: &TestEnv,
+    workflow: &Value,
+    checkout: &str,
+    reference: &str,
+) {
     let is_tag = reference.starts_with("refs/tags/v");
     let name = reference.rsplit('/').next().unwrap();
     for (job, step_name, step) in steps(workflow) {

@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::bootstrap::say;
 use crate::distribution::{Publisher, machine};
 use crate::environment::{Run, TestEnv};
 use crate::schemas::valid;
@@ -25,11 +24,7 @@ impl Registry {
 
     /// The same, with its files in the directory of an environment.
     pub(crate) fn beside(environment: &TestEnv, rest: &str) -> Option<Self> {
-        let program = ["/usr/bin/docker-registry", "/usr/local/bin/docker-registry"];
-        let Some(program) = program.iter().find(|path| fs::exists(path).unwrap()) else {
-            say("skipped what needs a real registry: docker-registry is not installed");
-            return None;
-        };
+        let program = crate::needs::program("docker-registry")?;
         let root = environment.root();
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{rest}",
@@ -121,11 +116,13 @@ fn a_tree_is_pushed_to_a_registry_and_installed_from_it() {
     the publisher's key of oci://[REGISTRY]/acme/hello is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/hello
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "install", "hello", "--source", &to]), @"
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from oci://[REGISTRY]/acme/hello
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "verify"]), @"
     exit: 0
@@ -225,6 +222,7 @@ fn platform_yaml_names_a_repository_and_a_copy_of_one_version_will_do() {
     the publisher's key of oci://[REGISTRY]/acme/all is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/all
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "install", &to]), @"
     exit: 2

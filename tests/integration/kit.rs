@@ -4,11 +4,12 @@ mod sins;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::environment::{Lab, TestEnv, programs};
+pub(crate) use crate::needs::has;
 use sins::SINS;
 
 /// The section of the hetzner adapter, with what its `discover` would find.
@@ -28,25 +29,6 @@ nodes:
 
 pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
-}
-
-/// Whether an interpreter is there; a test without it says so and proves nothing.
-pub(crate) fn has(program: &str) -> bool {
-    let started = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let there = started.is_ok_and(|status| status.success());
-    if !there {
-        use std::io::Write;
-        let _ = writeln!(
-            std::io::stderr(),
-            "not tested: there is no `{program}` on this machine"
-        );
-    }
-    there
 }
 
 /// Runs the kit; returns each check with its outcome, and the exit code.

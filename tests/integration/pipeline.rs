@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::environment::{Run, TestEnv, programs};
+use crate::needs::has;
 use crate::terminal::Terminal;
 
 const PLATFORM: &str = "\
@@ -416,7 +417,7 @@ fn the_ejected_pipeline_waits_asks_and_tries_again_too() {
     let pipe = Pipe::new(&stages, &scripts);
     pipe.environment.ztc_ok(&["eject", "--output", "out"]);
     let directory = pipe.path("out");
-    if fs::exists("/usr/bin/shellcheck").unwrap() {
+    if has("shellcheck") {
         let checked = Command::new("shellcheck")
             .arg(directory.join("run.sh"))
             .output()

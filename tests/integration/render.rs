@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::environment::{Lab, TestEnv, programs};
+use crate::needs::namespaces;
 
 /// Returns a rendered repository in a simulated world.
 fn rendered() -> (TestEnv, Lab) {
@@ -385,11 +386,7 @@ fn a_git_that_cannot_say_what_it_tracks_is_refused() {
 
 /// Runs a shell script in a mount namespace of its own, where `$REPO` is the repository and `$ZTC` the program.
 fn in_namespace(environment: &TestEnv, script: &str) -> Option<String> {
-    let probe = Command::new("unshare")
-        .args(["-rm", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
+    if !namespaces("-rm") {
         return None;
     }
     let ztc = environment.command(&[]);

@@ -2,9 +2,9 @@
 //! look at the words for that instead.
 
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
 
 use crate::environment::{Run, TestEnv};
+use crate::needs::{has, there_is};
 
 /// An adapter that does something in `validate` (which is offline) or in `discover`, and fails with what the system said.
 const CURIOUS: &str = r#"#!/usr/bin/env bash
@@ -68,12 +68,11 @@ fn support() -> String {
 fn can(needed: &str) -> bool {
     let support = support();
     let can = support == "full" || support == needed;
-    if !can {
-        let message =
-            format!("skipped: this kernel's sandbox is `{support}`, the test needs `{needed}`\n");
-        std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes()).unwrap();
-    }
-    can
+    there_is(
+        can,
+        &format!("landlock-{needed}"),
+        &format!("is not in this kernel, whose sandbox is `{support}`"),
+    )
 }
 
 /// Tries something in `validate`.
@@ -240,11 +239,7 @@ fn a_program_that_cannot_start_is_told_apart_from_one_that_ends() {
 
 #[test]
 fn python_runs_in_the_sandbox() {
-    let python = Command::new("python3")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    if python.is_err() {
+    if !has("python3") {
         return;
     }
     let attempt = "python3 -c 'import json, ssl, socket, tempfile, hashlib; tempfile.NamedTemporaryFile(); ssl.create_default_context(); print(socket.getaddrinfo(\"localhost\", 1))'";

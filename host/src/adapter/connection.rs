@@ -30,7 +30,8 @@ use ztc_protocol::{ErrorCode, MAX_LINE_BYTES, Method};
 
 use crate::adapter::limits::Limits;
 use crate::adapter::record::Direction;
-use crate::adapter::text::{Spoken, printable};
+use crate::adapter::text::Spoken;
+use crate::foreign::printable;
 use call::{CallGuard, Progress};
 
 pub(crate) use call::LastWord;

@@ -22,14 +22,11 @@ use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::paths::{Confinement, Machine, Repository, Running};
 use crate::platform::Plugin;
 use crate::plugins::locked;
+use crate::plugins::name::PREFIX;
 use crate::plugins::source;
 use crate::plugins::store::{Record, Store};
 pub(crate) use explain::Contender;
-pub(crate) use places::split_version;
 use places::{Files, Place, Standing};
-
-/// What the file name of every adapter starts with.
-pub const PREFIX: &str = "ztc-adapter-";
 
 /// Finds adapters.
 #[derive(Clone, Debug)]
@@ -149,6 +146,13 @@ impl Discovery {
         };
         let is_installed = candidate.source == Source::Installed;
         self.records.iter().filter(|_| is_installed).find(of_it)
+    }
+
+    /// Returns the source that the adapter of a name was installed from, where it was.
+    pub(crate) fn source_of(&self, name: &str) -> Option<String> {
+        let candidate = self.find(name).ok()?;
+        self.installation(&candidate)
+            .map(|record| record.source.clone())
     }
 
     /// Returns all names that mean something, or that somebody asks for.
@@ -291,10 +295,14 @@ impl Discovery {
             ));
         match did_you_mean(name, names()) {
             Some(help) => failure.help(help),
-            None => failure.help(format!(
-                "put `{PREFIX}{name}` into `{}` or on PATH, or set `plugins.{name}.path` in platform.yaml",
-                self.plugins.display()
-            )),
+            None => failure
+                .detail(format!(
+                    "`{PREFIX}{name}` is neither in `{}` nor on PATH, and platform.yaml has no `plugins.{name}.path`",
+                    self.plugins.display()
+                ))
+                .help(format!(
+                    "look for it with `ztc plugins search {name}`, or install it with `ztc plugins install {name} --source SOURCE`"
+                )),
         }
     }
 }

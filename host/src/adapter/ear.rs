@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::adapter::connection::Listener;
 use crate::adapter::record::{Direction, Recorder};
-use crate::adapter::text::printable;
 use crate::error::Finding;
+use crate::foreign::printable;
 use crate::ui::Ui;
 
 /// Hears what an adapter says beside its answers.

@@ -299,14 +299,14 @@ async fn tell_what_is_left() {
 /// Refuses what the kernel would not run. The C library's `exec` gives such a file to a shell instead, which then says something that
 /// nobody understands.
 pub(crate) fn runnable(program: &Path) -> io::Result<()> {
-    const NOT_EXECUTABLE: i32 = 8;
-    let head = |path: &Path| -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        File::open(path)?.take(20).read_to_end(&mut head)?;
-        Ok(head)
-    };
     // What cannot be read is left to the kernel, which says why.
-    let (Ok(theirs), Ok(ours)) = (head(program), head(Path::new("/proc/self/exe"))) else {
+    head(program).map_or(Ok(()), |head| can_run(&head))
+}
+
+/// The same by the first bytes of a file.
+pub(crate) fn can_run(theirs: &[u8]) -> io::Result<()> {
+    const NOT_EXECUTABLE: i32 = 8;
+    let Ok(ours) = head(Path::new("/proc/self/exe")) else {
         return Ok(());
     };
     // Format and machine of an ELF file; the same as this program's own, or a script.
@@ -315,6 +315,12 @@ pub(crate) fn runnable(program: &Path) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::from_raw_os_error(NOT_EXECUTABLE)),
     }
+}
+
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(20).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 /// Whether the system runs further formats, such as programs of other machines through an emulator.

@@ -21,9 +21,9 @@ use ztc_protocol::lines::LineBuffer;
 use crate::adapter::grant::Grant;
 use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::sandbox::{self, Sandbox};
-use crate::adapter::text::printable;
 use crate::adapter::{Candidate, Source, builtin, report, verified};
 use crate::error::Failure;
+use crate::foreign::printable;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
 
@@ -128,6 +128,7 @@ fn program(
     if let (None, Some(sha256)) = (manner.sandbox, &candidate.sha256) {
         command
             .args([verified::ARGUMENT, sha256])
+            .arg(scratch)
             .arg(&candidate.program);
     }
     if let Some(sandbox) = manner.sandbox {
@@ -174,19 +175,23 @@ pub(crate) fn start_kept(program: &[OsString]) -> io::Result<Pid> {
     Ok(Pid::from_child(&child))
 }
 
+/// Refuses what was changed since it was installed, in words that people understand. The process that becomes the adapter looks again.
+pub(crate) fn check(candidate: &Candidate) -> Result<(), Failure> {
+    candidate.sha256.as_ref().map_or(Ok(()), |sha256| {
+        verified::check(&candidate.program, sha256)
+            .map_err(|error| report::cannot_start(candidate, &error))
+    })
+}
+
 /// Runs an adapter's own command in the terminal, as if the operator had started it, and waits for its end.
 pub(crate) fn run_in_terminal(
     candidate: &Candidate,
     arguments: &[String],
 ) -> Result<ExitStatus, Failure> {
     let cannot = |error: io::Error| report::cannot_start(candidate, &error);
-    // What was installed is read twice: here for words that people understand, and by the process that becomes it.
+    check(candidate)?;
     let (program, verified) = match &candidate.sha256 {
-        Some(sha256) => {
-            verified::Verified::open(&candidate.program, sha256).map_err(cannot)?;
-            let verified = [OsStr::new(verified::ARGUMENT), sha256.as_ref()];
-            (builtin::program(), Some((verified, &candidate.program)))
-        }
+        Some(sha256) => (builtin::program(), Some((sha256, SecureDir::new()?))),
         None => (candidate.program.clone(), None),
     };
     #[expect(
@@ -194,8 +199,12 @@ pub(crate) fn run_in_terminal(
         reason = "the one program that shares the operator's terminal"
     )]
     let mut command = std::process::Command::new(program);
-    if let Some((verified, program)) = verified {
-        command.args(verified).arg(program);
+    // Its directory is removed when it has ended.
+    if let Some((sha256, scratch)) = &verified {
+        command
+            .args([verified::ARGUMENT, sha256])
+            .arg(scratch.path())
+            .arg(&candidate.program);
     }
     command
         .args(arguments)

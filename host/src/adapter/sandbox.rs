@@ -158,7 +158,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         reach::of_program(Path::new(&program[0]), &rules.closed)
     };
     // Asked before: afterwards not even this program can be read.
-    let runnable = if built_in {
+    let runnable = if built_in || rules.sha256.is_some() {
         Ok(())
     } else {
         keeper::runnable(Path::new(&program[0]))
@@ -166,7 +166,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let verified = rules
         .sha256
         .as_ref()
-        .map(|sha256| Verified::open(Path::new(&program[0]), sha256))
+        .map(|sha256| Verified::open(Path::new(&program[0]), sha256, &rules.scratch))
         .transpose();
     let verified = match verified {
         Ok(verified) => verified,
@@ -185,13 +185,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         return builtin::run_confined(program, heir)
             .unwrap_or_else(|| complain("there is no such built-in adapter"));
     }
-    let through = match &verified {
-        Some(verified) => verified.program().map(PathBuf::into_os_string),
-        None => Ok(first),
-    };
-    let error = match runnable.and(through) {
-        Ok(first) => process::become_program(&first, program),
-        Err(error) => error,
+    let error = match (&verified, runnable) {
+        (Some(verified), _) => verified.run(program),
+        (None, Ok(())) => process::become_program(&first, program),
+        (None, Err(error)) => error,
     };
     keeper::tell_error(&error)
 }

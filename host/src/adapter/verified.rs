@@ -1,13 +1,19 @@
-//! The bytes that were verified are the bytes that run: a file is opened once, hashed, and executed through that very descriptor. What
-//! somebody puts in its place meanwhile does not run.
+//! The bytes that were verified are the bytes that run, whatever somebody does to the file meanwhile.
+//!
+//! A compiled program is opened once, hashed, and executed through that very descriptor, so a file that takes its place does not run; and if
+//! something has touched it meanwhile, it is hashed once more, so one that was written to does not start. A script is copied into the adapter's private directory while it is hashed, and its interpreter
+//! gets the copy: interpreters open their script again, some by its name, and read it while it runs. Where no descriptor can be executed (macOS),
+//! compiled programs run from such a copy too.
 //!
 //! The last process before the adapter does it: the sandbox (`ztc __sandboxed --sha256`), or without one
-//! `ztc __verified SHA256 PROGRAM ARGUMENTS`, so that nothing has to be inherited on the way.
+//! `ztc __verified SHA256 SCRATCH PROGRAM ARGUMENTS`, so that nothing has to be inherited on the way.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,100 +21,225 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use sha2::{Digest, Sha256};
 
 use crate::adapter::{keeper, process};
+use crate::digest;
 
 /// The hidden first argument with which `ztc` verifies an adapter and becomes it.
 pub(crate) const ARGUMENT: &str = "__verified";
 
+/// What the directory of a copy is called, before something random.
+const COPY: &str = ".ztc-program-";
+
+/// How often a file is looked at that somebody touches all the time.
+const LOOKS: usize = 4;
+
+/// How much of a file says what it is: what Linux looks at.
+const HEAD: u64 = 256;
+
 /// A program whose bytes are those that are wanted.
 pub(crate) struct Verified {
     file: File,
-    path: PathBuf,
+    sha256: String,
+    /// What says whether something has touched the file since it was opened.
+    stamp: Stamp,
+    /// A private copy of the bytes; nothing: they are executed where they are.
+    copy: Option<PathBuf>,
+    /// The first bytes.
+    head: Vec<u8>,
+}
+
+/// What changes with a file's content, whoever changes it, and with its names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// Whether other users than its owner and root may write to a file.
+pub(crate) fn others_may_write(metadata: &fs::Metadata) -> bool {
+    metadata.permissions().mode() & 0o022 != 0
+}
+
+/// Makes sure that a file has the bytes that are wanted. Others are the system's error "bad message".
+pub(crate) fn check(path: &Path, sha256: &str) -> io::Result<()> {
+    let mode_is_good = !others_may_write(&fs::metadata(path)?);
+    match mode_is_good && digest::file(path)? == sha256 {
+        true => Ok(()),
+        false => Err(Errno::BADMSG.into()),
+    }
 }
 
 impl Verified {
-    /// Opens a program and reads it. Other bytes are the system's error "bad message".
-    pub(crate) fn open(path: &Path, sha256: &str) -> io::Result<Self> {
+    /// Opens a program and reads it; `scratch` is where a private copy may lie. Other bytes, or a file to which others may write, are the system's
+    /// error "bad message".
+    pub(crate) fn open(path: &Path, sha256: &str, scratch: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let mut hasher = Sha256::new();
-        let mut chunk = vec![0; 128 << 10];
-        loop {
-            match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) => hasher.update(&chunk[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        if others_may_write(&file.metadata()?) {
+            return Err(Errno::BADMSG.into());
         }
-        let found: String = hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        match found == sha256 {
-            true => Ok(Self {
-                file,
-                path: path.to_owned(),
-            }),
-            false => Err(Errno::BADMSG.into()),
+        let stamp = Stamp::of(&file)?;
+        let mut head = Vec::new();
+        (&mut file).take(HEAD).read_to_end(&mut head)?;
+        let is_copied = head.starts_with(b"#!") || !cfg!(target_os = "linux");
+        let (copy, mut writer) = match is_copied {
+            true => {
+                let (copy, writer) = begin_copy(path, scratch)?;
+                (Some(copy), Some(writer))
+            }
+            false => (None, None),
+        };
+        let found = read(&head, &mut file, writer.as_mut())?;
+        if found != sha256 {
+            return Err(Errno::BADMSG.into());
+        }
+        // Asked here: in a sandbox there is nothing to compare it with.
+        keeper::can_run(&head)?;
+        Ok(Self {
+            file,
+            sha256: found,
+            stamp,
+            copy,
+            head,
+        })
+    }
+
+    /// Becomes the program. Returns only where that fails.
+    pub(crate) fn run(&self, arguments: impl Iterator<Item = OsString>) -> io::Error {
+        match self.command() {
+            Ok((program, first)) => {
+                process::become_program(&program, first.into_iter().chain(arguments))
+            }
+            Err(error) => error,
         }
     }
 
-    /// The path by which these bytes are executed.
-    pub(crate) fn program(&self) -> io::Result<PathBuf> {
-        if !cfg!(target_os = "linux") {
-            // Elsewhere nothing executes a descriptor; what is left is the moment between reading and starting.
-            return Ok(self.path.clone());
+    /// What is executed, and its first arguments.
+    fn command(&self) -> io::Result<(OsString, Vec<OsString>)> {
+        let Some(copy) = &self.copy else {
+            self.still_good()?;
+            // What runs programs of other machines opens the descriptor itself, after the program that became it is gone.
+            fcntl_setfd(&self.file, FdFlags::empty())?;
+            let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            return Ok((path.into(), Vec::new()));
+        };
+        // As Linux itself would do it, but from a directory where nothing may be executed, too.
+        match interpreter(&self.head).filter(|_| cfg!(target_os = "linux")) {
+            Some((program, argument)) => {
+                let arguments = argument.into_iter().chain([copy.into()]);
+                Ok((program, arguments.collect()))
+            }
+            None => Ok((copy.into(), Vec::new())),
         }
-        // The interpreter of a script opens the descriptor itself, after the program that became it is gone.
-        fcntl_setfd(&self.file, FdFlags::empty())?;
-        Ok(PathBuf::from(format!(
-            "/proc/self/fd/{}",
-            self.file.as_raw_fd()
-        )))
     }
+
+    /// Reads the bytes again where something has touched the file since. What is left is the moment from here to the start, for those who may write
+    /// to the file: its owner and root, who could change this program as well.
+    fn still_good(&self) -> io::Result<()> {
+        let mut stamp = self.stamp;
+        for _ in 0..LOOKS {
+            let now = Stamp::of(&self.file)?;
+            if now == stamp {
+                return Ok(());
+            }
+            let mut file = &self.file;
+            file.rewind()?;
+            if read(&[], &mut file, None)? != self.sha256 {
+                break;
+            }
+            stamp = now;
+        }
+        Err(Errno::BADMSG.into())
+    }
+}
+
+/// Begins a copy, in a directory of its own, under the name of the program.
+fn begin_copy(path: &Path, scratch: &Path) -> io::Result<(PathBuf, File)> {
+    let directory = tempfile::Builder::new()
+        .prefix(COPY)
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(scratch)?
+        .keep();
+    let copy = directory.join(path.file_name().unwrap_or(OsStr::new("adapter")));
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o500)
+        .open(&copy)?;
+    Ok((copy, file))
+}
+
+/// Reads a file to its end, writes what comes into the copy, and returns the digest of all of it.
+fn read(head: &[u8], file: &mut impl Read, mut copy: Option<&mut File>) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut take = |bytes: &[u8]| -> io::Result<()> {
+        hasher.update(bytes);
+        copy.as_mut().map_or(Ok(()), |copy| copy.write_all(bytes))
+    };
+    take(head)?;
+    let mut chunk = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => take(&chunk[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let digest = hasher.finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The program that a script's first line names, and its one argument, as Linux reads them.
+fn interpreter(head: &[u8]) -> Option<(OsString, Option<OsString>)> {
+    let line = head
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = line.trim_ascii();
+    let end = line
+        .iter()
+        .position(|byte| [b' ', b'\t'].contains(byte))
+        .unwrap_or(line.len());
+    let word = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    let argument = line[end..].trim_ascii();
+    (end > 0).then(|| {
+        (
+            word(&line[..end]),
+            (!argument.is_empty()).then(|| word(argument)),
+        )
+    })
 }
 
 /// Verifies a program and becomes it. Returns only where that fails.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let (Some(sha256), Some(program)) = (arguments.next(), arguments.next()) else {
+    let (Some(sha256), Some(scratch), Some(program)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
         return keeper::tell_error(&io::Error::other("its arguments have another form"));
     };
-    let path = Path::new(&program);
-    let verified = Verified::open(path, &sha256.to_string_lossy())
-        .and_then(|verified| keeper::runnable(path).map(|()| verified));
+    let verified = Verified::open(
+        Path::new(&program),
+        &sha256.to_string_lossy(),
+        Path::new(&scratch),
+    );
     // It stays open until this process is the program.
     let error = match &verified {
-        Ok(verified) => match verified.program() {
-            Ok(through) => process::become_program(through.as_os_str(), arguments),
-            Err(error) => error,
-        },
+        Ok(verified) => verified.run(arguments),
         Err(error) => return keeper::tell_error(error),
     };
     keeper::tell_error(&error)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_swapped_after_it_was_verified_does_not_run() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, other) = (
-            directory.path().join("adapter"),
-            directory.path().join("other"),
-        );
-        std::fs::write(&path, "good").unwrap();
-        std::fs::write(&other, "evil").unwrap();
-        let digest = crate::digest::file(&path).unwrap();
-        let verified = Verified::open(&path, &digest).unwrap();
-        std::fs::rename(&other, &path).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"evil");
-        assert_eq!(std::fs::read(verified.program().unwrap()).unwrap(), b"good");
-        let again = Verified::open(&path, &digest).map(|_| ());
-        assert_eq!(
-            again.unwrap_err().raw_os_error(),
-            Some(Errno::BADMSG.raw_os_error())
-        );
-    }
-}
+mod tests;

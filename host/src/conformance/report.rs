@@ -6,7 +6,7 @@ use serde::Serialize;
 use ztc_protocol::Manifest;
 
 use crate::adapter::Candidate;
-use crate::adapter::text::printable;
+use crate::foreign::printable;
 use crate::ui::table::table;
 
 /// The check without which the others say little.

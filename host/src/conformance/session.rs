@@ -18,10 +18,10 @@ use crate::adapter::keeper::{self, Leftovers};
 use crate::adapter::limits::Limits;
 use crate::adapter::process::{self, Ended, Manner, Process, Started};
 use crate::adapter::record::Direction;
-use crate::adapter::text::printable;
 use crate::conformance::ledger::Ledger;
 use crate::conformance::wire;
 use crate::error::Failure;
+use crate::foreign::printable;
 
 /// How long an adapter may take to end after its stdin did.
 pub(super) const END: Duration = Duration::from_secs(2);

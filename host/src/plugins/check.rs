@@ -78,7 +78,10 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
         .filter(|(_, path)| !known.contains(path));
     problems.extend(strays.map(|(_, path)| {
         let shown = path.strip_prefix(directory).unwrap_or(&path).display();
-        format!("{shown}: the index does not know it; `ztc plugins publish` adds it")
+        match path.parent() == Some(directory) {
+            true => format!("{shown}: the index does not know it; `ztc plugins publish` adds it"),
+            false => format!("{shown}: it was never signed; find out where it comes from"),
+        }
     }));
     Ok(Checked {
         serial: tree.index.serial,

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use semver::{Version, VersionReq};
+use semver::{Op, Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use ztc_protocol::{PROTOCOL, ProtocolVersion};
 
-use crate::adapter::text::clean_value;
 use crate::error::{Exit, Failure, did_you_mean, listed};
+use crate::foreign::clean_value;
 use crate::platform::structure::is_name;
 use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};
@@ -130,10 +130,14 @@ pub(crate) struct Choice {
 impl Index {
     /// Reads an index. `place` is what people know the source by.
     pub(crate) fn parse(text: &[u8], place: &str) -> Result<Self, Failure> {
-        let broken = |why: String| {
-            Failure::failed(format!("the index of `{place}` cannot be used: {why}"))
-                .help("tell its publisher; `ztc plugins publish-check DIR` shows the same to them")
+        let bad = |exit: Exit, why: String| {
+            Failure::new(
+                exit,
+                format!("the index of `{place}` cannot be used: {why}"),
+            )
+            .help("tell its publisher; `ztc plugins publish-check DIR` shows the same to them")
         };
+        let broken = |why: String| bad(Exit::Failed, why);
         let mut document: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| broken(format!("it is not JSON: {error}")))?;
         // Its texts are shown, and its publisher may be anybody.
@@ -147,10 +151,37 @@ impl Index {
         }
         let index: Self = serde_json::from_value(document)
             .map_err(|error| broken(format!("it does not have its form: {error}")))?;
-        match index.problem() {
-            Some(problem) => Err(broken(problem)),
-            None => Ok(index),
+        // What leads out of the tree is an attack, or looks like one.
+        match (index.escape(), index.problem()) {
+            (Some(escape), _) => Err(bad(Exit::Refused, escape)),
+            (None, Some(problem)) => Err(broken(problem)),
+            (None, None) => Ok(index),
         }
+    }
+
+    /// Says what leads out of the tree: a path, or a name of which one is made.
+    fn escape(&self) -> Option<String> {
+        let names = self.adapters.keys().chain(self.versions.keys());
+        let mut names = names.filter(|name| !is_name(name));
+        if let Some(name) = names.next() {
+            return Some(format!("`{name}` is not the name of an adapter"));
+        }
+        let paths = self.adapters.iter().flat_map(|(name, entry)| {
+            entry.versions.iter().flat_map(move |(version, release)| {
+                let platforms = release.platforms.iter();
+                platforms.map(move |(platform, asset)| {
+                    (format!("`{name}` {version} for {platform}"), &asset.path)
+                })
+            })
+        });
+        let tables = self.versions.iter().flat_map(|(name, tables)| {
+            let at =
+                move |table: &Table| format!("table {} of the versions of `{name}`", table.serial);
+            tables.iter().map(move |table| (at(table), &table.path))
+        });
+        paths
+            .chain(tables)
+            .find_map(|(at, path)| Some(format!("{at}: {}", refused_path(path)?)))
     }
 
     /// Says what is wrong with it, first thing first.
@@ -160,17 +191,19 @@ impl Index {
                 return Some(format!("`{what}` is not a time: `{time}`"));
             }
         }
-        let problem = self
-            .adapters
-            .iter()
-            .find_map(|(name, entry)| match is_name(name) {
-                false => Some(format!("`{name}` is not the name of an adapter")),
-                true => entry
-                    .versions
-                    .iter()
-                    .find_map(|(version, release)| release.problem(name, version)),
-            });
+        let problem = self.adapters.iter().find_map(|(name, entry)| {
+            let mut versions = entry.versions.iter();
+            versions.find_map(|(version, release)| release.problem(name, version))
+        });
         problem.or_else(|| tables::problem(&self.versions))
+    }
+
+    /// The paths of all executables.
+    pub(crate) fn executables(&self) -> impl Iterator<Item = &str> {
+        let entries = self.adapters.values();
+        let releases = entries.flat_map(|entry| entry.versions.values());
+        let assets = releases.flat_map(|release| release.platforms.values());
+        assets.map(|asset| asset.path.as_str())
     }
 
     /// Whether it is over at a time.
@@ -212,7 +245,7 @@ impl Index {
                     .help(format!("it has {}", and(&known))),
             );
         }
-        let exact = range.is_some_and(|range| range.to_string().starts_with('='));
+        let exact = range.is_some_and(is_exact);
         let mut reasons = Vec::new();
         for (version, release) in fitting {
             match release.unfit(platform, exact) {
@@ -315,14 +348,26 @@ impl Asset {
     }
 }
 
+fn refused_path(path: &str) -> Option<String> {
+    let problem = path_problem(path)?;
+    Some(format!("the path `{path}` is refused: {problem}"))
+}
+
 /// Says what is wrong with what an index says about a file.
 pub(crate) fn file_problem(path: &str, sha256: &str) -> Option<String> {
     let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    if let Some(problem) = path_problem(path) {
-        return Some(format!("the path `{path}` is refused: {problem}"));
+    if let Some(problem) = refused_path(path) {
+        return Some(problem);
     }
     let is_digest = sha256.len() == 64 && sha256.chars().all(hexadecimal);
     (!is_digest).then(|| format!("`{sha256}` is not a SHA-256"))
+}
+
+/// Whether a range names one version: `=1.2.0`, and not `=1` or `=1.2`, which fit several.
+fn is_exact(range: &VersionReq) -> bool {
+    range.comparators.iter().any(|comparator| {
+        comparator.op == Op::Exact && comparator.minor.is_some() && comparator.patch.is_some()
+    })
 }
 
 fn missing(message: String) -> Failure {
@@ -403,6 +448,9 @@ mod tests {
         chooses("bgp", Some("=1.9.0"), Ok("1.9.0"));
         chooses("bgp", Some("=1.11.0"), Ok("1.11.0"));
         chooses("bgp", Some("=2.0.0-rc.1"), Ok("2.0.0-rc.1"));
+        // Names several, so the one that was taken back is not meant.
+        chooses("bgp", Some("=1"), Ok("1.10.0"));
+        chooses("bgp", Some(">=1.9, =1.11.0"), Ok("1.11.0"));
         chooses(
             "bgp",
             Some("^4"),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic;
 use crate::digest::{self, sha256_hex};
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::paths::Machine;
 use crate::pipeline::journal::now;
 use crate::plugins::index::{self, Asset, Choice, Index};
@@ -150,6 +151,11 @@ pub(crate) fn mark(directory: &Path) -> Result<Option<Mark>, Failure> {
             .detail(error)
             .help("remove it and run `ztc plugins mirror` again")
     })?;
+    // Nobody has signed it, and it is shown.
+    let mark = Mark {
+        source: printable(&mark.source),
+        ..mark
+    };
     match mark.format {
         ..=FORMAT => Ok(Some(mark)),
         newer => Err(Failure::failed(format!(
@@ -268,8 +274,11 @@ pub(crate) fn copy(
         made: now(),
         files,
     };
-    let mut text = serde_json::to_string_pretty(&mark)
-        .map_err(|error| Failure::failed("failed to write what the mirror holds").detail(error))?;
+    let mut text = serde_json::to_string_pretty(&mark).map_err(|error| {
+        Failure::failed("failed to write what the mirror holds")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })?;
     text.push('\n');
     write(&directory.join(FILE), text.as_bytes())?;
     // The index comes last, so that it never names what is not there.

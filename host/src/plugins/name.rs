@@ -2,8 +2,10 @@
 
 use semver::Version;
 
-use crate::adapter::discovery::{PREFIX, split_version};
 use crate::platform::structure::is_name;
+
+/// What the executable of every adapter is called at its beginning.
+pub(crate) const PREFIX: &str = "ztc-adapter-";
 
 /// The systems for which adapters are published, as this program calls them itself.
 const SYSTEMS: [&str; 2] = ["linux", "macos"];
@@ -40,6 +42,17 @@ impl FileName {
     pub(crate) fn path(&self) -> String {
         format!("{}/{}/{}", self.name, self.version, self.file())
     }
+}
+
+/// Splits `bgp-check-1.2.0` into its name and its version.
+pub(crate) fn split_version(file: &str) -> (&str, Option<Version>) {
+    let splits = file
+        .match_indices('-')
+        .map(|(at, _)| (&file[..at], &file[at + 1..]));
+    let found = splits
+        .filter_map(|(name, rest)| Some((name, Version::parse(rest).ok()?)))
+        .next();
+    found.map_or((file, None), |(name, version)| (name, Some(version)))
 }
 
 /// Whether a text is a system and an architecture, such as `linux-x86_64`.
@@ -115,6 +128,25 @@ mod tests {
         }
         for strange in ["a\\b", "https:a", "a b", "a\u{202e}b", "a%2e%2e", "a?b"] {
             assert!(path_problem(strange).is_some(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn versions_are_told_from_names() {
+        for (file, name, version) in [
+            ("bgp", "bgp", None),
+            ("bgp-check-1.2.0", "bgp-check", Some("1.2.0")),
+            ("k8s-2", "k8s-2", None),
+            ("a-1.0.0-rc.1", "a", Some("1.0.0-rc.1")),
+        ] {
+            let (found, found_version) = split_version(file);
+            assert_eq!(
+                (
+                    found,
+                    found_version.map(|version| version.to_string()).as_deref()
+                ),
+                (name, version)
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Publishing: executables in a directory become a tree. Files move to their places, sums and the index are written and signed. Starts
-//! nothing itself; who describes an executable is the caller's affair.
+//! Publishing: executables in a directory become a tree. Files come to their places, sums and the index are written and signed. Starts
+//! nothing itself; who describes an executable is the caller's affair. What was published before is in `previous`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::plugins::index::{self, Asset, Index, Publisher, Release, Touches};
 use crate::plugins::inputs::Inputs;
 use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
+use crate::plugins::previous;
 use crate::plugins::signature::Signer;
 use crate::plugins::tables;
 
@@ -46,7 +47,18 @@ pub(crate) struct Terms {
     pub(crate) yank: Vec<(String, String, String)>,
     /// Executables from elsewhere, which are copied into the tree.
     pub(crate) add: Vec<(FileName, PathBuf)>,
+    /// The serial, where it is not the one after the last.
+    pub(crate) serial: Option<u64>,
+    pub(crate) mode: Mode,
     pub(crate) now: Timestamp,
+}
+
+/// Whether anything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Publish,
+    /// Everything is found out and nothing written.
+    DryRun,
 }
 
 /// What is done about a tree that another key has signed.
@@ -62,6 +74,9 @@ pub(crate) struct Published {
     pub(crate) serial: u64,
     pub(crate) expires: String,
     pub(crate) publisher_key: String,
+    /// The key that had signed the tree before, where that was another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_key: Option<String>,
     /// Files that are new, by their paths in the tree.
     pub(crate) added: Vec<String>,
     /// Every version, by adapter.
@@ -77,11 +92,12 @@ pub(crate) fn publish(
     terms: &Terms,
     mut describe: impl FnMut(&FileName, &BTreeMap<String, PathBuf>) -> Result<Described, Failure>,
 ) -> Result<Published, Failure> {
-    let old = old_index(directory, signer, terms.other_key)?;
+    let previous = previous::read(directory, signer.public(), terms.other_key)?;
+    let old = &previous.index;
     let found = with(files(directory)?, &terms.add);
     let mut index = Index {
         format: index::FORMAT,
-        serial: old.serial + 1,
+        serial: previous.serial(directory, terms.serial)?,
         issued: text(terms.now),
         expires: expires(terms)?,
         publisher: Publisher {
@@ -94,7 +110,7 @@ pub(crate) fn publish(
         adapters: old.adapters.clone(),
         versions: old.versions.clone(),
     };
-    refuse_missing(directory, &old, &found)?;
+    previous.compare(directory, &found, &terms.add)?;
     let mut added = Vec::new();
     for ((name, version), platforms) in by_version(&found) {
         let entry = index.adapters.entry(name.clone()).or_default();
@@ -153,20 +169,23 @@ pub(crate) fn publish(
         .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` or `ztc-versions-NAME-1.yaml` into it"));
     }
     yank(&mut index, &terms.yank)?;
-    for (file, path) in &found {
-        let place = directory.join(file.path());
-        match terms.add.iter().any(|(_, added)| added == path) {
-            true => copy(path, &place)?,
-            false => put(path, &place)?,
+    if terms.mode == Mode::Publish {
+        let key = previous.replaced.as_ref().unwrap_or(signer.public());
+        previous::finish(directory, key)?;
+        for (file, path) in &found {
+            copy(path, &directory.join(file.path()))?;
         }
+        tables::put(directory, &tables)?;
+        write(directory, &index, signer)?;
+        // They wait at the top until the index has them, so that whoever is interrupted can do the same again.
+        clear(directory, &found)?;
+        tables::clear(&tables)?;
     }
-    tables::put(directory, &tables)?;
-    write(directory, &index, signer)?;
-    tables::clear(&tables)?;
     Ok(Published {
         serial: index.serial,
         expires: index.expires.clone(),
         publisher_key: index.publisher.key.clone(),
+        replaced_key: previous.replaced.map(|key| key.text().to_owned()),
         added,
         adapters: index
             .adapters
@@ -205,7 +224,11 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<(FileName, PathBuf)>, Failur
     let entries = |path: &Path| -> Result<Vec<PathBuf>, Failure> {
         let fail = |error: std::io::Error| Failure::io("read", path, &error);
         let mut paths = Vec::new();
-        for entry in fs::read_dir(path).map_err(fail)? {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(paths),
+            entries => entries.map_err(fail)?,
+        };
+        for entry in entries {
             paths.push(entry.map_err(fail)?.path());
         }
         paths.sort();
@@ -254,55 +277,6 @@ fn by_version(found: &[(FileName, PathBuf)]) -> BTreeMap<(String, String), Platf
     all
 }
 
-/// Reads the index that is there; an empty one where there is none.
-fn old_index(directory: &Path, signer: &Signer, other: OtherKey) -> Result<Index, Failure> {
-    let path = directory.join(index::FILE);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Index::default()),
-        Err(error) => return Err(Failure::io("read", &path, &error)),
-    };
-    let index = Index::parse(&text, &directory.display().to_string())?;
-    if index.publisher.key != signer.public().text() && other == OtherKey::Refuse {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!("`{}` was signed with another key", directory.display()),
-        )
-        .detail(format!("it was: {}", index.publisher.key))
-        .detail(format!("this is: {}", signer.public().text()))
-        .help("take that key; with `--replace-key` everybody who has installed from here has to trust the new one by hand"));
-    }
-    Ok(index)
-}
-
-/// A release that was published stays: others have locked it.
-fn refuse_missing(
-    directory: &Path,
-    old: &Index,
-    found: &[(FileName, PathBuf)],
-) -> Result<(), Failure> {
-    let there: BTreeSet<String> = found.iter().map(|(file, _)| file.path()).collect();
-    let releases = old
-        .adapters
-        .values()
-        .flat_map(|entry| entry.versions.values());
-    let mut gone: Vec<&str> = releases
-        .flat_map(|release| release.platforms.values())
-        .map(|asset| asset.path.as_str())
-        .filter(|path| !there.contains(*path))
-        .collect();
-    let tables = old.versions.values().flatten();
-    let tables = tables.map(|table| table.path.as_str());
-    gone.extend(tables.filter(|path| !directory.join(path).is_file()));
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(Exit::Refused, "files that were published are not there any more")
-        .help("put them back: others have locked them; `--yank NAME@VERSION` tells people not to install a version");
-    failure.details = gone.into_iter().map(str::to_owned).collect();
-    Err(failure)
-}
-
 fn asset(file: &FileName, path: &Path) -> Result<Asset, Failure> {
     let fail = |error: std::io::Error| Failure::io("read", path, &error);
     Ok(Asset {
@@ -327,18 +301,25 @@ fn yank(index: &mut Index, yanks: &[(String, String, String)]) -> Result<(), Fai
     Ok(())
 }
 
-/// Moves a file to its place.
-fn put(from: &Path, to: &Path) -> Result<(), Failure> {
-    if from == to {
-        return Ok(());
+/// Removes what was published from the top of the directory.
+fn clear(directory: &Path, found: &[(FileName, PathBuf)]) -> Result<(), Failure> {
+    for (file, _) in found {
+        let path = directory.join(file.file());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove", &path, &error));
+            }
+            _ => {}
+        }
     }
-    let parent = to.parent().unwrap_or(to);
-    fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
-    fs::rename(from, to).map_err(|error| Failure::io("write", to, &error))
+    Ok(())
 }
 
 /// Copies an executable to its place, in one step.
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    if from == to {
+        return Ok(());
+    }
     let parent = to.parent().unwrap_or(to);
     fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
     let mut source = fs::File::open(from).map_err(|error| Failure::io("read", from, &error))?;
@@ -386,14 +367,16 @@ fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure
             }
         }
     }
-    let mut text = serde_json::to_string_pretty(index)
-        .map_err(|error| Failure::failed("failed to write the index").detail(error))?;
+    let mut text = serde_json::to_string_pretty(index).map_err(|error| {
+        Failure::failed("failed to write the index")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })?;
     text.push('\n');
-    signed(
-        &directory.join(index::FILE),
-        &text,
-        &format!("index serial {}", index.serial),
-    )
+    let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
+    atomic::public(&previous::waiting(directory), &signature)?;
+    atomic::public(&directory.join(index::FILE), &text)?;
+    previous::arrive(directory)
 }
 
 fn text(time: Timestamp) -> String {
@@ -402,10 +385,11 @@ fn text(time: Timestamp) -> String {
 
 fn expires(terms: &Terms) -> Result<String, Failure> {
     let hours = i64::from(terms.days) * 24;
-    let expires = terms
-        .now
-        .checked_add(hours.hours())
-        .map_err(|error| Failure::invalid("the index would be valid for too long").detail(error))?;
+    let expires = terms.now.checked_add(hours.hours()).map_err(|error| {
+        Failure::invalid("the index would be valid for too long")
+            .detail(error)
+            .help("give fewer days with `--days`")
+    })?;
     Ok(text(expires))
 }
 

@@ -10,6 +10,7 @@ use semver::VersionReq;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::plugins::index::{self, Asset};
 use crate::plugins::registry::{Repository, Texts};
 use crate::plugins::web::{self, Content, Method, Question};
@@ -36,8 +37,22 @@ impl Source {
                     .help(help),
             )
         };
-        let web = || Self::Web(text.trim_end_matches('/').to_owned());
-        match text.split_once("://") {
+        if printable(text) != text {
+            return Err(Failure::invalid(format!(
+                "`{}` cannot be a source of plugins: it has characters that are not for people",
+                printable(text)
+            ))
+            .help("name a directory, or an address in plain letters"));
+        }
+        // One place has one name, however it is spelled: keys are pinned to names.
+        let lower = text
+            .split_once("://")
+            .map(|(scheme, rest)| (scheme.to_lowercase(), rest));
+        let lower = lower
+            .as_ref()
+            .map(|(scheme, rest)| (scheme.as_str(), *rest));
+        let web = || plain_address(text).map(Self::Web);
+        match lower {
             None => Ok(Self::Directory(directory(&base.join(text)))),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Directory(directory(
                 Path::new(path.trim_end_matches('/')),
@@ -54,8 +69,8 @@ impl Source {
                 Ok(repository) => Ok(Self::Registry(repository)),
                 Err(why) => invalid(why, "write `oci://HOST/PATH` or `oci://HOST/PATH:VERSION`"),
             },
-            Some(("https", _)) => Ok(web()),
-            Some(("http", rest)) if is_loopback(rest) => Ok(web()),
+            Some(("https", _)) => web(),
+            Some(("http", rest)) if is_loopback(rest) => web(),
             Some(("http", _)) => invalid(
                 "without TLS everybody on the way can answer",
                 "use `https://`",
@@ -83,6 +98,16 @@ impl Source {
             Self::Directory(_) | Self::Web(_) => None,
             Self::Registry(repository) => repository.range(),
             Self::Mirrored { of, .. } => of.range(),
+        }
+    }
+
+    /// Says of something that is wrong where it was read, where that is another place than the one that people name.
+    pub(crate) fn read_at(&self, failure: Failure) -> Failure {
+        match self {
+            Self::Mirrored { .. } => {
+                failure.detail(format!("read from the mirror {}", self.place()))
+            }
+            _ => failure,
         }
     }
 
@@ -150,7 +175,7 @@ impl Source {
                 _ => "run the same command again later: its publisher may be about to change it",
             })
         })?;
-        let mut reader = reader.take(size + 1);
+        let mut reader = reader.take(size.saturating_add(1));
         let mut hasher = Sha256::new();
         let mut chunk = vec![0; 128 << 10];
         let mut come = 0;
@@ -262,6 +287,12 @@ fn unwritable(place: &str, path: &str, error: &io::Error) -> Failure {
     )
 }
 
+/// Writes an address in one way: small letters in scheme and host, no port that goes without saying, no `.` and `..`, no slash at its end.
+fn plain_address(text: &str) -> Result<String, Failure> {
+    let url = web::address(text, text)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
 /// Returns a path without `.`, `..` and links, so that one directory has one name; also where it is not there at the moment.
 fn directory(path: &Path) -> PathBuf {
     if let Ok(path) = std::fs::canonicalize(path) {
@@ -280,7 +311,7 @@ pub(crate) fn is_loopback(rest: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    host == "localhost"
+    host.eq_ignore_ascii_case("localhost")
         || host
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
@@ -302,8 +333,31 @@ mod tests {
             ("/usr/../srv/none/", "file:///srv/none"),
             ("file:///srv/none/", "file:///srv/none"),
             ("https://example.org/tree/", "https://example.org/tree"),
-            ("http://127.0.0.1:80/t", "http://127.0.0.1:80/t"),
-            ("http://[::1]:80/t", "http://[::1]:80/t"),
+            ("https://example.org//", "https://example.org"),
+            (
+                "HTTPS://Example.ORG:443/Tree/./a/../b//",
+                "https://example.org/Tree/b",
+            ),
+            ("https://example.org:8443/t", "https://example.org:8443/t"),
+            ("https://example.org/../../t", "https://example.org/t"),
+            (
+                "https://",
+                "`https://` has no address that can be asked: empty host",
+            ),
+            ("http://127.0.0.1:80/t", "http://127.0.0.1/t"),
+            ("http://LocalHost:8080/t", "http://localhost:8080/t"),
+            ("http://[::1]:80/t", "http://[::1]/t"),
+            ("FILE:///srv/none", "file:///srv/none"),
+            (
+                "https://example.org/\u{1b}[2Jt",
+                "`https://example.org/\u{fffd}[2Jt` cannot be a source of plugins: it has characters that are not for people",
+            ),
+            (
+                "OCI://Example.org:443/acme/bgp/",
+                "oci://example.org/acme/bgp",
+            ),
+            ("oci://LOCALHOST:80/bgp", "oci://localhost/bgp"),
+            ("oci://example.org:80/bgp", "oci://example.org:80/bgp"),
             (
                 "file://srv",
                 "`file://srv` cannot be a source of plugins: a file address has an absolute path",

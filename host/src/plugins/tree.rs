@@ -4,13 +4,16 @@
 use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
+use crate::foreign::printable;
 use crate::plugins::index::{self, Index};
 use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 
-/// Whose word the key of a lock is.
+/// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";
+pub(crate) const PIN: &str = "the list of trusted publishers";
+pub(crate) const OPTION: &str = "`--key`";
 
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) struct Tree {
     pub(crate) index: Index,
     /// Who has signed it.
     pub(crate) signer: Signed,
+    /// By whose word that key is the right one.
+    pub(crate) says: Option<String>,
 }
 
 /// Who has signed an index.
@@ -69,6 +74,11 @@ impl Signed {
 impl Tree {
     /// Fetches and verifies the index of a source.
     pub(crate) fn open(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
+        let read = source.clone();
+        Self::verified(source, known, now).map_err(|failure| read.read_at(failure))
+    }
+
+    fn verified(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
         let place = source.name();
         let (text, signature) = source.index()?.ok_or_else(|| {
             Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
@@ -87,7 +97,16 @@ impl Tree {
             }
             _ => {}
         }
-        if let Some((old_text, old)) = &known.seen {
+        if let (Source::Mirrored { at, .. }, Signed::New(key)) = (&source, &signer) {
+            return Err(unknown_mirror(&place, &at.name(), key));
+        }
+        // What another key has signed says nothing about this one's serials.
+        let is_same = |old: &Index| {
+            signer
+                .key()
+                .is_none_or(|key| key.text() == old.publisher.key)
+        };
+        if let Some((old_text, old)) = known.seen.as_ref().filter(|(_, old)| is_same(old)) {
             seen::compare(&place, (old_text, old), (&text, &index))?;
         }
         if index.serial < known.serial {
@@ -98,7 +117,7 @@ impl Tree {
                     index.serial, known.serial
                 ),
             )
-            .help("run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know"));
+            .help("run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`"));
         }
         if index.is_expired(now) {
             return Err(Failure::new(
@@ -113,8 +132,22 @@ impl Tree {
             signature,
             index,
             signer,
+            says: known.key.map(|(_, says)| says.to_owned()),
         })
     }
+}
+
+/// A mirror is read under the name of another source, so it must not be the first that says whose that source is.
+fn unknown_mirror(place: &str, mirror: &str, key: &Key) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("no key of `{place}` is trusted here, and a mirror does not decide whose it is"),
+    )
+    .detail(format!("read from: {mirror}"))
+    .detail(format!("signed with: {}", key.text()))
+    .help(format!(
+        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {place} KEY`, or add `--key KEY`"
+    ))
 }
 
 fn who_signed(
@@ -148,7 +181,7 @@ fn who_signed(
     let (key, is_new) = match &known.key {
         Some((key, _)) => (key.clone(), false),
         // Whose key it is nobody knows yet; that it is one and has signed all this is what the first use can tell.
-        None => (Key::parse(&announced(text))?, true),
+        None => (announced_key(place, text)?, true),
     };
     match key.verify(text, &signature, index::FILE, place) {
         Ok(()) if is_new => Ok(Signed::New(key)),
@@ -174,13 +207,22 @@ fn who_signed(
     }
 }
 
-/// Returns the key that an index names, which proves nothing yet.
+fn announced_key(place: &str, text: &[u8]) -> Result<Key, Failure> {
+    let announced = announced(text);
+    Key::parse(&announced).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            format!("the index of `{place}` names no key of a publisher"),
+        )
+        .detail(format!("it names: {announced}"))
+        .help("ask its publisher; nobody can have signed this")
+    })
+}
+
+/// Returns the key that an index names, which proves nothing yet, and may be any text.
 fn announced(text: &[u8]) -> String {
     let index: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    index["publisher"]["key"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    printable(index["publisher"]["key"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

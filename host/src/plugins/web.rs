@@ -1,5 +1,6 @@
 //! HTTP as sources of plugins use it: TLS everywhere but to this machine, redirects that never leave that rule and carry no credentials, a
-//! limit on every wait. Knows neither trees nor registries, and shows no address with its query, which may be a pass.
+//! limit on every wait. Knows neither trees nor registries, and shows no address with its query, which may be a pass. Whose certificates
+//! count is in `certificates`, how slowly an answer may come in `pace`.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use ureq::{Agent, AsSendBody, SendBody};
 use url::Url;
 
 use crate::error::{Exit, Failure};
+use crate::plugins::certificates;
+use crate::plugins::pace::{self, Paced, Slow};
 
 /// How long the connection may take, and how long a small file.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -55,6 +58,8 @@ pub(crate) struct Question<'a> {
 
 /// What came back.
 pub(crate) struct Answer {
+    /// Who has answered: where the last redirect led.
+    pub(crate) from: Url,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Box<dyn Read>,
@@ -96,9 +101,19 @@ pub(crate) fn read_small(
 
 /// A transfer that ended in the middle.
 pub(crate) fn broken(place: &str, path: &str, error: &std::io::Error) -> Failure {
+    if let Some(slow) = Slow::of(error) {
+        return too_slow(format!("`{path}` of `{place}` comes too slowly"), slow);
+    }
     Failure::failed(format!("`{path}` of `{place}` broke off"))
         .detail(error)
         .help("run the same command again; nothing was installed")
+}
+
+fn too_slow(message: String, why: Slow) -> Failure {
+    Failure::failed(message).detail(why).help(format!(
+        "run the same command again, or take another source or a mirror; `{}=SECONDS` waits longer",
+        pace::VARIABLE
+    ))
 }
 
 /// Reads an address; `place` is what people know the source by.
@@ -172,11 +187,24 @@ fn once(
     content: Content<'_>,
     limit: Duration,
 ) -> Result<Answer, Failure> {
+    let stall = pace::stall()?;
+    let limit = limit.max(stall);
+    let asked = Asked {
+        place,
+        at,
+        stall,
+        limit,
+    };
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_connect(Some(CONNECT))
+        .timeout_per_read(Some(stall))
+        .timeout_per_write(Some(stall))
         .timeout_global(Some(limit));
+    if at.scheme() == "https" {
+        config = config.tls_config(certificates::config()?);
+    }
     if is_here(at) {
         // No proxy stands between this machine and itself.
         config = config.proxy(None);
@@ -197,25 +225,57 @@ fn once(
     }
     match content {
         Content::Nothing if matches!(method, Method::Get | Method::Head) => {
-            run(place, &agent, request.body(()))
+            run(&asked, &agent, request.body(()))
         }
-        Content::Nothing => run(place, &agent, request.body([].as_slice())),
-        Content::Bytes(bytes) => run(place, &agent, request.body(bytes)),
+        Content::Nothing => run(&asked, &agent, request.body([].as_slice())),
+        Content::Bytes(bytes) => run(&asked, &agent, request.body(bytes)),
         Content::Stream(reader, size) => {
             let request = request.header("content-length", size);
-            run(place, &agent, request.body(SendBody::from_reader(reader)))
+            run(&asked, &agent, request.body(SendBody::from_reader(reader)))
         }
     }
 }
 
+/// Whom a question goes to.
+struct Asked<'a> {
+    place: &'a str,
+    at: &'a Url,
+    stall: Duration,
+    limit: Duration,
+}
+
 fn run(
-    place: &str,
+    asked: &Asked<'_>,
     agent: &Agent,
     request: Result<Request<impl AsSendBody>, ureq::http::Error>,
 ) -> Result<Answer, Failure> {
-    let unreachable = |error: &dyn std::fmt::Display| {
-        let failure = Failure::failed(format!("`{place}` cannot be reached")).detail(error);
-        let failure = match proxy().filter(|_| !place.starts_with("http://")) {
+    let request = request.map_err(|error| asked.unreachable(&error))?;
+    let response = agent.run(request).map_err(|error| asked.failed(&error))?;
+    let (parts, body) = response.into_parts();
+    Ok(Answer {
+        from: asked.at.clone(),
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: Box::new(Paced::new(body.into_reader(), asked.stall, asked.limit)),
+    })
+}
+
+impl Asked<'_> {
+    fn failed(&self, error: &ureq::Error) -> Failure {
+        let slow = |why: Slow| too_slow(format!("`{}` does not answer", self.place), why);
+        match error {
+            ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
+                slow(Slow::Silent(self.stall.as_secs()))
+            }
+            ureq::Error::Timeout(ureq::Timeout::Global) => slow(Slow::Late(self.limit.as_secs())),
+            error => certificates::problem(self.place, &origin(self.at), error)
+                .unwrap_or_else(|| self.unreachable(error)),
+        }
+    }
+
+    fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
+        let failure = Failure::failed(format!("`{}` cannot be reached", self.place)).detail(error);
+        let failure = match proxy().filter(|_| !is_here(self.at)) {
             Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
             None => failure,
         };
@@ -223,15 +283,7 @@ fn run(
             "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
              installed already (`ztc plugins list`)",
         )
-    };
-    let request = request.map_err(|error| unreachable(&error))?;
-    let response = agent.run(request).map_err(|error| unreachable(&error))?;
-    let (parts, body) = response.into_parts();
-    Ok(Answer {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
-        body: Box::new(body.into_reader()),
-    })
+    }
 }
 
 /// Returns the variable that names the proxy; its value may hold a password.

@@ -8,14 +8,14 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
-use crate::plugins::index::Asset;
-use crate::plugins::install::{self, Mode, Moved, Terms};
+use crate::plugins::index::{Asset, file_problem};
+use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::source::Source;
-use crate::plugins::tables::{Head, Table};
-use crate::plugins::tree::{Tree, Unsigned};
+use crate::plugins::tables::{self, Head, Table};
+use crate::plugins::tree::Tree;
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
-use crate::versions::{Offer, Origin, Tables, Used, kept};
+use crate::versions::{Offer, Origin, Scope, Tables, Used, kept};
 
 /// How many new tables of an adapter are looked at, from the newest on: only one will be used.
 const LOOKED_AT: usize = 4;
@@ -40,10 +40,8 @@ pub(crate) struct Refusal {
 /// What is asked of a tree of versions.
 pub(crate) fn terms(channel: &Channel) -> Terms {
     Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
         key: channel.key.clone(),
-        mode: Mode::Install,
+        ..Terms::plain(Mode::Install)
     }
 }
 
@@ -68,6 +66,7 @@ pub(crate) fn fetch(
                 table: table.clone(),
                 source: tree.source.name(),
                 origin: Origin::Remote,
+                scope: channel.speaks(),
                 text,
             });
         }
@@ -91,6 +90,27 @@ fn pin(source: &Source, table: &Table) -> LockedTable {
 
 /// Fetches the text of a table whose digest is known.
 pub(crate) fn text(source: &Source, table: &LockedTable) -> Result<String, Failure> {
+    // A lock is a file that anybody may have written.
+    let too_large = || {
+        let most = tables::MOST;
+        (table.size > most).then(|| {
+            format!(
+                "{} bytes are more than a table may have ({most})",
+                table.size
+            )
+        })
+    };
+    if let Some(problem) = file_problem(&table.path, &table.sha256).or_else(too_large) {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "table {} of `{}` is not fetched: {problem}",
+                table.serial,
+                source.name()
+            ),
+        )
+        .help("take `platform/lock.json` back from git: ztc has not written this"));
+    }
     let mut bytes = Vec::new();
     let asset = Asset {
         path: table.path.clone(),
@@ -188,6 +208,7 @@ pub(crate) async fn try_text(
         },
         source: "this directory".to_owned(),
         origin: Origin::Remote,
+        scope: Scope::Everybody,
         text: Some(text.to_owned()),
     };
     try_one(discovery, ui, adapter, &offer)
@@ -235,4 +256,45 @@ pub(crate) async fn in_use(
             Err(failure) => Some((name, Err(failure))),
         });
     used.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_leads_neither_out_of_a_tree_nor_to_no_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let source = Source::Directory(directory.path().to_owned());
+        let table = LockedTable {
+            serial: 2,
+            sha256: "a".repeat(64),
+            source: source.name(),
+            path: "talos/versions/ztc-versions-talos-2.yaml".into(),
+            size: 1,
+        };
+        let refused = |table: LockedTable| {
+            let failure = text(&source, &table).unwrap_err();
+            (
+                failure.exit,
+                failure.message.replace(&source.name(), "there"),
+            )
+        };
+        let out = LockedTable {
+            path: "../../etc/passwd".into(),
+            ..table.clone()
+        };
+        let large = LockedTable {
+            size: u64::MAX,
+            ..table
+        };
+        assert_eq!(
+            refused(out),
+            (Exit::Refused, "table 2 of `there` is not fetched: the path `../../etc/passwd` is refused: it leaves the tree".into())
+        );
+        assert_eq!(
+            refused(large),
+            (Exit::Refused, "table 2 of `there` is not fetched: 18446744073709551615 bytes are more than a table may have (1048576)".into())
+        );
+    }
 }

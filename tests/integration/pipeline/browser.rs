@@ -9,24 +9,6 @@ use serde_json::{Value, json};
 
 use crate::environment::TestEnv;
 
-/// Whether a program that CI installs is there. In CI its absence is a failure; elsewhere the test says that it is left out.
-pub(crate) fn is_there(program: &str, test: &str) -> bool {
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .any(|directory| directory.join(program).is_file());
-    if !found {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "`{program}` is missing"
-        );
-        // Past the test harness, which keeps what a passing test prints to itself.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {test}: `{program}` is not installed"
-        );
-    }
-    found
-}
-
 /// A browser with one page.
 pub(super) struct Browser {
     child: Child,

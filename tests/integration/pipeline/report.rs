@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::browser::{Browser, is_there};
+use super::browser::Browser;
 use super::{Pipe, items, stage, with};
 use crate::environment::{Lab, TestEnv};
+use crate::needs::has;
 use crate::schemas::valid;
 use crate::terminal::Terminal;
 
@@ -143,7 +144,7 @@ fn markdown_keeps_what_was_printed_as_text() {
 
 #[test]
 fn the_page_works_in_a_browser() {
-    if !is_there("chromium", "the_page_works_in_a_browser") {
+    if !has("chromium") {
         return;
     }
     let pipe = failed();
@@ -186,7 +187,7 @@ fn the_page_works_in_a_browser() {
 
 #[test]
 fn metrics_are_what_prometheus_expects() {
-    if !is_there("promtool", "metrics_are_what_prometheus_expects") {
+    if !has("promtool") {
         return;
     }
     let pipe = failed();

@@ -11,7 +11,7 @@ use ztc_protocol::message::{CANCEL, CancelParams};
 
 use super::{CallError, Connection};
 use crate::adapter::limits::Limits;
-use crate::adapter::text::{clean_value, printable};
+use crate::foreign::{clean_value, printable};
 
 /// How long a cancelled call may take to answer: long enough to say what it was doing on a busy machine.
 const LAST_WORD: Duration = Duration::from_millis(1000);

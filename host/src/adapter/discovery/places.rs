@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use crate::adapter::discovery::{Discovery, PREFIX, program};
+use crate::adapter::discovery::{Discovery, program};
 use crate::adapter::{Candidate, Source, builtin};
+use crate::plugins::name::{PREFIX, split_version};
 
 /// How strong a place is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,39 +202,4 @@ fn adapters_in(directory: &Path) -> Vec<(String, PathBuf)> {
         .collect();
     found.sort();
     found
-}
-
-/// Splits `bgp-check-1.2.0` into its name and its version.
-pub(crate) fn split_version(file: &str) -> (&str, Option<Version>) {
-    let splits = file
-        .match_indices('-')
-        .map(|(at, _)| (&file[..at], &file[at + 1..]));
-    let found = splits
-        .filter_map(|(name, rest)| Some((name, Version::parse(rest).ok()?)))
-        .next();
-    found.map_or((file, None), |(name, version)| (name, Some(version)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_told_from_names() {
-        for (file, name, version) in [
-            ("bgp", "bgp", None),
-            ("bgp-check-1.2.0", "bgp-check", Some("1.2.0")),
-            ("k8s-2", "k8s-2", None),
-            ("a-1.0.0-rc.1", "a", Some("1.0.0-rc.1")),
-        ] {
-            let (found, found_version) = split_version(file);
-            assert_eq!(
-                (
-                    found,
-                    found_version.map(|version| version.to_string()).as_deref()
-                ),
-                (name, version)
-            );
-        }
-    }
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::adapter::Candidate;
 use crate::adapter::report::place;
+use crate::adapter::verified::others_may_write;
 use crate::error::{Exit, Failure};
 
 /// The program could not be started at all.
@@ -18,8 +19,18 @@ pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure 
             "adapter `{}` was not started: its file does not have the bytes that were installed",
             candidate.name
         );
-        return Failure::new(Exit::Refused, message)
-            .detail(place(candidate))
+        let failure = Failure::new(Exit::Refused, message).detail(place(candidate));
+        if std::fs::metadata(path).is_ok_and(|metadata| others_may_write(&metadata)) {
+            let message = format!(
+                "adapter `{}` was not started: other users may write to its file",
+                candidate.name
+            );
+            return Failure { message, ..failure }.help(format!(
+                "run `chmod go-w {}`, and `ztc plugins verify`",
+                path.display()
+            ));
+        }
+        return failure
             .help("install it again with `ztc plugins install`, and find out who has changed it");
     }
     let (why, help) = match error.raw_os_error().map(Errno::from_raw_os_error) {

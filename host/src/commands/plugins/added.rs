@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use crate::adapter::discovery::{PREFIX, split_version};
 use crate::commands::Context;
 use crate::commands::plugins::introduce_program;
 use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
+use crate::plugins::name::{PREFIX, split_version};
 
 /// The platforms that a script is published for.
 const EVERYWHERE: [&str; 4] = [

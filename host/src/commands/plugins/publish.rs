@@ -13,6 +13,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::plugins::check;
+use crate::plugins::claim::Claim;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
 use crate::plugins::powers;
@@ -31,6 +32,9 @@ pub(crate) struct Keygen {
     /// No password: for the secret store of a CI, which keeps the file itself
     #[arg(long)]
     no_password: bool,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Options of `ztc plugins publish`.
@@ -69,9 +73,16 @@ pub(crate) struct Arguments {
     /// Sign a tree that another key has signed
     #[arg(long)]
     replace_key: bool,
+    /// The serial of the index: above every one that was ever served, where the tree was lost and begins anew
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    serial: Option<u64>,
     /// Then push it to a repository of a registry
     #[arg(long, value_name = "oci://HOST/PATH")]
     to: Option<String>,
+    /// Check everything and say what would be published; nothing is written, signed or sent
+    // What would be pushed is not signed: `ztc plugins push --dry-run` compares what is.
+    #[arg(long, conflicts_with = "to")]
+    dry_run: bool,
 }
 
 /// Options of `ztc plugins publish-check`.
@@ -89,6 +100,7 @@ struct Answer {
     published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     pushed: Option<Pushed>,
+    dry_run: bool,
 }
 
 /// Makes a key.
@@ -104,6 +116,16 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
             .help("name another file"));
         }
     }
+    if let Some(parent) = secret.parent().filter(|parent| !parent.is_dir()) {
+        return Err(Failure::new(
+            Exit::Missing,
+            format!("there is no directory `{}`", parent.display()),
+        )
+        .help("make it, or name a file somewhere else"));
+    }
+    if arguments.dry_run {
+        return Ok(would_generate(context, arguments, &secret, &public));
+    }
     let password = match arguments.no_password {
         true => None,
         false => Some(new_password(context)?),
@@ -115,7 +137,7 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
     if context.ui.is_json() {
         context
             .ui
-            .json(&serde_json::json!({ "secret": secret, "public": public, "key": key.text() }));
+            .json(&serde_json::json!({ "secret": secret, "public": public, "key": key.text(), "dry_run": false }));
         return Ok(Exit::Done);
     }
     let shown = arguments.file.display();
@@ -127,25 +149,49 @@ pub(crate) fn keygen(context: &Context, arguments: &Keygen) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// Says where a key would be; there is none yet.
+fn would_generate(context: &Context, arguments: &Keygen, secret: &Path, public: &Path) -> Exit {
+    if context.ui.is_json() {
+        context
+            .ui
+            .json(&serde_json::json!({ "secret": secret, "public": public, "dry_run": true }));
+    } else {
+        let shown = arguments.file.display();
+        context
+            .ui
+            .done(format!("would write `{shown}` and `{shown}.pub`"));
+    }
+    Exit::Done
+}
+
 /// Publishes.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = context.repository.root().join(&arguments.tree);
-    if !arguments.add.is_empty() {
+    let makes = !arguments.add.is_empty();
+    if makes && !arguments.dry_run {
         std::fs::create_dir_all(&directory)
             .map_err(|error| Failure::io("make", &directory, &error))?;
     }
-    if !directory.is_dir() {
+    if !makes && !directory.is_dir() {
         return Err(Failure::new(
             Exit::Missing,
             format!("there is no directory `{}`", arguments.tree.display()),
         )
         .help("name an adapter's executable with `--add PROGRAM`, or make the directory and put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` into it"));
     }
-    let directory = std::fs::canonicalize(&directory)
-        .map_err(|error| Failure::io("open", &directory, &error))?;
+    let directory = match std::fs::canonicalize(&directory) {
+        // Nothing is made for a look at it.
+        Err(_) if arguments.dry_run => directory,
+        found => found.map_err(|error| Failure::io("open", &directory, &error))?,
+    };
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
     let yank = arguments.yank.iter();
+    let _claim = Claim::new(&directory, || {
+        context
+            .ui
+            .say("another ztc publishes into this directory; waiting for it");
+    })?;
     let terms = Terms {
         days: arguments.days,
         publisher: arguments.publisher.clone(),
@@ -157,6 +203,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
             .collect(),
         add: added::read(context, &directory, &arguments.add)?,
+        serial: arguments.serial,
+        mode: match arguments.dry_run {
+            true => publish::Mode::DryRun,
+            false => publish::Mode::Publish,
+        },
         now: Timestamp::now(),
     };
     show_to_adapters(context, &directory)?;
@@ -168,26 +219,46 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         .map(|to| push::push(context, &directory, to, Mode::Push))
         .transpose()?;
     if context.ui.is_json() {
-        context.ui.json(&Answer { published, pushed });
+        context.ui.json(&Answer {
+            published,
+            pushed,
+            dry_run: arguments.dry_run,
+        });
         return Ok(Exit::Done);
+    }
+    say(context, &published, terms.mode);
+    if let Some(pushed) = &pushed {
+        push::say(context, pushed, Mode::Push);
+    } else if !arguments.dry_run {
+        let shown = arguments.tree.display();
+        context.ui.next(
+            &format!("ztc plugins publish-check {shown}"),
+            "then serve the directory as static files, `index.json.minisig` last",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what was published.
+fn say(context: &Context, published: &Published, mode: publish::Mode) {
+    let done = match mode {
+        publish::Mode::Publish => "signed",
+        publish::Mode::DryRun => "would sign",
+    };
+    if let Some(old) = &published.replaced_key {
+        context.ui.say(format!("  the key until now: {old}"));
+        context.ui.say(format!(
+            "  the key from now on: {}",
+            published.publisher_key
+        ));
     }
     for path in &published.added {
         context.ui.say(format!("  {path}"));
     }
     context.ui.done(format!(
-        "signed the index with serial {}, valid until {}",
+        "{done} the index with serial {}, valid until {}",
         published.serial, published.expires
     ));
-    if let Some(pushed) = &pushed {
-        push::say(context, pushed, Mode::Push);
-        return Ok(Exit::Done);
-    }
-    let shown = arguments.tree.display();
-    context.ui.next(
-        &format!("ztc plugins publish-check {shown}"),
-        "then serve the directory as static files, `index.json.minisig` last",
-    );
-    Ok(Exit::Done)
 }
 
 /// Shows new tables of versions to their adapters, where those are on this machine: what they refuse is not published.
@@ -349,6 +420,7 @@ fn password(context: &Context, prompt: &str) -> Result<String, Failure> {
         .map_err(|refusal| match refusal {
             Refusal::Interrupted => {
                 Failure::new(Exit::Interrupted, "interrupted; nothing was written")
+                    .help("start again with the same command")
             }
             Refusal::Failed(failure) => failure,
         })

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use ztc_protocol::ADAPTER_ARGUMENT;
 
-use crate::adapter::discovery::{PREFIX, split_version};
 use crate::adapter::record::Recorder;
-use crate::adapter::{Candidate, Source, attach};
+use crate::adapter::{Candidate, Source, attach, process};
 use crate::atomic;
 use crate::commands::plugins::discovery;
 use crate::commands::{Context, wait_for};
 use crate::conformance::{self, Counts, Given, Report, Verdict};
 use crate::error::{Exit, Failure, Location};
+use crate::plugins::name::{PREFIX, split_version};
 use crate::yaml;
 
 /// Options of `ztc plugins test`.
@@ -107,7 +107,9 @@ fn candidate(context: &Context, program: &str) -> Result<(Candidate, bool), Fail
     let discovery = discovery(context);
     attach::check_used(discovery.attached(), &[])?;
     if !program.contains('/') {
-        return Ok((discovery.find(program)?, true));
+        let candidate = discovery.find(program)?;
+        process::check(&candidate)?;
+        return Ok((candidate, true));
     }
     let path = std::path::absolute(context.repository.root().join(program))
         .map_err(|error| Failure::io("find", program, &error))?;
@@ -148,6 +150,7 @@ fn read<T: DeserializeOwned>(path: Option<&Path>) -> Result<Option<T>, Failure> 
             path.display(),
             error.message
         ))
+        .help("correct the file and run the same command again")
         .at(location)
     })?;
     Ok(Some(parsed))

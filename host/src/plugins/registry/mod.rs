@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::error::{Exit, Failure};
 use crate::plugins::index;
 use crate::plugins::registry::session::{Session, Wanted};
+use crate::plugins::source::is_loopback;
 use crate::plugins::web;
 
 /// The tag that says what the tree holds now.
@@ -113,7 +114,7 @@ impl Repository {
         }
         match path.split('/').all(is_component) {
             true => Ok(Self {
-                host: host.to_owned(),
+                host: plain_host(host),
                 path: path.to_owned(),
                 version,
                 session: Arc::default(),
@@ -263,6 +264,16 @@ impl Repository {
         Failure::failed(format!("`{}` cannot be used: {why}", self.name()))
             .help("name a repository that `ztc plugins push` has filled")
     }
+}
+
+/// A host in small letters, without the port that goes without saying.
+fn plain_host(host: &str) -> String {
+    let host = host.to_lowercase();
+    let port = match is_loopback(&host) {
+        true => ":80",
+        false => ":443",
+    };
+    host.strip_suffix(port).unwrap_or(&host).to_owned()
 }
 
 /// An index and its signature.

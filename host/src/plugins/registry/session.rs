@@ -115,6 +115,9 @@ impl Repository {
         };
         let known = self.lock().authorization.clone();
         let answer = web::ask(&self.name(), question(known, content))?;
+        if answer.status == 401 && own && web::origin(&answer.from) != web::origin(url) {
+            return Err(self.strange_challenge(&answer));
+        }
         let (401, true, Some(again)) = (answer.status, own, again) else {
             return Ok(answer);
         };
@@ -125,6 +128,23 @@ impl Repository {
             401 | 403 => Err(self.denied(true)),
             _ => Ok(answer),
         }
+    }
+
+    /// The credentials belong to the registry that was named, whoever else asks for them.
+    fn strange_challenge(&self, answer: &Answer) -> Failure {
+        Failure::new(
+            Exit::Refused,
+            format!(
+                "`{}` sends to `{}`, which wants credentials",
+                self.name(),
+                web::origin(&answer.from)
+            ),
+        )
+        .detail(format!(
+            "nothing was sent there: yours are for `{}` alone",
+            self.host
+        ))
+        .help("tell whoever runs the registry: it has to ask for credentials itself")
     }
 
     /// Gets what a registry wants to see.

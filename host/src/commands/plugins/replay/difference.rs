@@ -4,7 +4,7 @@ use serde_json::Value;
 use similar::TextDiff;
 use ztc_protocol::sha256_hex;
 
-use crate::adapter::text::block;
+use crate::foreign::block;
 use crate::mask::MASK;
 
 /// What stands in a transcript in the place of a long text, before its digest.
