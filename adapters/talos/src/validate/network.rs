@@ -427,6 +427,19 @@ mod tests {
             ]
         );
         assert_eq!(
+            found(
+                json!({"vip": {"ip": "10.0.1.100", "hcloud_token": {"from": "env", "name": "HCLOUD_TOKEN"}}})
+            ),
+            [
+                "error /vip/hcloud_token: the token stands in machine configurations, so it must be in the store, where whoever applies one has it"
+            ]
+        );
+        let stored = json!({"from": "store", "name": "hcloud-vip-token"});
+        assert_eq!(
+            found(json!({"vip": {"ip": "10.0.1.100", "hcloud_token": stored}})),
+            Vec::<String>::new()
+        );
+        assert_eq!(
             found(json!({"vip": {"ip": "ten"}})),
             ["error /vip/ip: `ten` is not an IP address"]
         );
