@@ -173,7 +173,8 @@ fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: 
     }
 }
 
-/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise.
+/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise: /24 and /64, and of IPv6 at most 2^16 parts
+/// (`clusterSubnetMaxDiff` of its controller manager).
 fn ranges(config: &Config, pods: &[(usize, Network)], findings: &mut Findings) {
     let is_told = |patch: &Patch| patch.patch.to_string().contains("node-cidr-mask-size");
     if config.patches.iter().any(is_told) {
