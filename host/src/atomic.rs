@@ -7,6 +7,9 @@ use std::path::Path;
 
 use crate::error::{Exit, Failure};
 
+/// What the names of files begin with that are being written; six letters and digits follow.
+const UNFINISHED: [&str; 3] = [".ztc-", ".tmp", ".incoming-"];
+
 /// Makes a directory with mode 0700, or takes the permissions of others away from one that exists.
 pub fn private_directory(path: &Path) -> Result<(), Failure> {
     fs::DirBuilder::new()
@@ -81,9 +84,56 @@ pub fn public(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| fail(error.error))
 }
 
+/// Removes what writers that were killed have left in a directory and as many levels below it. Only who keeps other writers away may.
+pub(crate) fn sweep(directory: &Path, levels: usize) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && levels > 0 => sweep(&entry.path(), levels - 1),
+            // What cannot be removed now is tried again next time.
+            Ok(kind) if kind.is_file() && is_unfinished(&entry.file_name().to_string_lossy()) => {
+                let _ = fs::remove_file(entry.path());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a file has a name that only this program gives, while it writes.
+fn is_unfinished(name: &str) -> bool {
+    let random = UNFINISHED
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix));
+    random.is_some_and(|random| {
+        random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_writer_has_left_is_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        for name in [
+            ".ztc-aB3dE6",
+            ".tmpaaaaaa",
+            "a/.incoming-000000",
+            "a/b/.ztc-aB3dE6",
+            ".ztc-notes",
+            ".tmp",
+            "kept",
+        ] {
+            fs::write(at(name), "").unwrap();
+        }
+        sweep(directory.path(), 1);
+        let left = [".ztc-notes", ".tmp", "kept", "a/b/.ztc-aB3dE6"];
+        assert!(left.iter().all(|name| at(name).exists()));
+        let gone = [".ztc-aB3dE6", ".tmpaaaaaa", "a/.incoming-000000"];
+        assert!(!gone.iter().any(|name| at(name).exists()));
+    }
 
     #[test]
     fn files_are_private_and_kept_unless_replaced() {

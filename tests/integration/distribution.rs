@@ -202,6 +202,7 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     the publisher's key of file://[ROOT]/tree would be trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 would be installed from file://[ROOT]/tree
+      touches network example.org:443
     ");
     insta::assert_snapshot!(publisher.install(&[]), @"
     exit: 0
@@ -209,6 +210,7 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches network example.org:443
     ");
     insta::assert_snapshot!(publisher.install(&[]), @"
     exit: 0
@@ -305,6 +307,7 @@ fn what_platform_yaml_asks_for_is_installed_over_http() {
     the publisher's key of [WEB] is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.1.0 installed from [WEB]
+      touches network example.org:443
     ");
     let left: Vec<_> = fs::read_dir(
         publisher
@@ -335,6 +338,7 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
     --- stderr
     warning: nobody has signed `hello` 1.0.0: whoever can change file://[ROOT]/tree decides what it does
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches network example.org:443
     ");
     publisher
         .environment
@@ -402,7 +406,7 @@ fn an_older_and_a_contradicting_index_are_refused() {
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one that this machine has seen: serial 1, seen was 2
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove file://[ROOT]/tree`
     ");
     // The next one has the serial that was seen, and says something else.
     publisher.publish(&["--publisher", "Somebody"]);

@@ -73,6 +73,7 @@ fn a_lock_made_elsewhere_installs_here_and_stays_as_it_is() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc plugins install
     exit: 0
     --- stderr
@@ -148,7 +149,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one of the lock: serial 1, locked was 7
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`
     ");
     restore();
     edit(&publisher, |lock| {
@@ -211,6 +212,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
       platform/lock.json names hello 1.0.0 as it is now
       next: ztc render  renders with it
     ");
@@ -245,6 +247,7 @@ fn a_lock_is_followed_from_a_copy_and_without_the_network() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc plugins install --locked
     exit: 0
     --- stderr
@@ -352,6 +355,7 @@ fn nothing_newer_and_nothing_else_runs_than_what_is_locked() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     ");
     assert_eq!(greeting(&publisher), "hello from 1.0.0\n");
     publisher.environment.ztc_ok(&["validate", "--locked"]);

@@ -156,6 +156,7 @@ fn what_a_platform_asks_for_is_mirrored_and_installed_without_the_publisher() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from [WEB]
+      touches network example.org:443
     ");
     insta::assert_snapshot!(web.run(&["plugins", "verify"]), @"
     exit: 0
@@ -283,7 +284,7 @@ fn nothing_wrong_comes_into_a_mirror() {
     exit: 5
     --- stderr
     error: the index of `[WEB]` is older than the one that this machine has seen: serial 2, seen was 3
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove [WEB]`
     ");
 }
 
@@ -372,19 +373,29 @@ fn a_mirror_holds_what_is_locked_and_serves_a_lock_without_the_network() {
         &["validate", "--locked"],
         &["plugins", "upgrade", "--yes"],
     ];
-    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    let directory = fs::read_dir(&place).unwrap().next().unwrap().unwrap();
+    let directory = directory.file_name().display().to_string();
+    let said = steps(&publisher, &commands).replace(&directory, "[TREE]");
+    insta::assert_snapshot!(said, @"
     $ ztc plugins install --locked
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc validate --locked
     exit: 0
     --- stderr
     ✓ `test` is as it was rendered at [TIME]: 1 adapters, 1 artifacts, 0 stages, 0 secret bundles
     $ ztc plugins upgrade --yes
-    exit: 0
+    exit: 1
     --- stderr
-    nothing is installed that could be upgraded
+    hello 1.0.0 -> 1.1.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      inputs    as before
+      touches   what it touched before
+    error: `file://[ROOT]/mirror/[TREE]` has no file `hello/1.1.0/ztc-adapter-hello-1.1.0-[MACHINE]`, which its index names
+      help: a mirror has what was asked for when it was made: run `ztc plugins mirror` again where there is a network
     ");
 }
 
@@ -399,6 +410,7 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     hello  2.0.0, 1.1.0, 1.0.0  1.0  [MACHINE]  no  [WEB]  says hello
     --- stderr
     no key is pinned for [WEB]: whose it is will be shown by `ztc plugins install`
+      next: ztc plugins info hello --source [WEB]  shows what it may touch
     ");
     assert_eq!(
         web.run(&["plugins", "trust", "list"])
@@ -423,6 +435,8 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     --- stdout
     NAME  VERSIONS  PROTOCOL  PLATFORMS  INSTALLED  SOURCE  DESCRIPTION
     hello  1.1.0, 1.0.0  1.0  linux-riscv64, [MACHINE]  1.1.0  [WEB]  says hello
+    --- stderr
+      next: ztc plugins info hello --source [WEB]  shows what it may touch
     ");
     insta::assert_snapshot!(web.run(&["plugins", "search", "calico"]), @"
     exit: 0
@@ -449,7 +463,19 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
               "platforms": [
                 "linux-riscv64"
               ],
-              "provides": []
+              "provides": [],
+              "requires": [],
+              "powers": {
+                "known": false,
+                "touches": {
+                  "environment": [],
+                  "secrets": [],
+                  "network": [],
+                  "tools": []
+                },
+                "compared_with": null,
+                "new": []
+              }
             }
           ],
           "installed": []
@@ -477,6 +503,7 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     other  1.0.0  1.0  linux-riscv64  no  [WEB]
     --- stderr
     warning: `[WEB]` has no `index.json`; shown is what [WEB] has shown last, of [TIME]
+      next: ztc plugins info other --source [WEB]  shows what it may touch
     ");
     insta::assert_snapshot!(web.run(&["plugins", "search", "--offline", "other"]), @"
     exit: 0
@@ -485,6 +512,7 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
     other  1.0.0  1.0  linux-riscv64  no  [WEB]
     --- stderr
     warning: `--offline` asks nobody; shown is what [WEB] has shown last, of [TIME]
+      next: ztc plugins info other --source [WEB]  shows what it may touch
     ");
     insta::assert_snapshot!(web.run(&["plugins", "search", "--source", "../none"]), @"
     exit: 4

@@ -116,11 +116,13 @@ fn a_tree_is_pushed_to_a_registry_and_installed_from_it() {
     the publisher's key of oci://[REGISTRY]/acme/hello is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/hello
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "install", "hello", "--source", &to]), @"
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from oci://[REGISTRY]/acme/hello
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "verify"]), @"
     exit: 0
@@ -220,6 +222,7 @@ fn platform_yaml_names_a_repository_and_a_copy_of_one_version_will_do() {
     the publisher's key of oci://[REGISTRY]/acme/all is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/all
+      touches network example.org:443
     ");
     insta::assert_snapshot!(run(&["plugins", "install", &to]), @"
     exit: 2

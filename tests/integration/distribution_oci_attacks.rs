@@ -242,6 +242,7 @@ fn a_registry_that_shows_other_bytes_or_no_end_is_refused() {
     the publisher's key of oci://[REGISTRY]/acme/hello is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/hello
+      touches network example.org:443
     ");
 }
 
@@ -370,7 +371,7 @@ fn an_older_index_another_key_and_other_bytes_of_a_version_are_refused_in_a_regi
     exit: 5
     --- stderr
     error: the index of `oci://[REGISTRY]/acme/hello` is older than the one that this machine has seen: serial 1, seen was 2
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove oci://[REGISTRY]/acme/hello`
     ");
     let text = fs::read_to_string(publisher.executable()).unwrap();
     fs::write(

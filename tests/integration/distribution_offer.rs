@@ -218,7 +218,6 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
         &["graph"],
         &["eject"],
         &["secrets", "generate"],
-        &["plugins", "info", "hello"],
         &["doctor"],
     ] {
         let run = environment.ztc(command);
@@ -285,11 +284,6 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     error: adapter `hello`, which `plugins.hello` asks for, is not installed
       --> platform.yaml:4:3
       asked for: ^0.1 from ../tree
-      help: run `ztc plugins install`
-    $ ztc plugins info hello
-    exit: 4
-    --- stderr
-    error: adapter `hello`, which `plugins.hello` asks for, is not installed
       help: run `ztc plugins install`
     $ ztc doctor
     exit: 1

@@ -306,3 +306,73 @@ fn no_command_starts_what_was_changed_after_it_was_installed() {
       help: run `chmod go-w [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]`, and `ztc plugins verify`
     ");
 }
+
+/// A publisher whose index says something else than the files are. Nobody has signed it, which changes nothing of what is looked at here.
+fn lying(change: impl FnOnce(&Publisher, &mut serde_json::Value)) -> Publisher {
+    let publisher = Publisher::new();
+    publisher.change(|index| change(&publisher, index));
+    fs::remove_file(publisher.tree().join("index.json.minisig")).unwrap();
+    publisher
+}
+
+#[test]
+fn a_program_for_another_machine_is_not_installed() {
+    // A program for macOS on Arm, whatever machine this is; and a file that is nothing.
+    let contents: [&[u8]; 2] = [
+        b"\xcf\xfa\xed\xfe\x0c\0\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0\0",
+        b"PK\x03\x04 an archive",
+    ];
+    let messages = contents.map(|content| {
+        let publisher = lying(|publisher, index| {
+            let path = publisher.executable();
+            fs::write(&path, content).unwrap();
+            let sum = Command::new("sha256sum").arg(&path).output().unwrap();
+            let sum = String::from_utf8(sum.stdout).unwrap();
+            let asset =
+                &mut index["adapters"]["hello"]["versions"]["1.0.0"]["platforms"][machine()];
+            asset["size"] = content.len().into();
+            asset["sha256"] = sum.split(' ').next().unwrap().into();
+        });
+        let run = publisher.install(&["--allow-unsigned"]);
+        let verify = publisher.run(&["plugins", "verify"]);
+        assert_eq!(verify.stdout.lines().count(), 1, "{verify}");
+        let store = publisher
+            .environment
+            .root()
+            .join("home/.local/share/ztc/store");
+        assert_eq!(fs::read_dir(store).unwrap().count(), 0);
+        run.to_string()
+    });
+    insta::assert_snapshot!(messages.join("\n"), @"
+    exit: 5
+    --- stderr
+    error: `hello/1.0.0/ztc-adapter-hello-1.0.0-[MACHINE]` is not what it is called, a program for [MACHINE]: it is a program for macOS
+      nothing was installed
+      help: tell its publisher; another version may be right: `NAME@VERSION`
+    exit: 5
+    --- stderr
+    error: `hello/1.0.0/ztc-adapter-hello-1.0.0-[MACHINE]` is not what it is called, a program for [MACHINE]: it is neither a program nor a script
+      nothing was installed
+      help: tell its publisher; another version may be right: `NAME@VERSION`
+    ");
+}
+
+#[test]
+fn an_adapter_that_says_another_version_than_was_signed_does_not_run() {
+    let publisher = lying(|_, index| {
+        let versions = index["adapters"]["hello"]["versions"]
+            .as_object_mut()
+            .unwrap();
+        let release = versions.remove("1.0.0").unwrap();
+        versions.insert("1.9.0".to_owned(), release);
+    });
+    let run = publisher.install(&["--allow-unsigned"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello"]), @"
+    exit: 5
+    --- stderr
+    error: adapter `hello` says that it is version 1.0.0, and it was installed as 1.9.0
+      installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
+      help: do not use this version: tell its publisher, whose index has to say what a file is
+    ");
+}

@@ -199,6 +199,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       "current": [],
       "dry_run": false,
       "refused": null,
+      "failed": [],
       "installed": [
         {
           "name": "hello",
@@ -211,6 +212,37 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
           "sha256": "[SHA256]",
           "program": "[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.2.0-[MACHINE]",
           "state": "installed",
+          "powers": {
+            "known": true,
+            "touches": {
+              "environment": [
+                "HELLO_REGION"
+              ],
+              "secrets": [],
+              "network": [
+                "new.example:8443",
+                "example.org:443"
+              ],
+              "tools": [
+                "jq"
+              ]
+            },
+            "compared_with": "1.1.0",
+            "new": [
+              {
+                "kind": "environment",
+                "what": "HELLO_REGION"
+              },
+              {
+                "kind": "network",
+                "what": "new.example:8443"
+              },
+              {
+                "kind": "tool",
+                "what": "jq"
+              }
+            ]
+          },
           "lock_was": null
         }
       ]
@@ -357,6 +389,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
     $ ztc plugins upgrade
     exit: 0
     --- stderr
@@ -458,4 +491,78 @@ fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
         .environment
         .ztc_ok(&["plugins", "remove", "hello@1.2.0"]);
     assert_eq!(publisher.run(&["plugins", "info", "hello"]).code, Some(0));
+}
+
+#[test]
+fn a_source_that_is_away_is_said_and_the_others_are_upgraded() {
+    let publisher = publisher();
+    let away = publisher.environment.root().join("away");
+    let other = publisher.environment.root().join("other");
+    publisher.put("other", "1.0.0", &machine());
+    publisher.publish(&[]);
+    // A copy of the tree is another source.
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "tree", "other"])
+        .current_dir(publisher.environment.root())
+        .status();
+    assert!(copied.unwrap().success());
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "install", "other", "--source", "../other"]);
+    fs::rename(&other, &away).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["plugins", "upgrade", "other"],
+        &["plugins", "upgrade", "--dry-run"],
+        &["plugins", "upgrade", "--yes", "--accept"],
+        &["plugins", "upgrade"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins upgrade other
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    $ ztc plugins upgrade --dry-run
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.0.0 -> 1.2.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      + provides acme/hello 1.1
+      - provides acme/hello 1.0
+      + input region: string
+      + input size: integer, default 3
+      + touches variable HELLO_REGION
+      + touches network new.example:8443
+      + touches tool jq
+    warning: new versions may touch more than the old ones: `hello` variable HELLO_REGION, network new.example:8443, tool jq: this needs `--accept`
+    $ ztc plugins upgrade --yes --accept
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.0.0 -> 1.2.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      + provides acme/hello 1.1
+      - provides acme/hello 1.0
+      + input region: string
+      + input size: integer, default 3
+      + touches variable HELLO_REGION
+      + touches network new.example:8443
+      + touches tool jq
+    ✓ hello 1.2.0 installed from file://[ROOT]/tree
+    $ ztc plugins upgrade
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.2.0 is the newest that fits, from file://[ROOT]/tree
+    ");
+    let said = publisher.run(&["plugins", "upgrade", "--json"]);
+    assert_eq!(said.code, Some(4));
+    valid("plugins-upgrade.schema.json", &said.json());
+    assert_eq!(said.json()["failed"][0]["name"], "other");
 }

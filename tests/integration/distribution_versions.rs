@@ -1,10 +1,9 @@
 //! Tables of versions: published, fetched, taken by adapters or refused by them, pinned by a lock, and said at each step.
 
 mod attacks;
+mod channel;
 
 use std::fs;
-use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -535,31 +534,4 @@ adapters:
             .read("platform.yaml")
             .contains("version: v1.11.6")
     );
-}
-
-#[test]
-fn the_wizard_does_not_wait_for_a_channel_that_is_silent() {
-    let world = World::published();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let config = world.environment.root().join("home/.config/ztc");
-    fs::create_dir_all(&config).unwrap();
-    fs::write(config.join("versions.yaml"), format!("source: {address}\n")).unwrap();
-    // It takes the connection and the request, and says nothing.
-    std::thread::spawn(move || {
-        let mut held = Vec::new();
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 64]);
-            held.push(stream);
-        }
-    });
-    fs::remove_file(world.environment.repo().join("platform.yaml")).unwrap();
-    let mut terminal = Terminal::ztc(&world.environment, &["init"]);
-    terminal.wait_for("did not answer within 2 seconds");
-    terminal.wait_for("versions of talos: table 1, its own");
-    leave(terminal);
-    // Who asks for no network is asked at once, and the channel never is.
-    let mut terminal = Terminal::ztc(&world.environment, &["init", "--offline"]);
-    terminal.wait_for("versions of talos: table 1, its own");
-    leave(terminal);
 }

@@ -79,6 +79,17 @@ pub(crate) fn namespaces(options: &str) -> bool {
     )
 }
 
+/// Whether `strace` is there and may stop what it starts.
+#[track_caller]
+pub(crate) fn tracing() -> bool {
+    let probe = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let allowed = probe.is_ok_and(|status| status.success());
+    there_is(allowed, "strace", "is not installed, or not allowed here")
+}
+
 #[test]
 fn in_ci_what_is_missing_is_a_failure() {
     use Verdict::{Fails, IsLeftOut, Runs};

@@ -148,6 +148,13 @@ impl Discovery {
         self.records.iter().filter(|_| is_installed).find(of_it)
     }
 
+    /// Returns the source that the adapter of a name was installed from, where it was.
+    pub(crate) fn source_of(&self, name: &str) -> Option<String> {
+        let candidate = self.find(name).ok()?;
+        self.installation(&candidate)
+            .map(|record| record.source.clone())
+    }
+
     /// Returns all names that mean something, or that somebody asks for.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let running = self.running.attached.keys().chain(self.running.dev.keys());
@@ -288,10 +295,14 @@ impl Discovery {
             ));
         match did_you_mean(name, names()) {
             Some(help) => failure.help(help),
-            None => failure.help(format!(
-                "put `{PREFIX}{name}` into `{}` or on PATH, or set `plugins.{name}.path` in platform.yaml",
-                self.plugins.display()
-            )),
+            None => failure
+                .detail(format!(
+                    "`{PREFIX}{name}` is neither in `{}` nor on PATH, and platform.yaml has no `plugins.{name}.path`",
+                    self.plugins.display()
+                ))
+                .help(format!(
+                    "look for it with `ztc plugins search {name}`, or install it with `ztc plugins install {name} --source SOURCE`"
+                )),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use jsonrpsee::types::ErrorObjectOwned;
+use semver::Version;
 use ztc_protocol::message::{Diagnostic, Initialize};
 use ztc_protocol::{DESCRIBE_ARGUMENT, ErrorCode, ErrorData, Method, PROTOCOL, ProtocolVersion};
 
@@ -285,6 +286,19 @@ pub(crate) fn beyond(candidate: &Candidate, powers: &[Power]) -> Failure {
     let lines = powers.iter().map(|power| format!("not signed: {power}"));
     failure.details.extend(lines);
     failure
+}
+
+/// The adapter says that it is another version than the one that was chosen, locked and agreed to.
+pub(crate) fn other_version(candidate: &Candidate, says: &str, installed: &Version) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!(
+            "adapter `{}` says that it is version {says}, and it was installed as {installed}",
+            candidate.name
+        ),
+    )
+    .detail(place(candidate))
+    .help("do not use this version: tell its publisher, whose index has to say what a file is")
 }
 
 /// A call to an adapter whose end was reported before.

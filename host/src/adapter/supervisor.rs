@@ -27,6 +27,7 @@ use crate::adapter::text::Spoken;
 use crate::adapter::{Candidate, Discovery, Source, attach, builtin};
 use crate::error::Failure;
 use crate::plugins::powers;
+use crate::plugins::store::Record;
 use crate::ui::Ui;
 use crate::versions::{Chosen, Tables, Used};
 
@@ -141,7 +142,7 @@ impl Supervisor {
         let candidate = self.discovery.find(name)?;
         if candidate.source == Source::Attached {
             let adapter = Adapter::attach(&candidate, self.ear(name)?, None).await?;
-            let chosen = self.tables.choose(&adapter.manifest)?;
+            let chosen = self.tables.choose(&adapter.manifest, None)?;
             if chosen.as_ref().is_none_or(|chosen| chosen.table.is_none()) {
                 return Ok(Arc::new(adapter.with(chosen)));
             }
@@ -156,7 +157,7 @@ impl Supervisor {
         let (grant, chosen) = match &known {
             Some(manifest) => (
                 self.grant(&candidate, manifest),
-                self.tables.choose(manifest)?,
+                self.tables.choose(manifest, None)?,
             ),
             None => (Grant::default(), None),
         };
@@ -169,15 +170,12 @@ impl Supervisor {
             return Ok(Arc::new(adapter));
         }
         let signed = self.discovery.installation(&candidate);
-        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
-        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
-            adapter.end().await;
-            return Err(report::beyond(&candidate, &beyond));
-        }
+        let adapter = adapter.introduced(signed).await?;
         // What another adapter declares is known only now. Until then it had no variables, no network and its own table of versions; it starts
         // anew with what it is granted and given.
         let wanted = self.grant(&candidate, &adapter.manifest);
-        let chosen = match self.tables.choose(&adapter.manifest) {
+        let from = signed.map(|record| record.source.as_str());
+        let chosen = match self.tables.choose(&adapter.manifest, from) {
             Ok(chosen) => chosen,
             Err(failure) => {
                 adapter.end().await;
@@ -190,12 +188,7 @@ impl Supervisor {
         adapter.end().await;
         let adapter = Adapter::start(&candidate, &wanted, self.ear(name)?, &manner, chosen).await?;
         // A table of versions gives no power either.
-        let beyond = signed.map(|record| powers::beyond(&record.release, &adapter.manifest));
-        if let Some(beyond) = beyond.filter(|beyond| !beyond.is_empty()) {
-            adapter.end().await;
-            return Err(report::beyond(&candidate, &beyond));
-        }
-        Ok(Arc::new(adapter))
+        Ok(Arc::new(adapter.introduced(signed).await?))
     }
 
     /// Makes what hears an adapter, and writes down what is said where the operator wants that.
@@ -241,6 +234,23 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// Ends an adapter that says something else about itself than what was installed by its publisher's word.
+    async fn introduced(self, record: Option<&Record>) -> Result<Self, Failure> {
+        let Some(record) = record else {
+            return Ok(self);
+        };
+        let beyond = powers::beyond(&record.release, &self.manifest);
+        let failure = if self.manifest.version != record.version.to_string() {
+            report::other_version(&self.candidate, &self.manifest.version, &record.version)
+        } else if !beyond.is_empty() {
+            report::beyond(&self.candidate, &beyond)
+        } else {
+            return Ok(self);
+        };
+        self.end().await;
+        Err(failure)
+    }
+
     fn with(self, chosen: Option<Chosen>) -> Self {
         Self {
             versions: chosen.map(|chosen| chosen.used),

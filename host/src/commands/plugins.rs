@@ -1,6 +1,7 @@
 //! `ztc plugins`: which adapters there are, and what each one is and may touch.
 
 mod added;
+mod available;
 mod info;
 mod install;
 mod installed;
@@ -17,6 +18,7 @@ mod sources;
 mod test;
 mod trust;
 mod upgrade;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,11 +37,8 @@ use crate::platform::{Platform, Plugin};
 pub(crate) enum Arguments {
     /// List all adapters: built in, installed, on PATH, named in platform.yaml
     List(list::Arguments),
-    /// Show what an adapter provides, requires and may touch
-    Info {
-        /// The adapter
-        name: String,
-    },
+    /// Show what an adapter provides, requires and may touch, also before it is installed
+    Info(info::Arguments),
     /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
     Install(install::Arguments),
     /// Show what newer versions change, and then install them
@@ -88,7 +87,7 @@ pub(crate) enum Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     match arguments {
         Arguments::List(arguments) => list::run(context, arguments),
-        Arguments::Info { name } => info::run(context, name),
+        Arguments::Info(arguments) => info::run(context, arguments),
         Arguments::Install(arguments) => install::run(context, arguments),
         Arguments::Upgrade(arguments) => upgrade::run(context, arguments),
         Arguments::Search(arguments) => search::run(context, arguments),
@@ -205,6 +204,7 @@ fn introduce_program(
         .remove(name)
         .ok_or_else(|| {
             Failure::failed(format!("`{}` did not introduce itself", program.display()))
+                .help("run `ztc plugins test` with it, which says more")
         })?
 }
 

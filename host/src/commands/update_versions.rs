@@ -13,6 +13,7 @@ use crate::platform::{Platform, Plugin};
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
+use crate::plugins::tables;
 use crate::plugins::tree::Signed;
 use crate::ui::table::table;
 use crate::versions::channel::{self, Channel, Setting};
@@ -85,7 +86,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     let mut tables = Tables::of(machine, lock.as_ref(), &Pins::Hold)?;
     tables.take_over(offers);
-    let held_back = tables.held_back();
+    let held_back = tables.held_back(|name| discovery.source_of(name));
     let used =
         wait_for(async { Ok(update::in_use(&discovery, &context.ui, tables, &adapters).await) })?;
     show(context, &used, &held_back)?;
@@ -156,6 +157,13 @@ fn missing(context: &Context, lock: Option<&Lock>) -> BTreeMap<String, LockedTab
 /// Fetches what the lock pins. Its digests say what the bytes are, so nobody has to be trusted for them.
 fn fetch_pinned(context: &Context, missing: &BTreeMap<String, LockedTable>) -> Vec<Failure> {
     let one = |(name, table): (&String, &LockedTable)| {
+        if let Some(problem) = tables::asset_problem(&table.path, table.size, &table.sha256) {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("platform/lock.json pins a table of the versions of `{name}` that nobody can have published: {problem}"),
+            )
+            .help("take the lock of git again, or `ztc render --new-versions`"));
+        }
         let source = Source::parse(&table.source, context.repository.root())?;
         let text = update::text(&source, table)?;
         kept::save(&context.machine.data(), &text)?;

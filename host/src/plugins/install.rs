@@ -9,19 +9,20 @@ use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
-use crate::digest;
 use crate::error::{Exit, Failure};
 use crate::lock;
+use crate::lock::plugins::LockedPlugin;
 use crate::paths::Machine;
+use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
-use crate::plugins::index::{Asset, Choice, Release, and};
+use crate::plugins::agreed::{self, NewPowers, Powers};
+use crate::plugins::index::{Asset, Choice, Index, and};
 use crate::plugins::mirror;
-use crate::plugins::name::FileName;
 use crate::plugins::seen;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
-use crate::plugins::store::{self, Record, Store};
-use crate::plugins::tree::{Known, Signed, Tree, Unsigned};
+use crate::plugins::store::{self, Incoming, Record, Store};
+use crate::plugins::tree::{Known, OPTION, PIN, Signed, Tree, Unsigned};
 use crate::plugins::trust::Trust;
 
 /// What is wanted.
@@ -31,6 +32,8 @@ pub(crate) struct Wish {
     pub(crate) name: Option<String>,
     pub(crate) range: Option<VersionReq>,
     pub(crate) source: Source,
+    /// What the lock of the repository has of it.
+    pub(crate) locked: Option<LockedPlugin>,
 }
 
 /// What the operator allows.
@@ -40,7 +43,30 @@ pub(crate) struct Terms {
     pub(crate) moved: Moved,
     /// The key that has to have signed, by the operator's own word.
     pub(crate) key: Option<Key>,
+    /// What no version before could touch.
+    pub(crate) powers: NewPowers,
     pub(crate) mode: Mode,
+}
+
+impl Terms {
+    /// Those of who says nothing.
+    pub(crate) fn plain(mode: Mode) -> Self {
+        Self {
+            unsigned: Unsigned::Refuse,
+            moved: Moved::Refuse,
+            key: None,
+            powers: NewPowers::Refuse,
+            mode,
+        }
+    }
+}
+
+/// Who hears of what takes time.
+pub(crate) struct Watch<'a> {
+    /// Another program changes what is installed; it is waited for.
+    pub(crate) waiting: &'a dyn Fn(),
+    /// How many bytes of how many have come.
+    pub(crate) progress: &'a dyn Fn(u64, u64),
 }
 
 /// Whether an adapter may come from another source than the one that it was installed from.
@@ -71,6 +97,8 @@ pub(crate) struct Done {
     pub(crate) sha256: String,
     pub(crate) program: Option<PathBuf>,
     pub(crate) state: State,
+    /// What it may touch.
+    pub(crate) powers: Powers,
     /// The version that the lock of the repository named before; nothing: the lock was not changed.
     pub(crate) lock_was: Option<String>,
     /// What is worth knowing.
@@ -108,27 +136,38 @@ pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<T
     let source = mirror::through(machine, source)?;
     let name = source.name();
     let pinned = Trust::load(machine)?.key(&name)?;
-    let key = match (&terms.key, pinned) {
-        (Some(key), _) => Some((key.clone(), "`--key`")),
-        (None, Some(key)) => Some((key, "the list of trusted publishers")),
-        (None, None) => None,
-    };
     let known = Known {
-        key,
-        seen: seen::load(&machine.data(), &name)?,
+        key: match (&terms.key, pinned) {
+            (Some(key), _) => Some((key.clone(), OPTION)),
+            (None, Some(key)) => Some((key, PIN)),
+            (None, None) => None,
+        },
+        seen: last_seen(machine, &name, terms)?,
         serial: 0,
         unsigned: terms.unsigned,
     };
     Tree::open(source, known, Timestamp::now())
 }
 
-/// Installs what is wanted from an open tree. The store is held. `progress` hears how many bytes of how many have come.
+/// Returns what a source has shown last; nothing where the operator says that it begins anew.
+pub(crate) fn last_seen(
+    machine: &Machine,
+    place: &str,
+    terms: &Terms,
+) -> Result<Option<(Vec<u8>, Index)>, Failure> {
+    match terms.moved {
+        Moved::Refuse => seen::load(&machine.data(), place),
+        Moved::Allow => Ok(None),
+    }
+}
+
+/// Installs what is wanted from an open tree.
 pub(crate) fn from_tree(
     machine: &Machine,
     tree: &Tree,
     wish: &Wish,
     terms: &Terms,
-    progress: impl FnMut(u64, u64),
+    watch: &Watch<'_>,
 ) -> Result<Done, Failure> {
     let store = Store::new(machine);
     let place = tree.source.name();
@@ -138,8 +177,13 @@ pub(crate) fn from_tree(
         .index
         .choose(&place, &name, range.as_ref(), &lock::machine())?;
     let before = store.installed();
-    compare(&before, &choice, &place, terms.moved)?;
-    let done = |state: State| Done {
+    let locked = wish.locked.as_ref();
+    compare(&before, &choice, tree, terms.moved)?;
+    if let Some(locked) = locked {
+        compare_locked(locked, &choice, tree, terms.moved)?;
+    }
+    let earlier = agreed::earlier(&before, locked, Some(&tree.index), &choice);
+    let mut done = Done {
         name: name.clone(),
         version: choice.version.clone(),
         platform: lock::machine(),
@@ -153,33 +197,55 @@ pub(crate) fn from_tree(
         size: choice.asset.size,
         sha256: choice.asset.sha256.clone(),
         program: None,
-        state,
+        state: State::Planned,
+        powers: Powers::of(&choice.release, earlier.as_ref()),
         lock_was: None,
         warnings: Vec::new(),
     };
-    if terms.mode == Mode::DryRun {
-        return Ok(done(State::Planned));
+    let question = done.powers.question(&name, &choice.version.to_string());
+    match question.filter(|_| terms.powers == NewPowers::Refuse) {
+        Some(question) if terms.mode == Mode::DryRun => {
+            done.warnings
+                .push(format!("{question}: this needs `--accept`"));
+        }
+        Some(question) => {
+            let what = format!("{name}@{} --source {}", choice.version, word(&place));
+            return Err(agreed::refusal(question, &what, terms));
+        }
+        None => {}
     }
-    let (program, state) = take(machine, tree, &place, &choice, terms, progress)?;
-    Ok(Done {
-        program,
-        ..done(state)
-    })
+    if terms.mode == Mode::Install {
+        let again = |now: &[Record]| compare(now, &choice, tree, terms.moved);
+        (done.program, done.state) = take(machine, tree, &place, &choice, terms, watch, again)?;
+    }
+    Ok(done)
 }
 
-/// Brings the bytes of a release into the store and records them as those of a source; says where they are.
+/// Brings the bytes of a release into the store and records them as those of a source; says where they are. The store is held when the bytes
+/// have come, and not while a server takes its time; `again` then sees what is installed by then.
 pub(crate) fn take(
     machine: &Machine,
     tree: &Tree,
     place: &str,
     choice: &Choice,
     terms: &Terms,
-    progress: impl FnMut(u64, u64),
+    watch: &Watch<'_>,
+    again: impl FnOnce(&[Record]) -> Result<(), Failure>,
 ) -> Result<(Option<PathBuf>, State), Failure> {
     let store = Store::new(machine);
+    let bring = || fetch(&store, &tree.source, &choice.asset, watch.progress);
     let is_there = store.has(&choice.asset);
-    if !is_there {
-        fetch(&store, &tree.source, &choice.asset, progress)?;
+    let come = match is_there {
+        true => None,
+        false => Some(bring()?),
+    };
+    let _hold = store.hold(watch.waiting)?;
+    again(&store.installed())?;
+    match come {
+        Some(incoming) => drop(store.keep(incoming, &choice.asset)?),
+        // Somebody has removed it meanwhile.
+        None if !store.has(&choice.asset) => drop(store.keep(bring()?, &choice.asset)?),
+        None => {}
     }
     // Not before: who hears only of a download that failed has not been shown the key.
     remember(machine, tree, terms)?;
@@ -192,6 +258,7 @@ pub(crate) fn take(
         index_serial: tree.index.serial,
         installed: now(),
         platform: lock::machine(),
+        file: false,
         release: choice.release.clone(),
     };
     let known = store.installed().iter().any(|old| {
@@ -212,96 +279,6 @@ pub(crate) fn take(
     Ok((store.program(&record), state))
 }
 
-/// Installs an executable of the operator's own. The store is held.
-pub(crate) fn from_file(machine: &Machine, path: &Path, terms: &Terms) -> Result<Done, Failure> {
-    let shown = path.display();
-    if terms.unsigned == Unsigned::Refuse {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!("`{shown}` has no signature: a single file never has one"),
-        )
-        .help("add `--allow-unsigned` where you know these bytes by another way"));
-    }
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let parsed = FileName::parse(&file).ok_or_else(|| {
-        Failure::invalid(format!("`{file}` does not say which adapter it is"))
-            .help("give the file a name such as `ztc-adapter-NAME-1.0.0-linux-x86_64`")
-    })?;
-    if parsed.platform != lock::machine() {
-        let message = format!(
-            "`{file}` is for {}, and this machine is {}",
-            parsed.platform,
-            lock::machine()
-        );
-        return Err(Failure::new(Exit::Missing, message).help("take the file for this machine"));
-    }
-    let fail = |error: std::io::Error| Failure::io("read", path, &error);
-    let sha256 = digest::file(path).map_err(fail)?;
-    let size = std::fs::metadata(path).map_err(fail)?.len();
-    let asset = Asset {
-        path: file.to_string(),
-        size,
-        sha256,
-    };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let source = Source::Directory(directory.to_owned());
-    let place = format!("file://{shown}");
-    let choice = Choice {
-        name: parsed.name.clone(),
-        version: parsed.version.clone(),
-        release: Release {
-            released: now(),
-            platforms: [(parsed.platform.clone(), asset.clone())].into(),
-            ..Release::default()
-        },
-        asset: asset.clone(),
-    };
-    let store = Store::new(machine);
-    let before = store.installed();
-    // The same version may be built again: it is the author's own file, and nobody has signed it.
-    let others: Vec<Record> = before
-        .into_iter()
-        .filter(|record| record.source != place)
-        .collect();
-    compare(&others, &choice, &place, terms.moved)?;
-    let record = Record {
-        format: store::format(),
-        name: parsed.name.clone(),
-        version: parsed.version.clone(),
-        source: place.clone(),
-        publisher_key: None,
-        index_serial: 0,
-        installed: now(),
-        platform: parsed.platform.clone(),
-        release: choice.release,
-    };
-    let mut state = State::Planned;
-    if terms.mode == Mode::Install {
-        state = State::Present;
-        if !store.has(&asset) {
-            fetch(&store, &source, &asset, |_, _| {})?;
-            state = State::Installed;
-        }
-        store.save(&record)?;
-    }
-    Ok(Done {
-        name: parsed.name,
-        version: parsed.version,
-        platform: parsed.platform,
-        source: place,
-        publisher_key: None,
-        trust: TrustWord::Unsigned,
-        size,
-        sha256: asset.sha256,
-        program: store
-            .program(&record)
-            .filter(|_| terms.mode == Mode::Install),
-        state,
-        lock_was: None,
-        warnings: Vec::new(),
-    })
-}
-
 /// Returns the adapter that is wanted: the only one, where none is named.
 pub(crate) fn name(tree: &Tree, wish: &Wish) -> Result<String, Failure> {
     match &wish.name {
@@ -317,7 +294,8 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
         [] => Err(Failure::new(
             Exit::Missing,
             format!("`{}` has no adapters", tree.source.name()),
-        )),
+        )
+        .help("name another source: `ztc plugins install NAME --source SOURCE`")),
         names => Err(
             Failure::invalid(format!("`{}` has several adapters", tree.source.name()))
                 .detail(format!("it has {}", and(names)))
@@ -330,59 +308,127 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
 }
 
 /// Refuses what contradicts what is installed.
-fn compare(before: &[Record], choice: &Choice, place: &str, moved: Moved) -> Result<(), Failure> {
-    for old in before.iter().filter(|old| old.name == choice.name) {
-        if old.source != place && moved == Moved::Refuse {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("`{}` was installed from another source", choice.name),
-            )
-            .detail(format!("installed: {} from {}", old.version, old.source))
-            .detail(format!("now: {} from {place}", choice.version))
-            .help("add `--moved` where its publisher has moved, and you know it from them"));
-        }
-        let known = old.asset().map(|asset| &asset.sha256);
-        if old.version == choice.version
-            && old.source == place
-            && known.is_some_and(|known| *known != choice.asset.sha256)
-        {
+fn compare(before: &[Record], choice: &Choice, tree: &Tree, moved: Moved) -> Result<(), Failure> {
+    let place = tree.source.name();
+    refuse_moved(before, choice, &place, moved)?;
+    // A key that is new here by an operator's word begins anew: what another one has signed is no promise of its own.
+    let is_other_key = |old: &Record| match &tree.signer {
+        Signed::Known(key) => old.publisher_key.as_deref() != Some(key.text()),
+        Signed::New(_) | Signed::Nobody => false,
+    };
+    let same = before.iter().find(|old| {
+        (&old.name, &old.version) == (&choice.name, &choice.version) && old.source == place
+    });
+    let Some(old) = same.filter(|old| !is_other_key(old)) else {
+        return Ok(());
+    };
+    match old.asset() {
+        Some(known) if known.sha256 != choice.asset.sha256 => {
             let version = choice.version.to_string();
-            return Err(seen::other_bytes(
-                place,
-                &choice.name,
-                &version,
-                &old.platform,
-            ));
+            Err(
+                seen::other_bytes(&place, &choice.name, &version, &old.platform)
+                    .detail(format!("installed: {}", known.sha256))
+                    .detail(format!("now: {}", choice.asset.sha256)),
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an adapter from another source than the one that it is installed from.
+pub(crate) fn refuse_moved(
+    before: &[Record],
+    choice: &Choice,
+    place: &str,
+    moved: Moved,
+) -> Result<(), Failure> {
+    let other = |old: &&Record| old.name == choice.name && old.source != place;
+    match before.iter().find(other).filter(|_| moved == Moved::Refuse) {
+        None => Ok(()),
+        Some(old) => Err(Failure::new(
+            Exit::Refused,
+            format!("`{}` was installed from another source", choice.name),
+        )
+        .detail(format!("installed: {} from {}", old.version, old.source))
+        .detail(format!("now: {} from {place}", choice.version))
+        .help("add `--moved` where its publisher has moved, and you know it from them")),
+    }
+}
+
+/// Refuses other bytes of the version that a lock has, for any platform, by the same publisher.
+fn compare_locked(
+    locked: &LockedPlugin,
+    choice: &Choice,
+    tree: &Tree,
+    moved: Moved,
+) -> Result<(), Failure> {
+    let key = tree.signer.key().map(Key::text);
+    let is_its = match key {
+        Some(_) => key == locked.publisher_key.as_deref(),
+        // Nobody has signed it, so only its place says whose it is.
+        None => moved == Moved::Refuse,
+    };
+    if !is_its || choice.version.to_string() != locked.version {
+        return Ok(());
+    }
+    for (platform, executable) in &locked.platforms {
+        let asset = choice.release.platforms.get(platform);
+        if let Some(asset) = asset.filter(|asset| asset.sha256 != executable.sha256) {
+            let (place, version) = (tree.source.name(), &locked.version);
+            return Err(seen::other_bytes(&place, &choice.name, version, platform)
+                .detail(format!("locked: {}", executable.sha256))
+                .detail(format!("now: {}", asset.sha256)));
         }
     }
     Ok(())
 }
 
-/// Pins a new key and keeps the index. The store is held.
+/// Pins a new key and keeps the index. The store is held, so what others have pinned and seen since the tree was opened is compared here.
 pub(crate) fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
     let place = tree.source.name();
-    if let Some(key) = tree.signer.key() {
-        let mut trust = Trust::load(machine)?;
-        let is_known = trust.key(&place)?.is_some_and(|known| known == *key);
-        if !is_known && (terms.key.is_some() || matches!(tree.signer, Signed::New(_))) {
+    let Some(key) = tree.signer.key() else {
+        return Ok(());
+    };
+    let mut trust = Trust::load(machine)?;
+    let pinned = trust.key(&place)?;
+    let is_pins = tree.says.as_deref().is_none_or(|says| says == PIN);
+    match pinned {
+        Some(pinned) if pinned == *key => {}
+        Some(pinned) if is_pins => {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("another key of `{place}` was pinned while this one was read"),
+            )
+            .detail(format!("pinned: {}", pinned.text()))
+            .detail(format!("read: {}", key.text()))
+            .help("run the same command again, and `ztc plugins trust list` where it stays so"));
+        }
+        _ if terms.key.is_some() || matches!(tree.signer, Signed::New(_)) => {
             trust.pin(&place, key);
             trust.save(machine)?;
         }
-        seen::save(&machine.data(), &place, &tree.text)?;
+        _ => {}
     }
-    Ok(())
+    let last = last_seen(machine, &place, terms)?;
+    if let Some((text, index)) = last.filter(|(_, index)| index.publisher.key == key.text()) {
+        if text == tree.text {
+            return Ok(());
+        }
+        seen::compare(&place, (&text, &index), (&tree.text, &tree.index))?;
+    }
+    seen::save(&machine.data(), &place, &tree.text)
 }
 
-/// Brings bytes into the store; they are kept only when they are what they should be.
+/// Brings bytes beside the store; they can be kept only when they are what they should be.
 fn fetch(
     store: &Store,
     source: &Source,
     asset: &Asset,
-    progress: impl FnMut(u64, u64),
-) -> Result<PathBuf, Failure> {
+    progress: &dyn Fn(u64, u64),
+) -> Result<Incoming, Failure> {
     let mut incoming = store.begin()?;
     verified_copy(source, asset, &mut incoming, progress)?;
-    store.keep(incoming, asset)
+    Ok(incoming)
 }
 
 /// Copies bytes and refuses others than were signed. What was written is of no use then.

@@ -7,14 +7,18 @@
 //!
 //! Nothing of a plugin runs here: `commands` starts adapters, and only ones whose bytes were verified.
 
+pub(crate) mod agreed;
 pub(crate) mod certificates;
 pub(crate) mod check;
+pub(crate) mod claim;
+pub(crate) mod follow;
 pub(crate) mod index;
 pub(crate) mod inputs;
 pub(crate) mod install;
 pub(crate) mod locked;
 pub(crate) mod mirror;
 pub(crate) mod name;
+pub(crate) mod own;
 pub(crate) mod pace;
 pub(crate) mod powers;
 pub(crate) mod previous;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::atomic::{self, Existing};
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure};
-use crate::plugins::index::Index;
+use crate::plugins::index::{Index, Release};
+use crate::plugins::powers::{is_described, powers};
 
 /// Where the copy of a source's index lies.
 pub(crate) fn path(data: &Path, source: &str) -> PathBuf {
@@ -29,6 +30,17 @@ pub(crate) fn save(data: &Path, source: &str, text: &[u8]) -> Result<(), Failure
     atomic::private(&path(data, source), text, Existing::Replace)
 }
 
+/// Forgets what a source has shown: by an operator's word it begins anew.
+pub(crate) fn forget(data: &Path, source: &str) -> Result<(), Failure> {
+    let path = path(data, source);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove", &path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses an index that is older than the one that was seen, or says something else about the same release.
 pub(crate) fn compare(
     source: &str,
@@ -42,7 +54,7 @@ pub(crate) fn compare(
             new.serial, old.serial
         ))
         .map_err(|failure| {
-            failure.help("run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know")
+            failure.help(format!("run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove {source}`"))
         });
     }
     if new.serial == old.serial && new_text != old_text {
@@ -74,6 +86,9 @@ pub(crate) fn compare(
             let Some(now) = now.and_then(|entry| entry.versions.get(version)) else {
                 continue;
             };
+            if let Some(failure) = other_powers(source, name, version, (release, now)) {
+                return Err(failure);
+            }
             for (platform, asset) in &release.platforms {
                 if let Some(other) = now.platforms.get(platform)
                     && other.sha256 != asset.sha256
@@ -86,6 +101,30 @@ pub(crate) fn compare(
         }
     }
     Ok(())
+}
+
+/// A version that may touch more than it could, or does not say it any more. To take something back is harmless: it is held to it.
+fn other_powers(
+    source: &str,
+    name: &str,
+    version: &str,
+    (old, new): (&Release, &Release),
+) -> Option<Failure> {
+    let is_silent = is_described(old) && !is_described(new);
+    let more = powers(&new.touches, &old.touches);
+    if !is_silent && (more.is_empty() || !is_described(old)) {
+        return None;
+    }
+    let mut failure = Failure::new(
+        Exit::Refused,
+        format!("`{name}` {version} of `{source}` does not say what it said before of what it touches"),
+    )
+    .help("a version never changes what it touches: ask its publisher, who has to give the change a new version");
+    failure.details = more.iter().map(|power| format!("new: {power}")).collect();
+    if is_silent {
+        failure.details.push("it says nothing any more".to_owned());
+    }
+    Some(failure)
 }
 
 /// A version that was known with other bytes.

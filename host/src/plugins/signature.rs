@@ -164,7 +164,11 @@ impl Signer {
             Some("signature of a tree of adapters for ztc"),
         )
         .map(|signature| signature.into_string())
-        .map_err(|error| Failure::failed(format!("failed to sign `{what}`")).detail(error))
+        .map_err(|error| {
+            Failure::failed(format!("failed to sign `{what}`"))
+                .detail(error)
+                .help("report this to the authors of ztc, with the whole command")
+        })
     }
 }
 
@@ -181,7 +185,11 @@ pub(crate) fn new_pair(password: Option<String>) -> Result<(String, String), Fai
             pk.to_box()?.into_string(),
         ))
     })
-    .map_err(|error| Failure::failed("failed to make a key").detail(error))
+    .map_err(|error| {
+        Failure::failed("failed to make a key")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })
 }
 
 /// The bytes of a secret key, whatever its encryption; nothing where a text has another form.

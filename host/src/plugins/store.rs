@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Existing};
 use crate::digest;
 use crate::error::{Exit, Failure};
+use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
+use crate::plugins::install;
 
 const FORMAT: u32 = 1;
 
@@ -38,11 +40,27 @@ pub(crate) struct Record {
     pub(crate) installed: String,
     /// For which of its platforms.
     pub(crate) platform: String,
+    /// Whether it is a single executable of the operator's own, and the source that file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) file: bool,
     /// What the index says about it, all platforms included.
     pub(crate) release: Release,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Record {
+    /// Whether it was installed from a single executable. Older records do not say it; but every index has a serial.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file || (self.publisher_key.is_none() && self.index_serial == 0)
+    }
+
     /// The bytes that are installed.
     pub(crate) fn asset(&self) -> Option<&Asset> {
         self.release.platforms.get(&self.platform)
@@ -53,6 +71,8 @@ impl Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Where the keys of publishers are, which change together with what is installed.
+    config: PathBuf,
 }
 
 /// The right to change what is installed, until it is dropped.
@@ -70,27 +90,51 @@ impl Store {
     pub(crate) fn new(machine: &Machine) -> Self {
         Self {
             root: machine.data(),
+            config: machine.config.clone(),
         }
     }
 
     /// Waits for other programs that change something. `waiting` is called where there is one.
     pub(crate) fn hold(&self, waiting: impl FnOnce()) -> Result<Hold, Failure> {
-        make(&self.root)?;
-        let path = self.root.join("plugins.lock");
-        let file = files::read_write(&path).map_err(|error| Failure::io("open", &path, &error))?;
+        let file = self.lock_file()?;
         let locked = match file.try_lock() {
-            Ok(()) => Ok(()),
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
                 file.lock()
             }
             Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
         };
+        self.held(file, locked)
+    }
+
+    /// The same without waiting; nothing where another program changes something.
+    pub(crate) fn hold_now(&self) -> Result<Option<Hold>, Failure> {
+        let file = self.lock_file()?;
+        let locked = match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        self.held(file, locked).map(Some)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("plugins.lock")
+    }
+
+    fn lock_file(&self) -> Result<File, Failure> {
+        make(&self.root)?;
+        let path = self.lock_path();
+        files::read_write(&path).map_err(|error| Failure::io("open", &path, &error))
+    }
+
+    fn held(&self, file: File, locked: std::io::Result<()>) -> Result<Hold, Failure> {
         match locked {
             Ok(()) => {}
             // A file system without locks: everything is still written in one step.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => return Err(Failure::io("lock", &path, &error)),
+            Err(error) => return Err(Failure::io("lock", &self.lock_path(), &error)),
         }
         self.sweep();
         Ok(Hold { _file: file })
@@ -116,14 +160,19 @@ impl Store {
             self.root.join("versions"),
         ]);
         let files = places.collect::<Vec<_>>();
-        // What cannot be removed now is tried again next time.
+        // What cannot be removed now is tried again next time; what somebody else is still writing is theirs.
         for path in files
             .iter()
             .flat_map(|place| entries(place))
             .filter(|path| is_temporary(path))
         {
-            let _ = fs::remove_file(path);
+            let is_written = File::open(&path)
+                .is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
+            if !is_written {
+                let _ = fs::remove_file(path);
+            }
         }
+        atomic::sweep(&self.config, 0);
         let records = self.installed();
         let known: BTreeSet<&str> = records
             .iter()
@@ -165,19 +214,29 @@ impl Store {
             .is_ok_and(|sha256| sha256 == asset.sha256)
     }
 
-    /// Begins a file.
+    /// Begins a file. The store need not be held for it: a lock on the file itself says that somebody writes it.
     pub(crate) fn begin(&self) -> Result<Incoming, Failure> {
         let directory = self.root.join("store");
         make(&directory)?;
-        let file = tempfile::Builder::new()
-            .prefix(INCOMING)
-            .tempfile_in(&directory)
-            .map_err(|error| Failure::io("write", &directory, &error))?;
-        Ok(Incoming { file })
+        loop {
+            let file = tempfile::Builder::new()
+                .prefix(INCOMING)
+                .tempfile_in(&directory)
+                .map_err(|error| Failure::io("write", &directory, &error))?;
+            match file.as_file().lock() {
+                Err(error) if error.kind() != ErrorKind::Unsupported => {
+                    return Err(Failure::io("lock", file.path(), &error));
+                }
+                // Before it was locked, somebody may have taken it for a rest.
+                _ if !file.path().exists() => {}
+                _ => return Ok(Incoming { file }),
+            }
+        }
     }
 
     /// Takes a file whose bytes were verified.
     pub(crate) fn keep(&self, incoming: Incoming, asset: &Asset) -> Result<PathBuf, Failure> {
+        refuse_foreign(incoming.file.path(), asset)?;
         let path = self.bytes(&asset.sha256, &asset.path);
         let fail = |error: std::io::Error| Failure::io("write", &path, &error);
         let directory = path.parent().unwrap_or(&self.root);
@@ -204,8 +263,11 @@ impl Store {
     /// Writes a record: from here on the version is installed.
     pub(crate) fn save(&self, record: &Record) -> Result<(), Failure> {
         let path = self.record(&record.name, &record.version);
-        let mut text = serde_json::to_vec_pretty(record)
-            .map_err(|error| Failure::failed("failed to write what is installed").detail(error))?;
+        let mut text = serde_json::to_vec_pretty(record).map_err(|error| {
+            Failure::failed("failed to write what is installed")
+                .detail(error)
+                .help("report this to the authors of ztc, with the whole command")
+        })?;
         text.push(b'\n');
         atomic::private(&path, &text, Existing::Replace)
     }
@@ -270,6 +332,23 @@ impl Write for Incoming {
     }
 }
 
+/// Refuses what its publisher calls a program for this machine and is none.
+fn refuse_foreign(path: &Path, asset: &Asset) -> Result<(), Failure> {
+    let machine = lock::machine();
+    match install::format_problem(path, &machine)? {
+        None => Ok(()),
+        Some(problem) => Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "`{}` is not what it is called, a program for {machine}: {problem}",
+                asset.path
+            ),
+        )
+        .detail("nothing was installed")
+        .help("tell its publisher; another version may be right: `NAME@VERSION`")),
+    }
+}
+
 /// Makes a record.
 pub(crate) fn format() -> u32 {
     FORMAT
@@ -284,7 +363,8 @@ fn make(directory: &Path) -> Result<(), Failure> {
                 "failed to make `{}`: one of its parents is a file",
                 directory.display()
             ),
-        ),
+        )
+        .help("move that file away, or set `XDG_DATA_HOME` to another place"),
         _ => Failure::io("make", directory, &error),
     })
 }

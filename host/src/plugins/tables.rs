@@ -88,14 +88,8 @@ pub(crate) fn problem(all: &BTreeMap<String, Vec<Table>>) -> Option<String> {
             ));
         }
         tables.iter().find_map(|table| {
-            let problem = match file_problem(&table.path, &table.sha256) {
+            let problem = match asset_problem(&table.path, table.size, &table.sha256) {
                 Some(problem) => problem,
-                None if table.size > MOST => {
-                    format!(
-                        "{} bytes are more than a table may have ({MOST})",
-                        table.size
-                    )
-                }
                 None if table.adapter.parse::<VersionReq>().is_err() => {
                     format!("`{}` is not a range of versions", table.adapter)
                 }
@@ -103,6 +97,13 @@ pub(crate) fn problem(all: &BTreeMap<String, Vec<Table>>) -> Option<String> {
             };
             Some(format!("{}: {problem}", at(table)))
         })
+    })
+}
+
+/// Says why nothing is fetched that is described like this.
+pub(crate) fn asset_problem(path: &str, size: u64, sha256: &str) -> Option<String> {
+    file_problem(path, sha256).or_else(|| {
+        (size > MOST).then(|| format!("{size} bytes are more than a table may have ({MOST})"))
     })
 }
 
@@ -165,9 +166,10 @@ pub(crate) fn waiting(directory: &Path) -> Result<Vec<New>, Failure> {
             );
         }
         if text.len() as u64 > MOST {
-            return Err(Failure::invalid(format!(
-                "`{file}` has more than {MOST} bytes"
-            )));
+            return Err(
+                Failure::invalid(format!("`{file}` has more than {MOST} bytes"))
+                    .help("make it smaller: operators refuse a larger one"),
+            );
         }
         found.push(New {
             adapter,

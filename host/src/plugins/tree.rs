@@ -10,8 +10,10 @@ use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 
-/// Whose word the key of a lock is.
+/// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";
+pub(crate) const PIN: &str = "the list of trusted publishers";
+pub(crate) const OPTION: &str = "`--key`";
 
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct Tree {
     pub(crate) index: Index,
     /// Who has signed it.
     pub(crate) signer: Signed,
+    /// By whose word that key is the right one.
+    pub(crate) says: Option<String>,
 }
 
 /// Who has signed an index.
@@ -93,7 +97,16 @@ impl Tree {
             }
             _ => {}
         }
-        if let Some((old_text, old)) = &known.seen {
+        if let (Source::Mirrored { at, .. }, Signed::New(key)) = (&source, &signer) {
+            return Err(unknown_mirror(&place, &at.name(), key));
+        }
+        // What another key has signed says nothing about this one's serials.
+        let is_same = |old: &Index| {
+            signer
+                .key()
+                .is_none_or(|key| key.text() == old.publisher.key)
+        };
+        if let Some((old_text, old)) = known.seen.as_ref().filter(|(_, old)| is_same(old)) {
             seen::compare(&place, (old_text, old), (&text, &index))?;
         }
         if index.serial < known.serial {
@@ -104,7 +117,7 @@ impl Tree {
                     index.serial, known.serial
                 ),
             )
-            .help("run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know"));
+            .help("run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`"));
         }
         if index.is_expired(now) {
             return Err(Failure::new(
@@ -119,8 +132,22 @@ impl Tree {
             signature,
             index,
             signer,
+            says: known.key.map(|(_, says)| says.to_owned()),
         })
     }
+}
+
+/// A mirror is read under the name of another source, so it must not be the first that says whose that source is.
+fn unknown_mirror(place: &str, mirror: &str, key: &Key) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("no key of `{place}` is trusted here, and a mirror does not decide whose it is"),
+    )
+    .detail(format!("read from: {mirror}"))
+    .detail(format!("signed with: {}", key.text()))
+    .help(format!(
+        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {place} KEY`, or add `--key KEY`"
+    ))
 }
 
 fn who_signed(

@@ -60,18 +60,20 @@ impl Background {
                 Ok(Ok(fetched)) if matches!(fetched.tree.signer, Signed::New(_)) => {
                     format!("the key of {source} was never confirmed")
                 }
-                Ok(Ok(mut fetched)) => {
-                    for refusal in update::shown_to_adapters(discovery, ui, &mut fetched).await {
-                        ui.finding(&refused(&refusal));
+                Ok(Ok(mut fetched)) => match Store::new(machine).hold_now()? {
+                    // Whoever sits before the wizard waits for no installation.
+                    None => "another ztc changes what is installed".to_owned(),
+                    Some(_hold) => {
+                        for refusal in update::shown_to_adapters(discovery, ui, &mut fetched).await
+                        {
+                            ui.finding(&refused(&refusal));
+                        }
+                        update::save(machine, &fetched)?;
+                        tables.say(&channel, format!("{source} has no newer one"));
+                        tables.add(std::mem::take(&mut fetched.offers));
+                        continue;
                     }
-                    let _hold = Store::new(machine).hold(|| {
-                        ui.say("another ztc installs something; waiting for it");
-                    })?;
-                    update::save(machine, &fetched)?;
-                    tables.say(&channel, format!("{source} has no newer one"));
-                    tables.add(std::mem::take(&mut fetched.offers));
-                    continue;
-                }
+                },
                 Ok(Err(failure)) => failure.message,
                 Err(RecvTimeoutError::Timeout) => {
                     format!("{source} did not answer within {} seconds", LIMIT.as_secs())

@@ -13,6 +13,7 @@ use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tables::Table;
+use crate::versions::Scope;
 use crate::yaml;
 
 /// The file.
@@ -36,6 +37,14 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    /// For whom it speaks.
+    pub(crate) fn speaks(&self) -> Scope {
+        match self.adapters {
+            None => Scope::Everybody,
+            Some(_) => Scope::Installed,
+        }
+    }
+
     /// Leaves out what it has no say in.
     pub(crate) fn scope<'a>(
         &'a self,

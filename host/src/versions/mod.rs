@@ -73,8 +73,18 @@ pub(crate) struct Offer {
     /// The name of its source.
     pub(crate) source: String,
     pub(crate) origin: Origin,
+    pub(crate) scope: Scope,
     /// Its text; nothing: it is read where it is kept.
     pub(crate) text: Option<String>,
+}
+
+/// For whom a source speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// For every adapter: the operator has configured it.
+    Everybody,
+    /// For what was installed from it. An adapter of ztc, or one with a path, has nothing to do with it, whatever its name is.
+    Installed,
 }
 
 /// A table to hand over, with what is to be said about it.
@@ -180,6 +190,7 @@ impl Tables {
                 table: table.clone(),
                 source: source.to_owned(),
                 origin: Origin::Cached,
+                scope: channel.speaks(),
                 text: None,
             });
             self.offers
@@ -203,11 +214,12 @@ impl Tables {
         }
     }
 
-    /// Names the adapters for which there is something newer than what the lock pins.
-    pub(crate) fn held_back(&self) -> Vec<String> {
+    /// Names the adapters for which there is something newer than what the lock pins. `installed` says which source each was installed from.
+    pub(crate) fn held_back(&self, installed: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let is_newer = |(name, pin): &(&String, &LockedTable)| {
+            let from = installed(name);
             let mut offers = self.offers.get(*name).into_iter().flatten();
-            offers.any(|offer| offer.table.serial > pin.serial)
+            offers.any(|offer| offer.speaks_for(from.as_deref()) && offer.table.serial > pin.serial)
         };
         let held_back = self.pins.iter().filter(is_newer);
         held_back.map(|(name, _)| name.clone()).collect()
@@ -240,8 +252,13 @@ impl Tables {
                 .is_none_or(|why| why == "no channel is configured")
     }
 
-    /// Chooses the table of an adapter that has said which one is its own; nothing: it has none.
-    pub(crate) fn choose(&self, manifest: &Manifest) -> Result<Option<Chosen>, Failure> {
+    /// Chooses the table of an adapter that has said which one is its own; nothing: it has none. `installed` is the source that it was installed
+    /// from.
+    pub(crate) fn choose(
+        &self,
+        manifest: &Manifest,
+        installed: Option<&str>,
+    ) -> Result<Option<Chosen>, Failure> {
         let Some(own) = &manifest.versions else {
             return Ok(None);
         };
@@ -288,13 +305,12 @@ impl Tables {
         let offers = self.offers.get(&manifest.name).into_iter().flatten();
         let newest = offers
             .filter(is_for)
+            .filter(|offer| offer.speaks_for(installed))
             .filter(|offer| offer.table.serial > own.serial)
             .max_by_key(|offer| offer.table.serial);
         let Some(offer) = newest else {
-            let why = self
-                .reasons
-                .get(&manifest.name)
-                .or_else(|| self.reasons.get(""));
+            let of_its_source = installed.and_then(|_| self.reasons.get(&manifest.name));
+            let why = of_its_source.or_else(|| self.reasons.get(""));
             return Ok(Some(keeps(why.cloned().unwrap_or_default())));
         };
         let text = match &offer.text {
@@ -336,6 +352,14 @@ impl Tables {
 }
 
 impl Offer {
+    /// Whether its source has a say in an adapter that was installed from `installed`.
+    fn speaks_for(&self, installed: Option<&str>) -> bool {
+        match self.scope {
+            Scope::Everybody => true,
+            Scope::Installed => installed == Some(self.source.as_str()),
+        }
+    }
+
     fn pin(&self) -> LockedTable {
         LockedTable {
             serial: self.table.serial,

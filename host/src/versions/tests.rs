@@ -8,7 +8,7 @@ use ztc_protocol::manifest::TableInUse;
 use crate::digest::sha256_hex;
 use crate::lock::{EMBEDDED, LockedTable};
 use crate::plugins::tables::Table;
-use crate::versions::{Offer, Origin, Tables, kept};
+use crate::versions::{Offer, Origin, Scope, Tables, kept};
 
 const TEXT: &str = "serial: 7\n";
 
@@ -34,6 +34,7 @@ fn offer(serial: u64, adapter: &str) -> Offer {
         },
         source: "there".into(),
         origin: Origin::Remote,
+        scope: Scope::Everybody,
         text: Some(TEXT.into()),
     }
 }
@@ -48,7 +49,7 @@ fn tables(offers: &[Offer]) -> Tables {
 
 #[track_caller]
 fn says(tables: &Tables, manifest: &Manifest, expected: &str) {
-    let said = match tables.choose(manifest) {
+    let said = match tables.choose(manifest, None) {
         Ok(None) => "nothing".to_owned(),
         Ok(Some(chosen)) => chosen.used.text("talos"),
         Err(failure) => failure.message,
@@ -59,7 +60,7 @@ fn says(tables: &Tables, manifest: &Manifest, expected: &str) {
 #[test]
 fn the_newest_that_is_for_the_adapter_is_chosen() {
     let offers = [offer(6, "*"), offer(7, ">=0.1, <0.3"), offer(9, ">=0.3")];
-    let chosen = tables(&offers).choose(&manifest(5)).unwrap().unwrap();
+    let chosen = tables(&offers).choose(&manifest(5), None).unwrap().unwrap();
     assert_eq!(chosen.table.unwrap().content, TEXT);
     says(
         &tables(&offers),
@@ -129,7 +130,7 @@ fn what_a_lock_pins_goes_before_what_is_newer() {
 #[test]
 fn an_adapter_that_passes_over_its_table_is_refused() {
     let chosen = tables(&[offer(7, "*")])
-        .choose(&manifest(5))
+        .choose(&manifest(5), None)
         .unwrap()
         .unwrap();
     let failure = chosen.check(&manifest(5)).unwrap_err();
@@ -140,4 +141,25 @@ fn an_adapter_that_passes_over_its_table_is_refused() {
     let mut good = manifest(7);
     good.versions.as_mut().unwrap().sha256 = "of 7".into();
     assert!(chosen.check(&good).is_ok());
+}
+
+#[test]
+fn a_source_that_nobody_has_configured_speaks_for_what_was_installed_from_it_only() {
+    let offer = Offer {
+        scope: Scope::Installed,
+        ..offer(9, "*")
+    };
+    let tables = tables(&[offer]);
+    let serial = |installed: Option<&str>| {
+        let chosen = tables.choose(&manifest(5), installed).unwrap().unwrap();
+        chosen.used.table.serial
+    };
+    assert_eq!(
+        [
+            serial(None),
+            serial(Some("elsewhere")),
+            serial(Some("there"))
+        ],
+        [5, 5, 9]
+    );
 }

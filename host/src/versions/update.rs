@@ -9,13 +9,13 @@ use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
 use crate::plugins::index::{Asset, file_problem};
-use crate::plugins::install::{self, Mode, Moved, Terms};
+use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::source::Source;
 use crate::plugins::tables::{self, Head, Table};
-use crate::plugins::tree::{Tree, Unsigned};
+use crate::plugins::tree::Tree;
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
-use crate::versions::{Offer, Origin, Tables, Used, kept};
+use crate::versions::{Offer, Origin, Scope, Tables, Used, kept};
 
 /// How many new tables of an adapter are looked at, from the newest on: only one will be used.
 const LOOKED_AT: usize = 4;
@@ -40,10 +40,8 @@ pub(crate) struct Refusal {
 /// What is asked of a tree of versions.
 pub(crate) fn terms(channel: &Channel) -> Terms {
     Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
         key: channel.key.clone(),
-        mode: Mode::Install,
+        ..Terms::plain(Mode::Install)
     }
 }
 
@@ -68,6 +66,7 @@ pub(crate) fn fetch(
                 table: table.clone(),
                 source: tree.source.name(),
                 origin: Origin::Remote,
+                scope: channel.speaks(),
                 text,
             });
         }
@@ -209,6 +208,7 @@ pub(crate) async fn try_text(
         },
         source: "this directory".to_owned(),
         origin: Origin::Remote,
+        scope: Scope::Everybody,
         text: Some(text.to_owned()),
     };
     try_one(discovery, ui, adapter, &offer)

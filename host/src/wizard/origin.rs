@@ -59,6 +59,7 @@ mod tests {
             index_serial: 1,
             installed: String::new(),
             platform: String::new(),
+            file: false,
             release: Release::default(),
         }
     }

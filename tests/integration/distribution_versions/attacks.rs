@@ -85,7 +85,7 @@ fn a_channel_is_believed_like_every_other_tree() {
     put(&old);
     insta::assert_snapshot!(world.run(&["update-versions"]).stderr, @"
     error: the index of `file://[ROOT]/tree` is older than the one that this machine has seen: serial 1, seen was 2
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove file://[ROOT]/tree`
     ");
     put(&[new[0].clone(), old[1].clone()]);
     insta::assert_snapshot!(world.run(&["update-versions"]).stderr, @"

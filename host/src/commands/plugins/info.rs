@@ -6,6 +6,7 @@ use ztc_protocol::Manifest;
 use crate::adapter::grant::Granted;
 use crate::adapter::sandbox::Support;
 use crate::adapter::{Candidate, Discovery, Source, Supervisor, attach};
+use crate::commands::plugins::available;
 use crate::commands::plugins::list::{Trust, origin};
 use crate::commands::plugins::{Introduction, discovery, introduce};
 use crate::commands::{Context, wait_for};
@@ -15,16 +16,72 @@ use crate::lock::Lock;
 use crate::plugins::projects;
 use crate::versions::{Pins, Tables, Used};
 
+/// Options of `ztc plugins info`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The adapter; with a range of versions what its source offers, also where it is not installed
+    #[arg(value_name = "NAME[@RANGE]")]
+    what: String,
+    /// What this source offers: a directory, `file://`, `https://` or `oci://`
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
 /// Runs the command.
-pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let (what, source) = (arguments.what.as_str(), arguments.source.as_deref());
+    if what.contains('@') || source.is_some() {
+        return available::run(context, what, source).map(|()| Exit::Done);
+    }
     let discovery = discovery(context);
-    attach::check_used(discovery.attached(), &[name.to_owned()])?;
-    let candidate = discovery.find(name)?;
+    attach::check_used(discovery.attached(), &[what.to_owned()])?;
+    match discovery.find(what) {
+        Ok(candidate) => installed(context, discovery, candidate),
+        Err(failure) => missing(context, &discovery, what, failure),
+    }
+}
+
+/// Shows what a source offers under a name that means nothing here.
+fn missing(
+    context: &Context,
+    discovery: &Discovery,
+    name: &str,
+    failure: Failure,
+) -> Result<Exit, Failure> {
+    if failure.exit != Exit::Missing {
+        return Err(failure);
+    }
+    let Err(offered) = available::run(context, name, None) else {
+        // Whoever only asks whether it is here has the answer, too.
+        return Ok(Exit::Missing);
+    };
+    let is_asked = discovery.names().contains(name);
+    match (is_asked, offered.exit) {
+        // Where it comes from is known, so why it cannot be seen there is what matters.
+        (true, Exit::Refused | Exit::Failed) => Err(offered),
+        (true, _) => Err(failure),
+        (false, Exit::Refused | Exit::Failed) => Err(failure.detail(format!(
+            "a trusted source was not searched: {}",
+            offered.message
+        ))),
+        (false, _) => Err(failure),
+    }
+}
+
+fn installed(
+    context: &Context,
+    discovery: Discovery,
+    candidate: Candidate,
+) -> Result<Exit, Failure> {
+    let name = &candidate.name.clone();
     let granted = Grants::of(&discovery, &candidate);
     let (installed_from, publisher_key) = origin(&discovery, &candidate);
     let trust = Trust::of(&candidate, publisher_key.as_ref());
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
-    let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
+    let missing = || {
+        Failure::failed(format!("adapter `{name}` did not introduce itself"))
+            .help("`ztc plugins list` says why")
+    };
     let mut introduction = introductions.remove(name).ok_or_else(missing)??;
     let used = in_use(context, &mut introduction)?;
     let sha256 = match (candidate.source, &candidate.sha256) {
@@ -81,11 +138,13 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
 fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<Used>, Failure> {
     let lock = Lock::load(&context.repository).ok().flatten();
     let tables = Tables::of(&context.machine, lock.as_ref(), &Pins::Hold)?;
-    let chosen = tables.choose(&introduction.manifest)?;
+    let discovery = discovery(context);
+    let from = discovery.source_of(&introduction.manifest.name);
+    let chosen = tables.choose(&introduction.manifest, from.as_deref())?;
     if chosen.as_ref().is_some_and(|chosen| chosen.table.is_some()) {
         let name = introduction.manifest.name.clone();
-        let supervisor = Supervisor::new(discovery(context).granting_nothing(), context.ui.clone())
-            .with_tables(tables);
+        let supervisor =
+            Supervisor::new(discovery.granting_nothing(), context.ui.clone()).with_tables(tables);
         introduction.manifest = wait_for(async {
             let started = supervisor.start(&name).await;
             supervisor.shutdown().await;
@@ -151,10 +210,10 @@ fn text(
 }
 
 /// Lines with a title in front of the first.
-struct Page(Vec<String>);
+pub(super) struct Page(pub(super) Vec<String>);
 
 impl Page {
-    fn section(&mut self, title: &str, lines: impl IntoIterator<Item = String>) {
+    pub(super) fn section(&mut self, title: &str, lines: impl IntoIterator<Item = String>) {
         for (number, line) in lines.into_iter().enumerate() {
             let title = if number == 0 { title } else { "" };
             self.0.push(format!("  {title:<12} {line}"));
@@ -162,7 +221,7 @@ impl Page {
     }
 
     /// A section that says `nothing` where it is empty: that an adapter touches nothing is worth knowing.
-    fn always(&mut self, title: &str, lines: Vec<String>) {
+    pub(super) fn always(&mut self, title: &str, lines: Vec<String>) {
         let lines = if lines.is_empty() {
             vec!["nothing".to_owned()]
         } else {

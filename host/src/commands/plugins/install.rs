@@ -7,17 +7,18 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::trust::key_or_file;
+use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure, Location};
+use crate::foreign::printable;
 use crate::lock::plugins::LockedPlugin;
-use crate::plugins::index::and;
-use crate::plugins::install::{self, Done, Mode, Moved, State, Terms, TrustWord, Wish};
-use crate::plugins::locked::{self, Follow, Network};
-use crate::plugins::name::FileName;
-use crate::plugins::signature::Key;
+use crate::plugins::agreed::NewPowers;
+use crate::plugins::follow::Network;
+use crate::plugins::index::{Choice, and};
+use crate::plugins::install::{Done, Mode, Moved, State, Terms, TrustWord, Wish};
+use crate::plugins::locked;
 use crate::plugins::source::Source;
-use crate::plugins::store::Store;
 use crate::plugins::tree::{Tree, Unsigned};
-use crate::plugins::trust::Trust;
 
 /// Options of `ztc plugins install`.
 #[derive(Debug, clap::Args)]
@@ -29,13 +30,16 @@ pub(crate) struct Arguments {
     /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`; for what is locked, a copy to take it from instead
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// The publisher's public key, known from elsewhere: no other will do
+    /// The publisher's public key, or the file that holds it, known from elsewhere: no other will do
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Agree that a version touches more than the one before: variables, secrets, network, tools
+    #[arg(long)]
+    accept: bool,
     /// Take what nobody has signed
     #[arg(long)]
     allow_unsigned: bool,
-    /// Take an adapter from another source than before
+    /// Take an adapter from another source than before, or from a tree that its publisher has begun anew
     #[arg(long)]
     moved: bool,
     /// Check and show what would be installed
@@ -68,9 +72,9 @@ struct Report<'a> {
 }
 
 #[derive(Serialize)]
-struct Failed {
-    name: String,
-    error: Failure,
+pub(crate) struct Failed {
+    pub(crate) name: String,
+    pub(crate) error: Failure,
 }
 
 /// Runs the command.
@@ -84,7 +88,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             true => Moved::Allow,
             false => Moved::Refuse,
         },
-        key: arguments.key.as_deref().map(Key::parse).transpose()?,
+        key: arguments
+            .key
+            .as_deref()
+            .map(|key| key_or_file(context, key))
+            .transpose()?,
+        powers: match arguments.accept {
+            true => NewPowers::Accept,
+            false => NewPowers::Refuse,
+        },
         mode: match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
@@ -92,29 +104,26 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     };
     let project = Project::read(context)?;
     let jobs = jobs(context, arguments, &project)?;
-    let store = Store::new(&context.machine);
-    let _hold = match terms.mode {
-        Mode::DryRun => None,
-        Mode::Install => Some(store.hold(|| {
-            context
-                .ui
-                .say("another ztc installs something; waiting for it");
-        })?),
+    let work = Work {
+        context,
+        project: &project,
+        terms: &terms,
+        instead: arguments.source.as_deref(),
+        network: match arguments.locked {
+            true => Network::Never,
+            false => Network::Use,
+        },
     };
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     let (count, is_alone) = (jobs.len(), jobs.len() == 1);
     for job in jobs {
         let name = job.name();
-        let work = Work {
-            context,
-            project: &project,
-            terms: &terms,
-            arguments,
-        };
-        match work.one(job) {
+        match one(&work, job) {
             Ok(one) => {
                 if !context.ui.is_json() {
                     say(context, &one);
+                    say_powers(context, &one);
+                    say_lock(context, &one);
                 }
                 done.push(one);
             }
@@ -143,14 +152,20 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
 }
 
-/// Says what is missing in the end. What is refused for safety is never hidden behind what only failed.
-fn end(context: &Context, failed: &[Failed], count: usize) -> Result<Exit, Failure> {
+/// The exit code of several failures. What is refused for safety is never hidden behind what only failed.
+pub(crate) fn exit_of(failed: &[Failed]) -> Exit {
     let exits: Vec<Exit> = failed.iter().map(|failed| failed.error.exit).collect();
-    let exit = match exits.as_slice() {
+    match exits.as_slice() {
+        [] => Exit::Done,
         exits if exits.contains(&Exit::Refused) => Exit::Refused,
         [first, rest @ ..] if rest.iter().all(|exit| exit == first) => *first,
         _ => Exit::Failed,
-    };
+    }
+}
+
+/// Says what is missing in the end.
+fn end(context: &Context, failed: &[Failed], count: usize) -> Result<Exit, Failure> {
+    let exit = exit_of(failed);
     if context.ui.is_json() {
         return Ok(exit);
     }
@@ -179,37 +194,57 @@ impl Job {
     }
 }
 
-/// Installs an adapter that platform.yaml names, as `ztc plugins install NAME[@VERSION]` does; JSON is the caller's affair.
-pub(crate) fn one_by_name(context: &Context, project: &Project, what: &str) -> Result<(), Failure> {
-    let arguments = Arguments {
-        what: Some(what.to_owned()),
-        source: None,
-        key: None,
-        allow_unsigned: false,
-        moved: false,
-        dry_run: false,
-        locked: false,
-    };
-    let terms = Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
-        key: None,
-        mode: Mode::Install,
-    };
-    let _hold = Store::new(&context.machine).hold(|| {
-        context
-            .ui
-            .say("another ztc installs something; waiting for it");
-    })?;
-    for job in jobs(context, &arguments, project)? {
-        let work = Work {
-            context,
-            project,
-            terms: &terms,
-            arguments: &arguments,
-        };
-        say(context, &work.one(job)?);
+fn one(work: &Work<'_>, job: Job) -> Result<Done, Failure> {
+    match job {
+        Job::Refused(_, failure) => Err(failure),
+        Job::Locked(name, locked) => work.follow(&name, &locked),
+        Job::File(path) => work.file(&path),
+        Job::Tree(wish) => work.wish(wish),
+        Job::Somewhere(name, range) => {
+            let tree = work.find(&name)?;
+            let wish = Wish {
+                name: Some(name),
+                range,
+                source: tree.source.clone(),
+                locked: None,
+            };
+            work.tree(&tree, wish)
+        }
     }
+}
+
+/// Installs what a person was shown and has agreed to: what the lock names, or a release of the very tree that was shown.
+pub(crate) fn shown(
+    context: &Context,
+    project: &Project,
+    tree: &Tree,
+    choice: &Choice,
+) -> Result<(), Failure> {
+    let terms = Terms {
+        powers: NewPowers::Accept,
+        ..Terms::plain(Mode::Install)
+    };
+    let work = Work {
+        context,
+        project,
+        terms: &terms,
+        instead: None,
+        network: Network::Use,
+    };
+    let done = match project.pin(&choice.name) {
+        Some(locked) => work.follow(&choice.name, locked)?,
+        None => work.tree(
+            tree,
+            Wish {
+                name: Some(choice.name.clone()),
+                range: format!("={}", choice.version).parse().ok(),
+                source: tree.source.clone(),
+                locked: None,
+            },
+        )?,
+    };
+    say(context, &done);
+    say_lock(context, &done);
     project.remember(context, terms.mode);
     Ok(())
 }
@@ -251,6 +286,23 @@ pub(crate) fn say(context: &Context, done: &Done) {
     context
         .ui
         .done(format!("{name} {version} {what} from {source}"));
+}
+
+/// Says what it may touch, where it was not here before.
+fn say_powers(context: &Context, done: &Done) {
+    let is_file = done.publisher_key.is_none() && !done.powers.known;
+    let words = match is_file {
+        true => "what it says when it starts: nobody has signed that".to_owned(),
+        false => printable(&done.powers.words()),
+    };
+    if done.state != State::Present {
+        context.ui.say(format!("  touches {words}"));
+    }
+}
+
+/// Says what changed in the lock.
+pub(crate) fn say_lock(context: &Context, done: &Done) {
+    let Done { name, version, .. } = done;
     if let Some(was) = &done.lock_was {
         let change = match was == &version.to_string() {
             true => format!("{version} as it is now"),
@@ -293,6 +345,7 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
             name: None,
             range: None,
             source,
+            locked: None,
         })]);
     }
     let (name, range) = match what.split_once('@') {
@@ -318,6 +371,7 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
             name: Some(name.to_owned()),
             range,
             source: Source::parse(&source, root)?,
+            locked: None,
         }),
         None => Job::Somewhere(name.to_owned(), range),
     }])
@@ -350,6 +404,7 @@ fn wanted(
                         name: Some(name.clone()),
                         range: range_of(plugin),
                         source,
+                        locked: None,
                     })
                 })
                 .map_err(|failure| failure.at(Location::file("platform.yaml")))?,
@@ -399,129 +454,4 @@ pub(crate) fn requirement(text: &str) -> Result<VersionReq, Failure> {
         Failure::invalid(format!("`{text}` is not a range of versions: {error}"))
             .help("write a version or a range, such as `bgp@1.2.0` or `bgp@^1.2`")
     })
-}
-
-/// What installing one adapter needs.
-struct Work<'a> {
-    context: &'a Context,
-    project: &'a Project,
-    terms: &'a Terms,
-    arguments: &'a Arguments,
-}
-
-impl Work<'_> {
-    fn one(&self, job: Job) -> Result<Done, Failure> {
-        let machine = &self.context.machine;
-        let (tree, wish) = match job {
-            Job::Refused(_, failure) => return Err(failure),
-            Job::Locked(name, locked) => return self.follow(&name, &locked),
-            Job::File(path) => {
-                let (name, place) = (file_name(&path), format!("file://{}", path.display()));
-                self.project.refuse_moved(&name, &place, None, self.terms)?;
-                let relock = self.project.relock(self.context, &name, self.terms)?;
-                let done = install::from_file(machine, &path, self.terms)?;
-                return relock.take(self.context, done);
-            }
-            Job::Tree(wish) => {
-                let tree = self.open(wish.name.as_deref(), wish.source.clone())?;
-                (tree, wish)
-            }
-            Job::Somewhere(name, range) => {
-                let tree = self.find(&name)?;
-                let source = tree.source.clone();
-                (
-                    tree,
-                    Wish {
-                        name: Some(name),
-                        range,
-                        source,
-                    },
-                )
-            }
-        };
-        let name = install::name(&tree, &wish)?;
-        let relock = self.project.relock(self.context, &name, self.terms)?;
-        self.project
-            .refuse_moved(&name, &tree.source.name(), tree.signer.key(), self.terms)?;
-        let bar = self.context.ui.transfer(&name);
-        let done = install::from_tree(machine, &tree, &wish, self.terms, |come, of| {
-            bar.at(come, of);
-        });
-        drop(bar);
-        relock.take(self.context, done?)
-    }
-
-    /// Opens a source with all that this machine and the lock know of it.
-    fn open(&self, name: Option<&str>, source: Source) -> Result<Tree, Failure> {
-        match name.and_then(|name| self.project.pin(name)) {
-            Some(locked) => locked::open(
-                &self.context.machine,
-                self.project.root(),
-                source,
-                locked,
-                self.terms,
-            ),
-            None => install::open(&self.context.machine, source, self.terms),
-        }
-    }
-
-    /// Finds the one trusted source that has an adapter.
-    fn find(&self, name: &str) -> Result<Tree, Failure> {
-        let machine = &self.context.machine;
-        let trust = Trust::load(machine)?;
-        let mut found = Vec::new();
-        for source in trust.sources.keys() {
-            let source = Source::parse(source, self.context.repository.root())?;
-            let tree = install::open(machine, source, self.terms)?;
-            if tree.index.adapters.contains_key(name) {
-                found.push(tree);
-            }
-        }
-        let sources: Vec<String> = found.iter().map(|tree| tree.source.name()).collect();
-        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        match found.len() {
-            0 => Err(Failure::new(
-                Exit::Missing,
-                format!("no trusted source has an adapter `{name}`"),
-            )
-            .help(format!(
-                "say where it comes from: `ztc plugins install {name} --source SOURCE`"
-            ))),
-            1 => Ok(found.remove(0)),
-            _ => Err(
-                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
-                    .detail(format!("they are {}", and(&sources)))
-                    .help(format!(
-                        "choose one: `ztc plugins install {name} --source SOURCE`"
-                    )),
-            ),
-        }
-    }
-
-    /// Installs exactly what the lock names.
-    fn follow(&self, name: &str, locked: &LockedPlugin) -> Result<Done, Failure> {
-        let root = self.context.repository.root();
-        let instead = self.arguments.source.as_deref();
-        let instead = instead
-            .map(|source| Source::parse(source, root))
-            .transpose()?;
-        let follow = Follow {
-            machine: &self.context.machine,
-            root,
-            terms: self.terms,
-            instead: instead.as_ref(),
-            network: match self.arguments.locked {
-                true => Network::Never,
-                false => Network::Use,
-            },
-        };
-        let bar = self.context.ui.transfer(name);
-        follow.install(name, locked, |come, of| bar.at(come, of))
-    }
-}
-
-/// Returns the adapter that the name of a file says; nothing sensible where it says none, which is said later.
-fn file_name(path: &std::path::Path) -> String {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    FileName::parse(&file).map_or_else(String::new, |file| file.name)
 }

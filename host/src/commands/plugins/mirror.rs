@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::error::{Exit, Failure};
-use crate::plugins::install::{self, Mode, Moved, Terms, both};
+use crate::plugins::claim::Claim;
+use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
-use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::plugins::tree::{Signed, Tree};
 
 /// Options of `ztc plugins mirror`.
 #[derive(Debug, clap::Args)]
@@ -40,13 +41,11 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let terms = Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
         key: arguments.key.as_deref().map(Key::parse).transpose()?,
-        mode: match arguments.dry_run {
+        ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
-        },
+        })
     };
     let directory = plain(&context.repository.root().join(&arguments.to));
     let sources = Sources::read(context, &terms)?;
@@ -73,6 +72,13 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let mirrored = match terms.mode {
             Mode::DryRun => mirror::planned(&tree, &chosen, &directory),
             Mode::Install => {
+                std::fs::create_dir_all(&directory)
+                    .map_err(|error| Failure::io("make", &directory, &error))?;
+                let _claim = Claim::new(&directory, || {
+                    context
+                        .ui
+                        .say("another ztc writes into this mirror; waiting for it");
+                })?;
                 let bar = context.ui.transfer("");
                 let mirrored = mirror::copy(&tree, &chosen, &directory, |path, come, of| {
                     bar.named(path.rsplit('/').next().unwrap_or(path));

@@ -10,11 +10,15 @@ use crate::commands::plugins::project::Project;
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::{Platform, Plugin};
+use crate::plugins::agreed::{self, Powers};
+use crate::plugins::follow;
 use crate::plugins::index::Choice;
-use crate::plugins::install::{Mode, Moved, Terms};
+use crate::plugins::install::{Mode, Terms};
 use crate::plugins::locked;
+use crate::plugins::powers::Power;
 use crate::plugins::source::Source;
-use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::plugins::store::Store;
+use crate::plugins::tree::{Signed, Tree};
 use crate::session;
 use crate::wizard::Stop;
 use crate::wizard::terminal::Terminal;
@@ -30,9 +34,9 @@ pub(crate) enum Offered {
     Declined,
 }
 
-/// An adapter that is missing, as its source has it.
+/// An adapter that is missing, as its source has shown it: what is agreed to is installed from this very tree.
 struct Missing {
-    name: String,
+    tree: Tree,
     choice: Choice,
 }
 
@@ -56,11 +60,18 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
                     (None, Signed::Known(_)) => "trusted on this machine",
                     _ => "new here: compare it with what the publisher shows elsewhere",
                 };
-                show(context, &platform.plugins[name], (&tree, trust), &choice);
-                found.push(Missing {
-                    name: name.clone(),
-                    choice,
-                });
+                let installed = Store::new(&context.machine).installed();
+                let earlier = agreed::earlier(&installed, None, None, &choice);
+                let powers = Powers::of(&choice.release, earlier.as_ref());
+                known &= powers.new.is_empty() && powers.known;
+                show(
+                    context,
+                    &platform.plugins[name],
+                    (&tree, trust),
+                    &choice,
+                    &powers,
+                );
+                found.push(Missing { tree, choice });
             }
             Err(failure) => ui.finding(&Finding {
                 help: failure.help,
@@ -73,7 +84,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
         return Ok(Offered::Declined);
     }
     let prompt = match found.as_slice() {
-        [one] => format!("Install {} {}?", one.name, one.choice.version),
+        [one] => format!("Install {} {}?", one.choice.name, one.choice.version),
         all => format!("Install these {}?", all.len()),
     };
     ui.say("");
@@ -90,13 +101,8 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
     if !agreed {
         return Ok(Offered::Declined);
     }
-    for Missing { name, choice } in &found {
-        // What is locked is followed by its name alone; with a version the lock would be changed.
-        let what = match project.pin(name) {
-            Some(_) => name.clone(),
-            None => format!("{name}@{}", choice.version),
-        };
-        install::one_by_name(context, &project, &what)?;
+    for Missing { tree, choice } in &found {
+        install::shown(context, &project, tree, choice)?;
     }
     match found.len() == names.len() {
         true => Ok(Offered::Installed),
@@ -151,17 +157,12 @@ fn look(
     let plugin = &platform.plugins[name];
     let source = plugin.source.as_deref().unwrap_or_default();
     let source = Source::parse(source, context.repository.root())?;
-    let terms = Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
-        key: None,
-        mode: Mode::DryRun,
-    };
+    let terms = Terms::plain(Mode::DryRun);
     if let Some(locked) = project.pin(name) {
         let root = project.root();
         return match locked::contradiction(name, locked, Some(plugin), root) {
             Some(failure) => Err(failure),
-            None => locked::look(&context.machine, root, (name, locked), &terms),
+            None => follow::look(&context.machine, root, (name, locked), &terms),
         };
     }
     let tree = crate::plugins::install::open(&context.machine, source, &terms)?;
@@ -175,7 +176,13 @@ fn look(
     Ok((tree, choice))
 }
 
-fn show(context: &Context, plugin: &Plugin, (tree, trust): (&Tree, &str), choice: &Choice) {
+fn show(
+    context: &Context,
+    plugin: &Plugin,
+    (tree, trust): (&Tree, &str),
+    choice: &Choice,
+    powers: &Powers,
+) {
     let ui = &context.ui;
     let Choice {
         name,
@@ -215,6 +222,14 @@ fn show(context: &Context, plugin: &Plugin, (tree, trust): (&Tree, &str), choice
             ui.say(format!("  {what:16}{text}"));
         }
     }
+    if !powers.new.is_empty() {
+        let new: Vec<String> = powers.new.iter().map(Power::to_string).collect();
+        let before = powers.compared_with.as_deref().unwrap_or_default();
+        ui.say(format!(
+            "  more than {name} {before}, which is installed: {}",
+            new.join(", ")
+        ));
+    }
     let touches_nothing = [
         &touches.environment,
         &touches.secrets,
@@ -223,7 +238,11 @@ fn show(context: &Context, plugin: &Plugin, (tree, trust): (&Tree, &str), choice
     ]
     .iter()
     .all(|list| list.is_empty());
-    if touches_nothing {
-        ui.say("  touches nothing outside of its own files");
+    match (powers.known, touches_nothing) {
+        (false, _) => {
+            ui.say("  what it touches is not known: nobody has asked it when it was published");
+        }
+        (true, true) => ui.say("  touches nothing outside of its own files"),
+        (true, false) => {}
     }
 }

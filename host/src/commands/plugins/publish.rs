@@ -13,6 +13,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::plugins::check;
+use crate::plugins::claim::Claim;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
 use crate::plugins::powers;
@@ -186,6 +187,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
     let yank = arguments.yank.iter();
+    let _claim = Claim::new(&directory, || {
+        context
+            .ui
+            .say("another ztc publishes into this directory; waiting for it");
+    })?;
     let terms = Terms {
         days: arguments.days,
         publisher: arguments.publisher.clone(),
@@ -414,6 +420,7 @@ fn password(context: &Context, prompt: &str) -> Result<String, Failure> {
         .map_err(|refusal| match refusal {
             Refusal::Interrupted => {
                 Failure::new(Exit::Interrupted, "interrupted; nothing was written")
+                    .help("start again with the same command")
             }
             Refusal::Failed(failure) => failure,
         })

@@ -7,12 +7,14 @@ use crate::commands::Context;
 use crate::commands::plugins::sources::Sources;
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
+use crate::pipeline::context::word;
+use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::{Entry, Index, Release};
-use crate::plugins::install::{self, Mode, Moved, Terms};
+use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::seen;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
-use crate::plugins::tree::{Signed, Unsigned};
+use crate::plugins::tree::Signed;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins search`.
@@ -55,6 +57,9 @@ struct Offered {
     protocols: Vec<String>,
     platforms: Vec<String>,
     provides: Vec<String>,
+    requires: Vec<String>,
+    /// What it may touch, beside what is installed.
+    powers: Powers,
 }
 
 /// A source.
@@ -84,12 +89,7 @@ enum State {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let terms = Terms {
-        unsigned: Unsigned::Refuse,
-        moved: Moved::Refuse,
-        key: None,
-        mode: Mode::DryRun,
-    };
+    let terms = Terms::plain(Mode::DryRun);
     let sources = Sources::read(context, &terms)?;
     let asked = match &arguments.source {
         Some(text) => {
@@ -155,13 +155,17 @@ fn index_of(
     let last =
         || seen::load(&context.machine.data(), name).map(|seen| seen.map(|(_, index)| index));
     let failure = match offline {
-        true => Failure::new(Exit::Missing, "`--offline` asks nobody"),
+        true => {
+            Failure::new(Exit::Missing, "`--offline` asks nobody").help("leave `--offline` out")
+        }
         false => match install::open(&context.machine, source, terms) {
             Ok(tree) => {
                 if matches!(tree.signer, Signed::Known(_)) {
                     let store = Store::new(&context.machine);
                     let _hold = store.hold(|| {})?;
-                    seen::save(&context.machine.data(), name, &tree.text)?;
+                    if let Err(failure) = install::remember(&context.machine, &tree, terms) {
+                        return Ok((State::Refused, None, Some(failure)));
+                    }
                 }
                 return Ok((State::Asked, Some(tree.index), None));
             }
@@ -193,6 +197,7 @@ fn fits(name: &str, entry: &Entry, word: Option<&str>) -> bool {
 }
 
 fn offer(name: &str, entry: &Entry, source: &str, installed: &[Record]) -> Found {
+    let newest = agreed::newest(installed, name);
     let offered = |(version, release): (Version, &Release)| Offered {
         version,
         released: release.released.clone(),
@@ -200,6 +205,8 @@ fn offer(name: &str, entry: &Entry, source: &str, installed: &[Record]) -> Found
         protocols: release.protocols.clone(),
         platforms: release.platforms.keys().cloned().collect(),
         provides: release.provides.clone(),
+        requires: release.requires.clone(),
+        powers: Powers::of(release, newest.as_ref()),
     };
     let own = installed.iter().filter(|record| record.name == name);
     Found {
@@ -256,6 +263,13 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
         ],
         &rows,
     ));
+    if let [one] = found {
+        let source = word(&one.source);
+        context.ui.next(
+            &format!("ztc plugins info {} --source {source}", one.name),
+            "shows what it may touch",
+        );
+    }
 }
 
 /// How many versions are named in a line.

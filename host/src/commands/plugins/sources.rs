@@ -8,6 +8,7 @@ use crate::commands::Context;
 use crate::commands::plugins::install::requirement;
 use crate::commands::plugins::project::{Project, range_of};
 use crate::error::{Exit, Failure, Location};
+use crate::lock::plugins::LockedPlugin;
 use crate::platform::Plugin;
 use crate::plugins::index::and;
 use crate::plugins::install::{self, Terms};
@@ -89,6 +90,17 @@ impl<'a> Sources<'a> {
             Some(locked) => locked::open(machine, self.project.root(), source, locked, self.terms),
             None => install::open(machine, source, self.terms),
         }
+    }
+
+    /// What the lock pins an adapter to.
+    pub(crate) fn pin(&self, name: &str) -> Option<&LockedPlugin> {
+        self.project.pin(name)
+    }
+
+    /// Whether `ztc plugins install` without a name installs an adapter.
+    pub(crate) fn is_wanted(&self, name: &str) -> bool {
+        let asked = self.project.asked(name);
+        asked.is_some_and(|asked| asked.source.is_some()) || self.pin(name).is_some()
     }
 
     fn plugins(&self) -> impl Iterator<Item = (&String, &Plugin)> {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::plugins::seen;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
@@ -21,63 +22,160 @@ pub(crate) enum Arguments {
         source: String,
         /// The public key, or the file that holds it
         key: String,
+        /// Show what would be pinned
+        #[arg(long)]
+        dry_run: bool,
     },
-    /// Forget the key of a source: the next one is pinned when it is first used
+    /// Forget the key of a source and what it has shown: the next key is pinned when the source is first used
     Remove {
         /// The source
         source: String,
+        /// Show what would be forgotten
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let root = context.repository.root();
-    if matches!(arguments, Arguments::List) {
-        list(context, &Trust::load(&context.machine)?);
-        return Ok(Exit::Done);
-    }
-    let _hold = Store::new(&context.machine).hold(|| {
-        context
-            .ui
-            .say("another ztc installs something; waiting for it");
-    })?;
-    let mut trust = Trust::load(&context.machine)?;
-    let said = match arguments {
-        Arguments::List => return Ok(Exit::Done),
-        Arguments::Add { source, key } => {
-            let source = Source::parse(source, root)?.name();
-            let text = std::fs::read_to_string(root.join(key)).unwrap_or_else(|_| key.clone());
-            let key = Key::parse(&text)?;
-            trust.pin(&source, &key);
-            format!("{source} is trusted with {}", key.text())
+    match arguments {
+        Arguments::List => list(context, &Trust::load(&context.machine)?, false),
+        Arguments::Add {
+            source,
+            key,
+            dry_run,
+        } => {
+            let source = Source::parse(source, context.repository.root())?.name();
+            let key = key_or_file(context, key)?;
+            change(context, *dry_run, |trust| {
+                add(context, trust, &source, &key)
+            })?;
         }
-        Arguments::Remove { source } => {
-            let source = Source::parse(source, root)?.name();
-            if trust.sources.remove(&source).is_none() {
-                let failure =
-                    Failure::new(Exit::Missing, format!("no key of `{source}` is pinned"));
-                let known = trust.sources.keys().map(String::as_str);
-                return Err(match did_you_mean(&source, known) {
-                    Some(help) => failure.help(help),
-                    None => failure.help("`ztc plugins trust list` shows what is pinned"),
-                });
-            }
-            format!("the key of {source} is forgotten")
+        Arguments::Remove { source, dry_run } => {
+            let source = Source::parse(source, context.repository.root())?.name();
+            change(context, *dry_run, |trust| remove(trust, &source))?;
         }
-    };
-    trust.save(&context.machine)?;
-    match context.ui.is_json() {
-        true => list(context, &trust),
-        false => context.ui.done(said),
     }
     Ok(Exit::Done)
 }
 
-fn list(context: &Context, trust: &Trust) {
+/// What a change does, in words for what was done and what would be.
+struct Change {
+    source: String,
+    done: Vec<String>,
+    planned: Vec<String>,
+    /// Whether what the source has shown counts no more.
+    begins_anew: bool,
+}
+
+fn change(
+    context: &Context,
+    dry_run: bool,
+    change: impl FnOnce(&mut Trust) -> Result<Change, Failure>,
+) -> Result<(), Failure> {
+    let hold = || {
+        Store::new(&context.machine).hold(|| {
+            let ui = &context.ui;
+            ui.say("another ztc installs something; waiting for it");
+        })
+    };
+    let _hold = (!dry_run).then(hold).transpose()?;
+    let mut trust = Trust::load(&context.machine)?;
+    let change = change(&mut trust)?;
+    if !dry_run {
+        // The key comes last: whatever is interrupted, what another one has signed is not taken for its own.
+        if change.begins_anew {
+            seen::forget(&context.machine.data(), &change.source)?;
+        }
+        trust.save(&context.machine)?;
+    }
     if context.ui.is_json() {
+        list(context, &trust, dry_run);
+        return Ok(());
+    }
+    let said = if dry_run { change.planned } else { change.done };
+    let mut said = said.into_iter();
+    if let Some(first) = said.next() {
+        context.ui.done(first);
+    }
+    said.for_each(|line| context.ui.say(format!("  {line}")));
+    Ok(())
+}
+
+fn add(context: &Context, trust: &mut Trust, source: &str, key: &Key) -> Result<Change, Failure> {
+    let text = key.text();
+    let old = trust.key(source)?;
+    let is_other = old.as_ref().is_some_and(|old| old != key);
+    if old.as_ref() != Some(key) {
+        trust.pin(source, key);
+    }
+    let mut done = vec![format!("{source} is trusted with {text}")];
+    let mut planned = vec![format!("{source} would be trusted with {text}")];
+    for old in old.iter().filter(|_| is_other) {
+        let line = format!(
+            "instead of {}: what that one has signed counts no more",
+            old.text()
+        );
+        done.push(line.clone());
+        planned.push(line);
+    }
+    // Without a pin, too, the last index may be of another key.
+    let last = seen::load(&context.machine.data(), source)?;
+    let is_of_another = last.is_some_and(|(_, index)| index.publisher.key != text);
+    Ok(Change {
+        source: source.to_owned(),
+        done,
+        planned,
+        begins_anew: is_other || is_of_another,
+    })
+}
+
+fn remove(trust: &mut Trust, source: &str) -> Result<Change, Failure> {
+    if trust.sources.remove(source).is_none() {
+        let failure = Failure::new(Exit::Missing, format!("no key of `{source}` is pinned"));
+        let known = trust.sources.keys().map(String::as_str);
+        return Err(match did_you_mean(source, known) {
+            Some(help) => failure.help(help),
+            None => failure.help("`ztc plugins trust list` shows what is pinned"),
+        });
+    }
+    let next = "the next key that it shows is pinned on first use".to_owned();
+    Ok(Change {
+        source: source.to_owned(),
+        done: vec![
+            format!("the key of {source} is forgotten, and what it has shown"),
+            next.clone(),
+        ],
+        planned: vec![
+            format!("the key of {source} would be forgotten, and what it has shown"),
+            next,
+        ],
+        begins_anew: true,
+    })
+}
+
+/// Reads a key, or the file that holds it: what is a key is never taken for the name of a file.
+pub(crate) fn key_or_file(context: &Context, text: &str) -> Result<Key, Failure> {
+    let failure = match Key::parse(text) {
+        Ok(key) => return Ok(key),
+        Err(failure) => failure,
+    };
+    let path = context.repository.root().join(text);
+    match std::fs::read_to_string(&path) {
+        Ok(content) => Key::parse(&content).map_err(|_| {
+            Failure::invalid(format!("`{text}` holds no public key of minisign"))
+                .help("give the publisher's `.pub` file, or its line that begins with `RW`")
+        }),
+        Err(_) => Err(failure),
+    }
+}
+
+fn list(context: &Context, trust: &Trust, dry_run: bool) {
+    if context.ui.is_json() {
+        let file = trust::path(&context.machine);
         context
             .ui
-            .json(&json!({ "file": trust::path(&context.machine), "sources": trust.sources }));
+            .json(&json!({ "file": file, "sources": trust.sources, "dry_run": dry_run }));
         return;
     }
     let rows: Vec<Vec<String>> = trust

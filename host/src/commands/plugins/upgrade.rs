@@ -4,13 +4,16 @@ use semver::{Version, VersionReq};
 use serde::Serialize;
 
 use crate::commands::Context;
-use crate::commands::plugins::install::{requirement, say};
+use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::work::Work;
 use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
 use crate::lock;
-use crate::plugins::install::{self, Done, Mode, Moved, Terms, Wish};
+use crate::plugins::agreed::NewPowers;
+use crate::plugins::follow::Network;
+use crate::plugins::install::{self, Done, Mode, Terms, Wish};
 use crate::plugins::locked;
 use crate::plugins::powers::Power;
 use crate::plugins::source::Source;
@@ -48,6 +51,8 @@ struct Report<'a> {
     dry_run: bool,
     /// Why nothing was done.
     refused: Option<&'a str>,
+    /// What could not be looked at, and why.
+    failed: &'a [Failed],
     installed: &'a [Done],
 }
 
@@ -72,19 +77,25 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             true => Unsigned::Allow,
             false => Unsigned::Refuse,
         },
-        moved: Moved::Refuse,
-        key: None,
-        mode: match arguments.dry_run {
+        // What is new is in the plan, and nothing is installed before it is agreed to.
+        powers: NewPowers::Accept,
+        ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
-        },
+        })
     };
     let project = Project::read(context)?;
-    let (mut jobs, mut current) = (Vec::new(), Vec::new());
-    for wanted in wanted(context, arguments, &project)? {
-        match plan(context, &project, wanted, &terms)? {
-            Ok(job) => jobs.push(job),
-            Err(one) => current.push(one),
+    let (mut jobs, mut current, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = wanted(context, arguments, &project)?;
+    let is_alone = wanted.len() == 1;
+    for wanted in wanted {
+        let name = wanted.record.name.clone();
+        match plan(context, &project, wanted, &terms) {
+            Ok(Ok(job)) => jobs.push(job),
+            Ok(Err(one)) => current.push(one),
+            Err(failure) if is_alone => return Err(failure),
+            // One source that is away does not keep the others from it.
+            Err(error) => failed.push(Failed { name, error }),
         }
     }
     let refused = match arguments.accept {
@@ -92,7 +103,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         false => more_power(&jobs),
     };
     if !context.ui.is_json() {
-        show(context, &jobs, &current);
+        failed.iter().for_each(|one| context.ui.failure(&one.error));
+        show(context, &jobs, &current, failed.len());
     }
     let report = |refused: Option<&str>, installed: &[Done]| {
         context.ui.json(&Report {
@@ -100,6 +112,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             current: &current,
             dry_run: arguments.dry_run,
             refused,
+            failed: &failed,
             installed,
         });
     };
@@ -108,7 +121,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Some(refused) if context.ui.is_json() => {
             report(Some(&refused), &[]);
             return Ok(match arguments.dry_run {
-                true => Exit::Done,
+                true => exit_of(&failed),
                 false => Exit::Refused,
             });
         }
@@ -116,7 +129,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             context
                 .ui
                 .warning(format!("{refused}: this needs `--accept`"));
-            return Ok(Exit::Done);
+            return Ok(exit_of(&failed));
         }
         Some(refused) => {
             return Err(Failure::new(Exit::Refused, refused)
@@ -136,7 +149,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if context.ui.is_json() {
         report(None, &installed);
     }
-    Ok(Exit::Done)
+    Ok(exit_of(&failed))
 }
 
 /// An installed version that may have a newer one.
@@ -166,7 +179,7 @@ fn wanted(
                         format!("run `ztc plugins install {name} --source SOURCE`")
                     }))
                 })?;
-            if is_file(context, record) {
+            if record.is_file() {
                 return Err(Failure::invalid(format!(
                     "`{name}` was installed from a single file, which has no newer versions"
                 ))
@@ -187,7 +200,7 @@ fn wanted(
     let mut all = Vec::new();
     for name in names.into_iter().filter(|name| uses(project, name)) {
         match used(project, &installed, name)? {
-            Some(record) if !is_file(context, record) => all.push(Candidate {
+            Some(record) if !record.is_file() => all.push(Candidate {
                 range: asked_range(project, name),
                 record: record.clone(),
             }),
@@ -231,14 +244,6 @@ fn uses(project: &Project, name: &str) -> bool {
 
 fn asked_range(project: &Project, name: &str) -> Option<VersionReq> {
     project.asked(name).and_then(range_of)
-}
-
-/// Whether something was installed from an executable of the operator's own.
-fn is_file(context: &Context, record: &Record) -> bool {
-    match Source::parse(&record.source, context.repository.root()) {
-        Ok(Source::Directory(path)) => !path.is_dir(),
-        _ => false,
-    }
 }
 
 /// Finds out what an upgrade would change; what is current already comes back as that.
@@ -297,12 +302,13 @@ fn upgrade_all(
     jobs: &[Job],
     terms: &Terms,
 ) -> Result<Vec<Done>, Failure> {
-    let store = Store::new(&context.machine);
-    let _hold = store.hold(|| {
-        context
-            .ui
-            .say("another ztc installs something; waiting for it");
-    })?;
+    let work = Work {
+        context,
+        project,
+        terms,
+        instead: None,
+        network: Network::Use,
+    };
     let mut all = Vec::new();
     for job in jobs {
         let name = &job.step.name;
@@ -310,16 +316,12 @@ fn upgrade_all(
             name: Some(name.clone()),
             range: format!("={}", job.version).parse().ok(),
             source: job.tree.source.clone(),
+            locked: None,
         };
-        let relock = project.relock(context, name, terms)?;
-        let bar = context.ui.transfer(name);
-        let done = install::from_tree(&context.machine, &job.tree, &wish, terms, |come, of| {
-            bar.at(come, of);
-        })?;
-        drop(bar);
-        let done = relock.take(context, done)?;
+        let done = work.tree(&job.tree, wish)?;
         if !context.ui.is_json() {
             say(context, &done);
+            say_lock(context, &done);
         }
         all.push(done);
     }
@@ -341,7 +343,7 @@ fn command(names: &[String]) -> String {
     words.join(" ")
 }
 
-fn show(context: &Context, jobs: &[Job], current: &[Current]) {
+fn show(context: &Context, jobs: &[Job], current: &[Current], failed: usize) {
     for Current {
         name,
         version,
@@ -352,7 +354,7 @@ fn show(context: &Context, jobs: &[Job], current: &[Current]) {
             "{name} {version} is the newest that fits, from {source}"
         ));
     }
-    if jobs.is_empty() && current.is_empty() {
+    if jobs.is_empty() && current.is_empty() && failed == 0 {
         context
             .ui
             .say("nothing is installed that could be upgraded");

@@ -17,6 +17,7 @@ pub use difference::Changes;
 use disk::{Disk, is_directory};
 use journal::{Journal, Place};
 
+use crate::atomic;
 use crate::error::Failure;
 use crate::paths::Repository;
 use crate::render::output::Tree;
@@ -107,6 +108,9 @@ pub fn repair(repository: &Repository) -> Result<Repaired, Failure> {
 
 /// The same for one who has the lock.
 pub fn repair_locked(repository: &Repository, _lock: &RenderLock) -> Result<Repaired, Failure> {
+    if let Some(beside_lock) = repository.lock().parent() {
+        atomic::sweep(beside_lock, 0);
+    }
     repair_with(repository, &Disk::default())
 }
 

@@ -1,0 +1,142 @@
+//! Installing one adapter in a repository: its source opened with all that machine and lock know of it, the bytes brought, the lock changed. What
+//! is to be installed others have decided.
+
+use std::path::Path;
+
+use crate::commands::Context;
+use crate::commands::plugins::project::Project;
+use crate::error::{Exit, Failure};
+use crate::lock::plugins::LockedPlugin;
+use crate::pipeline::context::word;
+use crate::plugins::follow::{Follow, Network};
+use crate::plugins::index::and;
+use crate::plugins::install::{self, Done, Terms, Watch, Wish};
+use crate::plugins::locked;
+use crate::plugins::own;
+use crate::plugins::source::Source;
+use crate::plugins::tree::Tree;
+use crate::plugins::trust::Trust;
+
+/// What installing one adapter needs.
+pub(crate) struct Work<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) project: &'a Project,
+    pub(crate) terms: &'a Terms,
+    /// Another place for what is locked.
+    pub(crate) instead: Option<&'a str>,
+    pub(crate) network: Network,
+}
+
+impl Work<'_> {
+    /// Installs what is wanted from its source.
+    pub(crate) fn wish(&self, wish: Wish) -> Result<Done, Failure> {
+        let machine = &self.context.machine;
+        let source = wish.source.clone();
+        let tree = match wish.name.as_deref().and_then(|name| self.project.pin(name)) {
+            Some(pin) => locked::open(machine, self.project.root(), source, pin, self.terms)?,
+            None => install::open(machine, source, self.terms)?,
+        };
+        self.tree(&tree, wish)
+    }
+
+    /// Installs what is wanted from a tree that is open.
+    pub(crate) fn tree(&self, tree: &Tree, wish: Wish) -> Result<Done, Failure> {
+        let name = install::name(tree, &wish)?;
+        let relock = self.project.relock(self.context, &name, self.terms)?;
+        let (place, key) = (tree.source.name(), tree.signer.key());
+        self.project.refuse_moved(&name, &place, key, self.terms)?;
+        let wish = Wish {
+            locked: self.project.pin(&name).cloned(),
+            ..wish
+        };
+        let machine = &self.context.machine;
+        let done = self.watched(&name, |watch| {
+            install::from_tree(machine, tree, &wish, self.terms, watch)
+        })?;
+        relock.take(self.context, done)
+    }
+
+    /// Installs an executable of the operator's own.
+    pub(crate) fn file(&self, path: &Path) -> Result<Done, Failure> {
+        let machine = &self.context.machine;
+        let own = own::read(machine, path, self.terms)?;
+        let name = own.choice.name.clone();
+        let place = format!("file://{}", path.display());
+        self.project.refuse_moved(&name, &place, None, self.terms)?;
+        let relock = self.project.relock(self.context, &name, self.terms)?;
+        let pin = self.project.pin(&name);
+        let done = own::install(machine, own, pin, self.terms, &|| self.waits())?;
+        relock.take(self.context, done)
+    }
+
+    /// Finds the one trusted source that has an adapter.
+    pub(crate) fn find(&self, name: &str) -> Result<Tree, Failure> {
+        let machine = &self.context.machine;
+        let trust = Trust::load(machine)?;
+        let mut found = Vec::new();
+        for source in trust.sources.keys() {
+            let source = Source::parse(source, self.context.repository.root())?;
+            let tree = install::open(machine, source, self.terms)?;
+            if tree.index.adapters.contains_key(name) {
+                found.push(tree);
+            }
+        }
+        let sources: Vec<String> = found.iter().map(|tree| tree.source.name()).collect();
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        match found.len() {
+            0 => Err(Failure::new(
+                Exit::Missing,
+                format!("no trusted source has an adapter `{name}`"),
+            )
+            .help(match self.context.repository.root().join(name).exists() {
+                true => format!(
+                    "where you mean what lies here under that name, write `ztc plugins install ./{name}`"
+                ),
+                false => format!(
+                    "say where it comes from: `ztc plugins install {name} --source SOURCE`"
+                ),
+            })),
+            1 => Ok(found.remove(0)),
+            _ => Err(
+                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
+                    .detail(format!("they are {}", and(&sources)))
+                    .help(format!(
+                        "choose one: `ztc plugins install {name} --source {}`",
+                        word(sources[0])
+                    )),
+            ),
+        }
+    }
+
+    /// Installs exactly what the lock names.
+    pub(crate) fn follow(&self, name: &str, locked: &LockedPlugin) -> Result<Done, Failure> {
+        let root = self.context.repository.root();
+        let instead = self.instead.map(|source| Source::parse(source, root));
+        let instead = instead.transpose()?;
+        let follow = Follow {
+            machine: &self.context.machine,
+            root,
+            terms: self.terms,
+            instead: instead.as_ref(),
+            network: self.network,
+        };
+        self.watched(name, |watch| follow.install(name, locked, watch))
+    }
+
+    fn watched(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Watch<'_>) -> Result<Done, Failure>,
+    ) -> Result<Done, Failure> {
+        let bar = self.context.ui.transfer(name);
+        work(&Watch {
+            waiting: &|| self.waits(),
+            progress: &|come, of| bar.at(come, of),
+        })
+    }
+
+    fn waits(&self) {
+        let ui = &self.context.ui;
+        ui.say("another ztc installs something; waiting for it");
+    }
+}
