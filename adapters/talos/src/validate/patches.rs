@@ -29,12 +29,22 @@ const SECRETS: [&str; 11] = [
     "/cluster/etcd/ca",
 ];
 
-/// The kinds of documents that Talos 1.10 does not know.
+/// The kinds of documents that Talos 1.10 does not know: v1.10.7 registers 13 kinds, v1.11.0 these beside them.
 const SINCE_1_11: [&str; 4] = [
     "ExistingVolumeConfig",
     "RawVolumeConfig",
     "SwapVolumeConfig",
     "ZswapConfig",
+];
+
+/// The fields that Talos 1.10 does not know, of documents that it knows: its schema of v1.10.7 against that of v1.11.5. `*` is each item of a list.
+const FIELDS_SINCE_1_11: [(&str, &[&str]); 3] = [
+    ("VolumeConfig", &["encryption"]),
+    ("UserVolumeConfig", &["filesystem", "projectQuotaSupport"]),
+    (
+        "UserVolumeConfig",
+        &["encryption", "keys", "*", "lockToState"],
+    ),
 ];
 
 /// How a placeholder begins for what the operator stored himself.
@@ -202,11 +212,19 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
 
 /// Finds kinds of documents that came after the Talos version of the section.
 fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings) {
-    let kind = content.get("kind").and_then(Value::as_str);
-    let Some(kind) = kind.filter(|kind| SINCE_1_11.contains(kind)) else {
+    if !config.version.starts_with("v1.10.") {
         return;
-    };
-    if config.version.starts_with("v1.10.") {
+    }
+    let kind = content
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    for (of, way) in FIELDS_SINCE_1_11 {
+        if of == kind {
+            later_field(config, content, way, findings);
+        }
+    }
+    if SINCE_1_11.contains(&kind) {
         findings.error(
             "/kind",
             format!(
@@ -217,6 +235,44 @@ fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings)
                 "take `version: {}`, or take the document out",
                 table().default
             ),
+        );
+    }
+}
+
+/// Finds a field, if the way leads to one, and refuses it.
+fn later_field(
+    config: &Config,
+    content: &Map<String, Value>,
+    way: &[&str],
+    findings: &mut Findings,
+) {
+    let document = Value::Object(content.clone());
+    let mut places = vec![String::new()];
+    for step in way {
+        let next = |place: &String| -> Vec<String> {
+            let value = document.pointer(place);
+            match *step {
+                "*" => (0..value.and_then(Value::as_array).map_or(0, Vec::len))
+                    .map(|index| format!("{place}/{index}"))
+                    .collect(),
+                key => value
+                    .and_then(|value| value.get(key))
+                    .map(|_| format!("{place}/{key}"))
+                    .into_iter()
+                    .collect(),
+            }
+        };
+        places = places.iter().flat_map(next).collect();
+    }
+    for place in places {
+        let field = place.trim_start_matches('/').replace('/', ".");
+        findings.error(
+            place,
+            format!(
+                "Talos `{}` does not know the field `{field}`: it comes with 1.11",
+                config.version
+            ),
+            format!("take `version: {}`, or take the field out", table().default),
         );
     }
 }
@@ -329,6 +385,23 @@ mod tests {
             found(json!({"version": "v1.10.7", "patches": zswap})),
             [
                 "error /patches/0/patch/kind: Talos `v1.10.7` does not know documents of kind `ZswapConfig`: they come with 1.11"
+            ]
+        );
+    }
+
+    #[test]
+    fn fields_belong_to_a_version() {
+        let documents = json!([
+            {"patch": {"apiVersion": "v1alpha1", "kind": "VolumeConfig", "name": "EPHEMERAL", "encryption": {"provider": "luks2", "keys": [{"slot": 0, "nodeID": {}}]}}},
+            {"patch": {"apiVersion": "v1alpha1", "kind": "UserVolumeConfig", "name": "a", "provisioning": {"diskSelector": {"match": "system_disk"}, "minSize": "1GB"}, "filesystem": {"projectQuotaSupport": true}, "encryption": {"provider": "luks2", "keys": [{"slot": 0, "nodeID": {}}, {"slot": 1, "tpm": {}, "lockToState": true}]}}},
+        ]);
+        assert_eq!(patches(documents.clone()), Vec::<String>::new());
+        assert_eq!(
+            found(json!({"version": "v1.10.7", "patches": documents})),
+            [
+                "error /patches/0/patch/encryption: Talos `v1.10.7` does not know the field `encryption`: it comes with 1.11",
+                "error /patches/1/patch/filesystem/projectQuotaSupport: Talos `v1.10.7` does not know the field `filesystem.projectQuotaSupport`: it comes with 1.11",
+                "error /patches/1/patch/encryption/keys/1/lockToState: Talos `v1.10.7` does not know the field `encryption.keys.1.lockToState`: it comes with 1.11",
             ]
         );
     }
