@@ -191,11 +191,8 @@ impl Failure {
 
     /// A file could not be read, written, made or removed: `operation` is the verb.
     pub fn io(operation: &str, path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
-        let failure = Self::failed(format!(
-            "failed to {operation} `{}`",
-            path.as_ref().display()
-        ))
-        .detail(error);
+        let shown = path.as_ref().display();
+        let failure = Self::failed(format!("failed to {operation} `{shown}`")).detail(error);
         match error.kind() {
             std::io::ErrorKind::StorageFull => {
                 failure.help("free some space on the device and run the same command again")
@@ -203,7 +200,15 @@ impl Failure {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 failure.help("make the place writable for this user and run the same command again")
             }
-            _ => failure,
+            std::io::ErrorKind::NotFound => {
+                failure.help("give a path that is there, and run the same command again")
+            }
+            std::io::ErrorKind::IsADirectory => {
+                failure.help("give a file, and no directory, and run the same command again")
+            }
+            _ => failure.help(format!(
+                "look at it with `ls -ld '{shown}'`, and run the same command again"
+            )),
         }
     }
 

@@ -158,6 +158,7 @@ fn a_process_of_another_user_is_refused() {
     --- stderr
     warning: adapter `talos` is the one that already runs at `[ROOT]/run/t.sock`: outside the sandbox and without time limits
     error: the process behind `[ROOT]/run/t.sock` belongs to user 65534, not to you
+      help: find out whose it is; start the adapter yourself, on another socket, and name that in `ZTC_ATTACH`
     ");
 }
 
@@ -272,6 +273,7 @@ fn the_host_again_says_where_the_answers_differ() {
     --- stderr
     warning: not compared: `cilium shutdown` (it ends the adapter)
     error: of 2 answers, 1 differ now
+      help: look at the differences above; where they are right, record anew with `--record FILE`
     "#);
 
     let wrong = r#""result":{"diagnostics":"many"}"#;
@@ -283,6 +285,7 @@ fn the_host_again_says_where_the_answers_differ() {
     --- stderr
     warning: not compared: `cilium shutdown` (it ends the adapter)
     error: of 2 answers, 1 differ now
+      help: look at the differences above; where they are right, record anew with `--record FILE`
     "#);
 }
 
@@ -376,6 +379,7 @@ fn the_adapter_again_says_what_the_host_asks_differently() {
        "capabilities": {},
        "platform": {
     error: what the host asks now differs in 1 places
+      help: look at the differences above; where they are right, record anew with `--record FILE`
     "#);
     let change = |line: &str| line.replace("\"validate\"", "\"render\"");
     insta::assert_snapshot!(asked_again(&environment, &file, change), @"
@@ -384,6 +388,7 @@ fn the_adapter_again_says_what_the_host_asks_differently() {
     asked and not recorded: `render`
     never asked: `validate`
     error: what the host asks now differs in 2 places
+      help: look at the differences above; where they are right, record anew with `--record FILE`
     ");
 }
 

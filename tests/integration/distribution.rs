@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::distribution_publish::begin_anew;
+use crate::distribution_publish::{begin_anew, change_and_sign};
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
@@ -361,6 +361,7 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
     error: `index.json` of `file://[ROOT]/tree` is not what its publisher signed: the signature does not fit its bytes
       help: do not use this tree: tell its publisher by another way than this source
     ");
+    change_and_sign(&publisher, |_| {});
     publisher
         .environment
         .ztc_ok(&["plugins", "keygen", "../other", "--no-password"]);

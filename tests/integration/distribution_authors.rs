@@ -286,7 +286,7 @@ fn without_times(run: &Run) -> String {
 }
 
 /// The workflow that an adapter begins with.
-fn workflow(environment: &TestEnv, language: &str) -> Value {
+pub(crate) fn workflow(environment: &TestEnv, language: &str) -> Value {
     let to = format!("{language}-adapter");
     environment.ztc_ok(&[
         "plugins", "new", "my-check", "--lang", language, "--to", &to,
@@ -296,7 +296,7 @@ fn workflow(environment: &TestEnv, language: &str) -> Value {
 }
 
 /// Every step that runs something: its job, its name and the step.
-fn steps(workflow: &Value) -> Vec<(String, String, Value)> {
+pub(crate) fn steps(workflow: &Value) -> Vec<(String, String, Value)> {
     let jobs = workflow["jobs"].as_object().unwrap();
     let mut all = Vec::new();
     for (job, content) in jobs {
@@ -376,7 +376,12 @@ fn shellcheck(script: &str) {
 }
 
 /// Runs the job `publish` as GitHub would: each step a script of its own, in the work tree of a tag or of a branch.
-fn run_publish(environment: &TestEnv, workflow: &Value, checkout: &str, reference: &str) {
+pub(crate) fn run_publish(
+    environment: &TestEnv,
+    workflow: &Value,
+    checkout: &str,
+    reference: &str,
+) {
     let is_tag = reference.starts_with("refs/tags/v");
     let name = reference.rsplit('/').next().unwrap();
     for (job, step_name, step) in steps(workflow) {

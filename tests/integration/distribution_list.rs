@@ -117,3 +117,16 @@ fn what_a_repository_needs_is_removed_only_by_force_and_until_it_is_gone() {
         .join("home/.local/share/ztc/projects");
     assert_eq!(fs::read_dir(projects).unwrap().count(), 0);
 }
+
+#[test]
+fn what_explains_a_name_can_be_read_on_a_narrow_terminal() {
+    let publisher = team();
+    rendered(&publisher);
+    let explained = publisher
+        .environment
+        .ztc_ok(&["plugins", "list", "--explain"]);
+    let is_program = |line: &&str| line.starts_with("            ");
+    let others = explained.stdout.lines().filter(|line| !is_program(line));
+    let widest = others.map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|widest| widest <= 100), "{explained}");
+}

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::distribution::{Publisher, machine};
+use crate::distribution_publish::change_and_sign;
 use crate::distribution_team::{PLATFORM, colleague, edit, executable, lock, renderer, steps};
 use crate::environment::TestEnv;
 use crate::schemas::valid;
@@ -214,7 +215,7 @@ fn a_version_that_says_something_else_of_what_it_touches_is_refused() {
         .environment
         .ztc_ok(&["plugins", "install", "hello@1.0.0", "--source", "../tree"]);
     let touch = |network: &str| {
-        publisher.change(|index| {
+        change_and_sign(&publisher, |index| {
             let releases = &mut index["adapters"]["hello"]["versions"];
             releases["1.0.0"]["touches"]["network"] = json!([network]);
         });
@@ -229,7 +230,7 @@ fn a_version_that_says_something_else_of_what_it_touches_is_refused() {
       help: a version never changes what it touches: ask its publisher, who has to give the change a new version
     ");
     // Nor may it stop saying what it touches.
-    publisher.change(|index| {
+    change_and_sign(&publisher, |index| {
         let releases = &mut index["adapters"]["hello"]["versions"];
         let release = releases["1.0.0"].as_object_mut().unwrap();
         release["touches"]["network"] = json!([]);
@@ -295,14 +296,13 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
     ];
     insta::assert_snapshot!(steps(&publisher, &commands), @"
     $ ztc plugins info hello
-    exit: 0
+    exit: 4
     --- stdout
     hello 1.1.0: says hello
       source       file://[ROOT]/tree
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 772 bytes
       protocol     1.0
       provides     nothing
@@ -312,6 +312,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      spy.example:443
       tools        jq
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install  installs it
     $ ztc plugins info hello@1.0.0
     exit: 0
@@ -321,7 +322,6 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 662 bytes
       protocol     1.0
       provides     nothing
@@ -331,6 +331,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      nothing
       tools        nothing
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install hello@1.0.0 --source file://[ROOT]/tree  installs it
     $ ztc plugins info hello --source ../tree
     exit: 0
@@ -340,7 +341,6 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       trust        signed by [KEY],
                    which is new here: compare it with what the publisher shows elsewhere
       versions     1.1.0, 1.0.0
-      installed    nothing
       platforms    [MACHINE]: 772 bytes
       protocol     1.0
       provides     nothing
@@ -350,6 +350,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       network      spy.example:443
       tools        jq
     --- stderr
+    `hello` is not installed; this is what file://[ROOT]/tree offers:
       next: ztc plugins install  installs it
     ");
     // Nobody is trusted by looking, nothing is installed, and nothing was started.

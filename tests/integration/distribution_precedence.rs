@@ -55,18 +55,18 @@ impl Places {
     }
 }
 
-/// Takes out how wide columns are, and what every list has.
+/// Returns what is said of one name.
 fn table(text: &str) -> String {
-    let line = |line: &str| {
-        let cells = line
-            .split("  ")
-            .map(str::trim)
-            .filter(|cell| !cell.is_empty());
-        cells.collect::<Vec<_>>().join("  ") + "\n"
-    };
-    let is_built_in = |text: &&str| text.contains("built-in");
-    let lines = text.lines().filter(|text| !is_built_in(text));
-    let text: String = lines.map(line).collect();
+    block(text, "hello")
+}
+
+fn block(text: &str, name: &str) -> String {
+    let lines = text.lines().skip_while(|line| *line != name);
+    let of_it = |line: &&str| *line == name || line.starts_with(' ');
+    let text: String = lines
+        .take_while(of_it)
+        .map(|line| format!("{line}\n"))
+        .collect();
     text.replace(&machine(), "[MACHINE]")
 }
 
@@ -96,11 +96,15 @@ fn the_strongest_place_wins_and_what_is_behind_it_is_said() {
     hello from 0.3.0
     ");
     insta::assert_snapshot!(places.explain(), @"
-    NAME  SOURCE  VERSION  PROGRAM  WHY
-    hello  used  path  -  [REPO]/tools/hello  platform.yaml names its path
-    hello  not used  plugin-directory  0.2.0  [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.2.0  platform.yaml names the path of another
-    hello  not used  plugin-directory  0.1.9  [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.1.9  platform.yaml names the path of another
-    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  platform.yaml names the path of another
+    hello
+      used      path: platform.yaml names its path
+                [REPO]/tools/hello
+      not used  plugin-directory 0.2.0: platform.yaml names the path of another
+                [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.2.0
+      not used  plugin-directory 0.1.9: platform.yaml names the path of another
+                [ROOT]/home/.local/share/ztc/plugins/ztc-adapter-hello-0.1.9
+      not used  PATH: platform.yaml names the path of another
+                [ROOT]/bin/ztc-adapter-hello
     ");
 }
 
@@ -138,20 +142,13 @@ fn an_adapter_of_ztc_is_replaced_only_by_name() {
     environment.tool("ztc-adapter-talos", &renderer("talos", "6.6.6", ""));
     let explained = |environment: &TestEnv| {
         let run = environment.ztc_ok(&["plugins", "list", "--explain"]);
-        let lines = run.stdout.lines().filter(|line| line.starts_with("talos"));
-        lines
-            .map(|line| {
-                let cells = line
-                    .split("  ")
-                    .map(str::trim)
-                    .filter(|cell| !cell.is_empty());
-                cells.collect::<Vec<_>>().join("  ") + "\n"
-            })
-            .collect::<String>()
+        block(&run.stdout, "talos")
     };
     insta::assert_snapshot!(explained(&environment), @"
-    talos  used  built-in  -  -  it is part of ztc
-    talos  not used  PATH  -  [ROOT]/bin/ztc-adapter-talos  an adapter of ztc is replaced only where `plugins` of platform.yaml names it
+    talos
+      used      built-in: it is part of ztc
+      not used  PATH: an adapter of ztc is replaced only where `plugins` of platform.yaml names it
+                [ROOT]/bin/ztc-adapter-talos
     ");
     let platform = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  talos: {}\n";
     // That a variable is granted is no wish for another adapter.
@@ -166,9 +163,12 @@ fn an_adapter_of_ztc_is_replaced_only_by_name() {
     ] {
         environment.write("platform.yaml", format!("{platform}{plugins}"));
         let used = explained(&environment);
-        let used = used.lines().find(|line| line.contains("  used  ")).unwrap();
+        let used = used
+            .lines()
+            .find(|line| line.starts_with("  used  "))
+            .unwrap();
         assert!(
-            used.starts_with(&format!("talos  used  {winner}  ")),
+            used.starts_with(&format!("  used      {winner}: ")),
             "{plugins}: {used}"
         );
     }
@@ -194,35 +194,47 @@ fn what_is_installed_comes_before_what_only_lies_there() {
     };
     // 1.1.0 is newer, and the lock names 1.0.0.
     insta::assert_snapshot!(explain(&publisher), @"
-    NAME  SOURCE  VERSION  PROGRAM  WHY
-    hello  used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  the lock names it
-    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  the lock names another
-    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  the lock names another
+    hello
+      used      installed 1.0.0: the lock names it
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]
+      not used  installed 1.1.0: the lock names another
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
+      not used  PATH: the lock names another
+                [ROOT]/bin/ztc-adapter-hello
     ");
     fs::remove_file(publisher.environment.repo().join("platform/lock.json")).unwrap();
     insta::assert_snapshot!(explain(&publisher), @"
-    NAME  SOURCE  VERSION  PROGRAM  WHY
-    hello  used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  it is installed
-    hello  not used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  a newer version is installed
-    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    hello
+      used      installed 1.1.0: it is installed
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
+      not used  installed 1.0.0: a newer version is installed
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]
+      not used  PATH: what is installed comes first
+                [ROOT]/bin/ztc-adapter-hello
     ");
     let platform = PLATFORM.replace("^1", "=1.0.0");
     publisher.environment.write("platform.yaml", &platform);
     insta::assert_snapshot!(explain(&publisher), @"
-    NAME  SOURCE  VERSION  PROGRAM  WHY
-    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  platform.yaml asks for =1.0.0
-    hello  used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  it is installed
-    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    hello
+      not used  installed 1.1.0: platform.yaml asks for =1.0.0
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
+      used      installed 1.0.0: it is installed
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]
+      not used  PATH: what is installed comes first
+                [ROOT]/bin/ztc-adapter-hello
     ");
     publisher
         .environment
         .write("platform.yaml", platform.replace("tree", "other"));
     insta::assert_snapshot!(explain(&publisher), @"
-    NAME  SOURCE  VERSION  PROGRAM  WHY
-    hello  missing  -  -  -  adapter `hello`, which `plugins.hello` asks for, is not installed
-    hello  not used  installed  1.1.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]  platform.yaml asks for =1.0.0
-    hello  not used  installed  1.0.0  [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]  it is from file://[ROOT]/tree, and platform.yaml asks for ../other
-    hello  not used  PATH  -  [ROOT]/bin/ztc-adapter-hello  what is installed comes first
+    hello
+      missing   adapter `hello`, which `plugins.hello` asks for, is not installed
+      not used  installed 1.1.0: platform.yaml asks for =1.0.0
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
+      not used  installed 1.0.0: it is from file://[ROOT]/tree, and platform.yaml asks for ../other
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]
+      not used  PATH: what is installed comes first
+                [ROOT]/bin/ztc-adapter-hello
     ");
 }
 

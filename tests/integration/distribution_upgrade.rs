@@ -492,3 +492,77 @@ fn an_adapter_that_declares_more_than_was_signed_does_not_run() {
         .ztc_ok(&["plugins", "remove", "hello@1.2.0"]);
     assert_eq!(publisher.run(&["plugins", "info", "hello"]).code, Some(0));
 }
+
+#[test]
+fn a_source_that_is_away_is_said_and_the_others_are_upgraded() {
+    let publisher = publisher();
+    let away = publisher.environment.root().join("away");
+    let other = publisher.environment.root().join("other");
+    publisher.put("other", "1.0.0", &machine());
+    publisher.publish(&[]);
+    // A copy of the tree is another source.
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "tree", "other"])
+        .current_dir(publisher.environment.root())
+        .status();
+    assert!(copied.unwrap().success());
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "install", "other", "--source", "../other"]);
+    fs::rename(&other, &away).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["plugins", "upgrade", "other"],
+        &["plugins", "upgrade", "--dry-run"],
+        &["plugins", "upgrade", "--yes", "--accept"],
+        &["plugins", "upgrade"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins upgrade other
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    $ ztc plugins upgrade --dry-run
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.0.0 -> 1.2.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      + provides acme/hello 1.1
+      - provides acme/hello 1.0
+      + input region: string
+      + input size: integer, default 3
+      + touches variable HELLO_REGION
+      + touches network new.example:8443
+      + touches tool jq
+    warning: new versions may touch more than the old ones: `hello` variable HELLO_REGION, network new.example:8443, tool jq: this needs `--accept`
+    $ ztc plugins upgrade --yes --accept
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.0.0 -> 1.2.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      + provides acme/hello 1.1
+      - provides acme/hello 1.0
+      + input region: string
+      + input size: integer, default 3
+      + touches variable HELLO_REGION
+      + touches network new.example:8443
+      + touches tool jq
+    ✓ hello 1.2.0 installed from file://[ROOT]/tree
+    $ ztc plugins upgrade
+    exit: 4
+    --- stderr
+    error: there is no directory `[ROOT]/other`
+      help: name the directory that holds `index.json`
+    hello 1.2.0 is the newest that fits, from file://[ROOT]/tree
+    ");
+    let said = publisher.run(&["plugins", "upgrade", "--json"]);
+    assert_eq!(said.code, Some(4));
+    valid("plugins-upgrade.schema.json", &said.json());
+    assert_eq!(said.json()["failed"][0]["name"], "other");
+}

@@ -138,8 +138,14 @@ impl TestEnv {
     }
 
     /// Runs `ztc` to its end.
+    #[track_caller]
     pub(crate) fn ztc(&self, arguments: &[&str]) -> Run {
-        Run::new(self, &self.command(arguments).output().unwrap())
+        let run = Run::new(self, &self.command(arguments).output().unwrap());
+        let own = ["run", "test", "replay"];
+        if arguments.contains(&"plugins") && !own.iter().any(|own| arguments.contains(own)) {
+            run.every_refusal_says_what_to_type();
+        }
+        run
     }
 
     /// Runs `ztc` and expects success.
@@ -251,6 +257,18 @@ impl Run {
             code: output.status.code(),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
+        }
+    }
+
+    /// Expects what to do behind each error: whatever is refused, whoever reads it knows how to go on.
+    #[track_caller]
+    fn every_refusal_says_what_to_type(&self) {
+        let is_usage = self.stderr.contains("For more information, try '--help'.");
+        let mut blocks = self.stderr.split("\nerror: ").peekable();
+        let first = blocks.next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").into_iter();
+        for block in first.chain(blocks).filter(|_| !is_usage) {
+            assert!(block.contains("\n  help: "), "error: {block}");
         }
     }
 

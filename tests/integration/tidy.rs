@@ -165,3 +165,50 @@ fn every_dependency_has_a_reason() {
         .collect();
     assert_eq!(without, Vec::<&str>::new());
 }
+
+/// Returns what of a text is not inside of brackets that open behind `from`: the rest of one expression.
+fn expression(text: &str) -> &str {
+    let (mut depth, mut in_string, mut is_escaped) = (0_i32, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if in_string => is_escaped = true,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => return &text[..at],
+            ')' | ']' | '}' => depth -= 1,
+            ';' | ',' if depth == 0 => return &text[..at],
+            _ => {}
+        }
+    }
+    text
+}
+
+#[test]
+fn every_refusal_of_plugins_ends_with_what_to_type() {
+    // These hand on what their callers finish with help, or have help that depends on what is near.
+    let finished_elsewhere = [
+        "Failure::new(Exit::Missing, message)",
+        "Failure::new(Exit::Refused, message)",
+        "is not installed\"",
+        "no key of `{source}` is pinned",
+        "answers with status {status} for `{what}`",
+        "failed to keep `{path}` of `{place}`",
+        "`{place}` cannot be reached",
+    ];
+    none(|name, text| {
+        let is_plugins = ["host/src/plugins", "host/src/commands/plugins"]
+            .iter()
+            .any(|part| name.starts_with(part));
+        let text = text.split("#[cfg(test)]\nmod tests").next()?;
+        let makers = ["Failure::new(", "Failure::failed(", "Failure::invalid("];
+        let places = makers.iter().flat_map(|maker| text.match_indices(maker));
+        let mut wrong = places
+            .filter(|_| is_plugins)
+            .map(|(at, _)| expression(&text[at..]))
+            .filter(|made| !made.contains(".help("))
+            .filter(|made| !finished_elsewhere.iter().any(|known| made.contains(known)));
+        wrong.next().map(|made| format!("no help: {made}"))
+    });
+}

@@ -144,7 +144,14 @@ impl<'a> MachineConfigs<'a> {
                 .vip
                 .as_ref()
                 .filter(|_| is_control_plane)
-                .map(|vip| json!({ "ip": scalar(&vip.ip), "interface": scalar(&vip.interface) })),
+                .map(|vip| {
+                    let token = vip.token_placeholder();
+                    json!({
+                        "ip": scalar(&vip.ip),
+                        "interface": scalar(&vip.interface),
+                        "token": token.as_deref().map(scalar),
+                    })
+                }),
             disk: scalar(&machine.disk),
             disk_selector: disk_selector(machine),
             installer_image: scalar(&machine.installer_image),

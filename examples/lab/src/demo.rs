@@ -177,7 +177,7 @@ impl<'a> Stage<'a> {
                 say::verdict(
                     false,
                     &format!(
-                        "`{name}` has to be installed first: `ztc-lab publish target/tree`, then `ztc plugins install {name} --source target/tree`"
+                        "`{name}` has to be installed first: `ztc-lab publish target/tree`, then `ztc plugins install {name} --source target/tree --key target/tree.key.pub`"
                     ),
                 );
                 return Ok(false);

@@ -45,8 +45,9 @@ pub async fn publish(tree: &Path, executable: &Path) -> Result<bool, DemoError> 
     for (name, _) in ADAPTERS {
         say::heading("An operator installs it with");
         say::command(&format!(
-            "ztc plugins install {name} --source {}",
-            tree.display()
+            "ztc plugins install {name} --source {} --key {}.pub",
+            tree.display(),
+            key.display()
         ));
     }
     Ok(true)

@@ -102,7 +102,8 @@ pub(crate) async fn connect(name: &str, path: &Path) -> Result<Stream, Failure> 
                     "the process behind `{}` belongs to {whose}, not to you",
                     path.display()
                 ),
-            ))
+            )
+            .help("find out whose it is; start the adapter yourself, on another socket, and name that in `ZTC_ATTACH`"))
         }
     }
 }

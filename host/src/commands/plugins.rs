@@ -204,6 +204,7 @@ fn introduce_program(
         .remove(name)
         .ok_or_else(|| {
             Failure::failed(format!("`{}` did not introduce itself", program.display()))
+                .help("run `ztc plugins test` with it, which says more")
         })?
 }
 

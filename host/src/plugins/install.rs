@@ -294,7 +294,8 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
         [] => Err(Failure::new(
             Exit::Missing,
             format!("`{}` has no adapters", tree.source.name()),
-        )),
+        )
+        .help("name another source: `ztc plugins install NAME --source SOURCE`")),
         names => Err(
             Failure::invalid(format!("`{}` has several adapters", tree.source.name()))
                 .detail(format!("it has {}", and(names)))

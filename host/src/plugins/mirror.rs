@@ -274,8 +274,11 @@ pub(crate) fn copy(
         made: now(),
         files,
     };
-    let mut text = serde_json::to_string_pretty(&mark)
-        .map_err(|error| Failure::failed("failed to write what the mirror holds").detail(error))?;
+    let mut text = serde_json::to_string_pretty(&mark).map_err(|error| {
+        Failure::failed("failed to write what the mirror holds")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })?;
     text.push('\n');
     write(&directory.join(FILE), text.as_bytes())?;
     // The index comes last, so that it never names what is not there.

@@ -367,8 +367,11 @@ fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure
             }
         }
     }
-    let mut text = serde_json::to_string_pretty(index)
-        .map_err(|error| Failure::failed("failed to write the index").detail(error))?;
+    let mut text = serde_json::to_string_pretty(index).map_err(|error| {
+        Failure::failed("failed to write the index")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })?;
     text.push('\n');
     let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
     atomic::public(&previous::waiting(directory), &signature)?;
@@ -382,10 +385,11 @@ fn text(time: Timestamp) -> String {
 
 fn expires(terms: &Terms) -> Result<String, Failure> {
     let hours = i64::from(terms.days) * 24;
-    let expires = terms
-        .now
-        .checked_add(hours.hours())
-        .map_err(|error| Failure::invalid("the index would be valid for too long").detail(error))?;
+    let expires = terms.now.checked_add(hours.hours()).map_err(|error| {
+        Failure::invalid("the index would be valid for too long")
+            .detail(error)
+            .help("give fewer days with `--days`")
+    })?;
     Ok(text(expires))
 }
 

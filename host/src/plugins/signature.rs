@@ -3,6 +3,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use minisign::{ErrorKind, KeyPair, SecretKey, SecretKeyBox};
 use minisign_verify::{Error, PublicKey, Signature};
 
@@ -109,12 +111,15 @@ impl Signer {
         };
         let plain =
             SecretKeyBox::from_string(&text).and_then(SecretKeyBox::into_unencrypted_secret_key);
-        let secret = match plain {
-            Ok(secret) => secret,
-            Err(_) if !is_secret_key(&text) => {
+        let secret = match (plain, bytes(&text)) {
+            (Ok(secret), _) => secret,
+            (Err(_), None) => {
                 return Err(bad("it has another form".to_owned()));
             }
-            Err(_) => {
+            (Err(_), Some(bytes)) if has_no_password(&bytes) => {
+                SecretKey::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?
+            }
+            (Err(_), Some(_)) => {
                 let password = password()?;
                 SecretKeyBox::from_string(&text)
                     .and_then(|secret| secret.into_secret_key(Some(password)))
@@ -130,10 +135,18 @@ impl Signer {
         };
         let public = minisign::PublicKey::from_secret_key(&secret)
             .map_err(|error| bad(error.to_string()))?;
-        Ok(Self {
+        let signer = Self {
             public: Key::parse(&public.to_base64())?,
             secret,
-        })
+        };
+        // Where there is no checksum, only this tells that its two halves belong together.
+        let probe = signer.sign(b"", "a probe")?;
+        match signer.public.verify(b"", &probe, "", "") {
+            Ok(()) => Ok(signer),
+            Err(_) => Err(bad(
+                "its secret half and its public half do not fit".to_owned()
+            )),
+        }
     }
 
     /// Its public half.
@@ -151,7 +164,11 @@ impl Signer {
             Some("signature of a tree of adapters for ztc"),
         )
         .map(|signature| signature.into_string())
-        .map_err(|error| Failure::failed(format!("failed to sign `{what}`")).detail(error))
+        .map_err(|error| {
+            Failure::failed(format!("failed to sign `{what}`"))
+                .detail(error)
+                .help("report this to the authors of ztc, with the whole command")
+        })
     }
 }
 
@@ -168,15 +185,24 @@ pub(crate) fn new_pair(password: Option<String>) -> Result<(String, String), Fai
             pk.to_box()?.into_string(),
         ))
     })
-    .map_err(|error| Failure::failed("failed to make a key").detail(error))
+    .map_err(|error| {
+        Failure::failed("failed to make a key")
+            .detail(error)
+            .help("report this to the authors of ztc, with the whole command")
+    })
 }
 
-/// Whether a text has the form of a secret key, whatever its encryption.
-fn is_secret_key(text: &str) -> bool {
-    // 158 bytes in base64.
-    text.lines()
-        .nth(1)
-        .is_some_and(|line| line.trim().len() == 212)
+/// The bytes of a secret key, whatever its encryption; nothing where a text has another form.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let line = text.lines().nth(1)?.trim();
+    let bytes = BASE64_STANDARD.decode(line).ok()?;
+    (bytes.len() == 158).then_some(bytes)
+}
+
+/// Whether a key is one that the original minisign has made without a password (`minisign -G -W`): it leaves the checksum out.
+fn has_no_password(bytes: &[u8]) -> bool {
+    let (kdf, checksum) = (&bytes[2..4], &bytes[126..]);
+    kdf == [0, 0] && checksum.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]
@@ -217,6 +243,30 @@ mod tests {
         assert_eq!(
             verify(stranger.public(), b"content", &signature),
             "other key"
+        );
+    }
+
+    #[test]
+    fn a_key_of_minisign_without_a_password_has_no_checksum_and_will_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.key");
+        let (secret, public) = new_pair(None).unwrap();
+        let open = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = bytes(&secret).unwrap();
+            bytes[126..].fill(0);
+            change(&mut bytes);
+            let text = format!("untrusted comment: x\n{}\n", BASE64_STANDARD.encode(&bytes));
+            std::fs::write(&path, text).unwrap();
+            Signer::open(&path, || panic!("it has no password"))
+        };
+        let signer = open(&|_| {}).unwrap();
+        assert!(public.contains(signer.public().text()));
+        let failure = open(&|bytes| bytes[70] ^= 1).err().unwrap();
+        assert!(
+            failure
+                .message
+                .ends_with("its secret half and its public half do not fit"),
+            "{failure}"
         );
     }
 

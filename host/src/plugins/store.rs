@@ -134,7 +134,7 @@ impl Store {
             Ok(()) => {}
             // A file system without locks: everything is still written in one step.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => return Err(Failure::io("lock", &self.lock_path(), &error)),
+            Err(error) => return Err(Failure::io("lock", self.lock_path(), &error)),
         }
         self.sweep();
         Ok(Hold { _file: file })
@@ -263,8 +263,11 @@ impl Store {
     /// Writes a record: from here on the version is installed.
     pub(crate) fn save(&self, record: &Record) -> Result<(), Failure> {
         let path = self.record(&record.name, &record.version);
-        let mut text = serde_json::to_vec_pretty(record)
-            .map_err(|error| Failure::failed("failed to write what is installed").detail(error))?;
+        let mut text = serde_json::to_vec_pretty(record).map_err(|error| {
+            Failure::failed("failed to write what is installed")
+                .detail(error)
+                .help("report this to the authors of ztc, with the whole command")
+        })?;
         text.push(b'\n');
         atomic::private(&path, &text, Existing::Replace)
     }
@@ -360,7 +363,8 @@ fn make(directory: &Path) -> Result<(), Failure> {
                 "failed to make `{}`: one of its parents is a file",
                 directory.display()
             ),
-        ),
+        )
+        .help("move that file away, or set `XDG_DATA_HOME` to another place"),
         _ => Failure::io("make", directory, &error),
     })
 }

@@ -166,9 +166,10 @@ pub(crate) fn waiting(directory: &Path) -> Result<Vec<New>, Failure> {
             );
         }
         if text.len() as u64 > MOST {
-            return Err(Failure::invalid(format!(
-                "`{file}` has more than {MOST} bytes"
-            )));
+            return Err(
+                Failure::invalid(format!("`{file}` has more than {MOST} bytes"))
+                    .help("make it smaller: operators refuse a larger one"),
+            );
         }
         found.push(New {
             adapter,

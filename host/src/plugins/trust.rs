@@ -88,7 +88,9 @@ impl Trust {
     pub(crate) fn save(&self, machine: &Machine) -> Result<(), Failure> {
         let path = path(machine);
         let mut text = serde_json::to_vec_pretty(self).map_err(|error| {
-            Failure::failed("failed to write the list of trusted publishers").detail(error)
+            Failure::failed("failed to write the list of trusted publishers")
+                .detail(error)
+                .help("report this to the authors of ztc, with the whole command")
         })?;
         text.push(b'\n');
         atomic::private(&path, &text, Existing::Replace)

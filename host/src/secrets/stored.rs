@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Location};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::platform::Section;
+use crate::secrets::Reference;
 use crate::secrets::bundle::{self, Bundle};
 
 /// The bundle that placeholders name.
@@ -57,18 +58,34 @@ pub(crate) fn join(
     Ok(())
 }
 
-/// The names that an operator wrote into a section, or into a file that it names.
+/// The names that an operator wrote into a section, as placeholders or as references (`{from: store, name: ...}`), or into a file that it names.
 pub(crate) fn asked<'a>(
     repository: &Repository,
     section: &Section,
     files: impl IntoIterator<Item = &'a String>,
 ) -> BTreeSet<String> {
     let mut asked = names(&Value::Object(section.config.clone()).to_string());
+    for value in section.config.values() {
+        references(value, &mut asked);
+    }
     for file in files {
         let text = std::fs::read_to_string(repository.root().join(file)).unwrap_or_default();
         asked.extend(names(&text));
     }
     asked
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Ok(Reference::Store { name }) = Reference::parse(value) {
+                found.insert(name);
+            }
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
 }
 
 /// The names that a text refers to.

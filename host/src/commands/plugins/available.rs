@@ -71,6 +71,11 @@ pub(crate) fn run(context: &Context, what: &str, source: Option<&str>) -> Result
         context.ui.json(&available);
         return Ok(());
     }
+    if available.installed.is_empty() {
+        context.ui.say(format!(
+            "`{name}` is not installed; this is what {place} offers:"
+        ));
+    }
     context.ui.data(&text(&available));
     let is_asked = !what.contains('@') && sources.is_wanted(&name);
     let command = match is_asked {
@@ -151,10 +156,8 @@ fn text(available: &Available) -> String {
         yanked.map(|why| format!("by its publisher: {}", printable(why))),
     );
     page.section("versions", [listed(&available.versions)]);
-    page.always(
-        "installed",
-        available.installed.iter().map(Version::to_string).collect(),
-    );
+    let installed = Some(listed(&available.installed)).filter(|text| !text.is_empty());
+    page.section("installed", installed);
     let platforms = release.platforms.iter();
     page.section(
         "platforms",

@@ -52,7 +52,8 @@ fn missing(
         return Err(failure);
     }
     let Err(offered) = available::run(context, name, None) else {
-        return Ok(Exit::Done);
+        // Whoever only asks whether it is here has the answer, too.
+        return Ok(Exit::Missing);
     };
     let is_asked = discovery.names().contains(name);
     match (is_asked, offered.exit) {
@@ -77,7 +78,10 @@ fn installed(
     let (installed_from, publisher_key) = origin(&discovery, &candidate);
     let trust = Trust::of(&candidate, publisher_key.as_ref());
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
-    let missing = || Failure::failed(format!("adapter `{name}` did not introduce itself"));
+    let missing = || {
+        Failure::failed(format!("adapter `{name}` did not introduce itself"))
+            .help("`ztc plugins list` says why")
+    };
     let mut introduction = introductions.remove(name).ok_or_else(missing)??;
     let used = in_use(context, &mut introduction)?;
     let sha256 = match (candidate.source, &candidate.sha256) {

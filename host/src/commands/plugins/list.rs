@@ -269,31 +269,33 @@ fn text(rows: &[Row]) -> String {
     )
 }
 
-/// Writes why each name means what it means.
+/// Writes why each name means what it means: a block for each name, and below each candidate its program, which is long.
 fn reasons(rows: &[Row]) -> String {
-    let mut cells = Vec::new();
+    let mut lines = Vec::new();
     for row in rows {
         let Some(candidates) = &row.candidates else {
             continue;
         };
-        let is_missing = row.source.is_none();
-        if is_missing {
-            let line = [&row.name, "missing", "-", "-", "-", &row.status];
-            cells.push(line.map(str::to_owned).to_vec());
+        lines.push(row.name.clone());
+        if row.source.is_none() {
+            lines.push(format!("  missing   {}", row.status));
         }
-        cells.extend(candidates.iter().map(|candidate| {
-            let program = match candidate.source {
-                Source::BuiltIn => "-",
-                _ => &candidate.program,
-            };
+        for candidate in candidates {
             let word = if candidate.used { "used" } else { "not used" };
-            let version = candidate.version.as_deref().unwrap_or("-");
-            let source = candidate.source.word();
-            let line = [&row.name, word, source, version, program, &candidate.why];
-            line.map(str::to_owned).to_vec()
-        }));
+            let version = candidate
+                .version
+                .iter()
+                .map(|version| format!(" {version}"));
+            let what: String = std::iter::once(candidate.source.word().to_owned())
+                .chain(version)
+                .collect();
+            lines.push(format!("  {word:<9} {what}: {}", candidate.why));
+            if candidate.source != Source::BuiltIn {
+                lines.push(format!("            {}", candidate.program));
+            }
+        }
     }
-    table(&["NAME", "", "SOURCE", "VERSION", "PROGRAM", "WHY"], &cells)
+    lines.join("\n")
 }
 
 #[cfg(test)]

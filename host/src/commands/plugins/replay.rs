@@ -54,7 +54,8 @@ fn wanted(arguments: &Arguments) -> Result<Vec<Exchange>, Failure> {
         true => Err(Failure::invalid(format!(
             "`{}` holds no call to replay",
             arguments.file.display()
-        ))),
+        ))
+        .help("record one with `--record FILE`, or leave `--adapter` out")),
         false => Ok(exchanges),
     }
 }
@@ -85,6 +86,9 @@ fn shown(context: &Context, outcome: &Outcome, what: &str) -> Result<Exit, Failu
         count => Err(Failure::new(
             Exit::Differences,
             format!("of {} {what}, {count} differ now", same + count),
+        )
+        .help(
+            "look at the differences above; where they are right, record anew with `--record FILE`",
         )),
     }
 }

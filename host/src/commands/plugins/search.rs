@@ -155,7 +155,9 @@ fn index_of(
     let last =
         || seen::load(&context.machine.data(), name).map(|seen| seen.map(|(_, index)| index));
     let failure = match offline {
-        true => Failure::new(Exit::Missing, "`--offline` asks nobody"),
+        true => {
+            Failure::new(Exit::Missing, "`--offline` asks nobody").help("leave `--offline` out")
+        }
         false => match install::open(&context.machine, source, terms) {
             Ok(tree) => {
                 if matches!(tree.signer, Signed::Known(_)) {

@@ -150,6 +150,7 @@ fn read<T: DeserializeOwned>(path: Option<&Path>) -> Result<Option<T>, Failure> 
             path.display(),
             error.message
         ))
+        .help("correct the file and run the same command again")
         .at(location)
     })?;
     Ok(Some(parsed))

@@ -53,6 +53,9 @@ pub(super) fn run(context: &Context, exchanges: &[Exchange]) -> Result<Exit, Fai
         count => Err(Failure::new(
             Exit::Differences,
             format!("what the host asks now differs in {count} places"),
+        )
+        .help(
+            "look at the differences above; where they are right, record anew with `--record FILE`",
         )),
     }
 }
