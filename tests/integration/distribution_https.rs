@@ -63,6 +63,7 @@ fn an_authority_counts_where_the_operator_names_it() {
     the publisher's key of https://localhost:[PORT] is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from https://localhost:[PORT]
+      touches network example.org:443
     ");
     // In a directory, as OpenSSL has them.
     world.publisher.environment.unset("SSL_CERT_FILE");
@@ -205,6 +206,7 @@ fn a_proxy_brings_tls_to_its_end_and_sees_nothing_of_it() {
     the publisher's key of https://plugins.example.org is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from https://plugins.example.org
+      touches network example.org:443
     ");
     let asked = asked.lock().unwrap().clone();
     assert!(!asked.is_empty());

@@ -163,5 +163,10 @@ fn a_lock_cannot_name_a_file_outside_of_a_tree_or_without_end() {
         let error = run.stderr.lines().find(|line| line.starts_with("error: "));
         error.unwrap_or_default().to_owned()
     });
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    error: platform/lock.json pins a table of the versions of `cilium` that nobody can have published: the path `../../../etc/passwd` is refused: it leaves the tree
+    error: platform/lock.json pins a table of the versions of `cilium` that nobody can have published: the path `/etc/passwd` is refused: it is absolute
+    error: platform/lock.json pins a table of the versions of `cilium` that nobody can have published: 18446744073709551615 bytes are more than a table may have (1048576)
+    error: platform/lock.json pins a table of the versions of `cilium` that nobody can have published: `../../x` is not a SHA-256
+    ");
 }

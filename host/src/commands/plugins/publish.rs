@@ -187,11 +187,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
     let yank = arguments.yank.iter();
-    let _claim = Claim::new(&directory, || {
-        context
-            .ui
-            .say("another ztc publishes into this directory; waiting for it");
-    })?;
+    let claim = || {
+        Claim::new(&directory, || {
+            context
+                .ui
+                .say("another ztc publishes into this directory; waiting for it");
+        })
+    };
+    let _claim = (!arguments.dry_run).then(claim).transpose()?;
     let terms = Terms {
         days: arguments.days,
         publisher: arguments.publisher.clone(),
