@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::distribution::{Publisher, machine};
+use crate::distribution_publish::change_and_sign;
 use crate::distribution_team::{PLATFORM, colleague, edit, executable, lock, renderer, steps};
 use crate::environment::TestEnv;
 use crate::schemas::valid;
@@ -214,7 +215,7 @@ fn a_version_that_says_something_else_of_what_it_touches_is_refused() {
         .environment
         .ztc_ok(&["plugins", "install", "hello@1.0.0", "--source", "../tree"]);
     let touch = |network: &str| {
-        publisher.change(|index| {
+        change_and_sign(&publisher, |index| {
             let releases = &mut index["adapters"]["hello"]["versions"];
             releases["1.0.0"]["touches"]["network"] = json!([network]);
         });
@@ -229,7 +230,7 @@ fn a_version_that_says_something_else_of_what_it_touches_is_refused() {
       help: a version never changes what it touches: ask its publisher, who has to give the change a new version
     ");
     // Nor may it stop saying what it touches.
-    publisher.change(|index| {
+    change_and_sign(&publisher, |index| {
         let releases = &mut index["adapters"]["hello"]["versions"];
         let release = releases["1.0.0"].as_object_mut().unwrap();
         release["touches"]["network"] = json!([]);

@@ -225,7 +225,7 @@ fn a_lost_tree_begins_anew_above_the_serial_that_machines_have_seen() {
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one that this machine has seen: serial 1, seen was 3
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove file://[ROOT]/tree`
     ");
     insta::assert_snapshot!(publish(&publisher, &["--serial", "1"]), @"
     exit: 2
@@ -244,6 +244,7 @@ fn a_lost_tree_begins_anew_above_the_serial_that_machines_have_seen() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches network example.org:443
     ");
 }
 

@@ -147,8 +147,8 @@ fn texts_that_nobody_has_signed_paint_no_terminal() {
     insta::assert_snapshot!(world.publisher.run(&trust), @"
     exit: 2
     --- stderr
-    error: `RW�[2J�31m` is not a public key of minisign
-      help: give the line that begins with `RW`, as it stands in the publisher's `.pub` file
+    error: `evil.pub` holds no public key of minisign
+      help: give the publisher's `.pub` file, or its line that begins with `RW`
     ");
     let check = world
         .publisher
@@ -308,6 +308,7 @@ fn one_place_has_one_name_and_one_key() {
     the publisher's key of http://localhost:[PORT] is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from http://localhost:[PORT]
+      touches network example.org:443
     ");
     // Otherwise spelled it is still that one: nothing is moved, and no key is new.
     for spelled in ["http://localhost", "http://LOCALHOST", "Http://localhost"] {

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::distribution::Publisher;
+use crate::distribution_publish::change_and_sign;
 use crate::distribution_team::{colleague, lock, release, rendered, steps, team};
 use crate::schemas::valid;
 use crate::terminal::Terminal;
@@ -55,7 +56,7 @@ fn begin_anew(publisher: &Publisher, key: &str) {
 
 /// Publishes with a serial that no honest publisher reaches, as a thief of the key can.
 fn fast_forward(publisher: &Publisher) {
-    publisher.change(|index| index["serial"] = 999_999.into());
+    change_and_sign(publisher, |index| index["serial"] = 999_999.into());
     publisher.publish(&[]);
 }
 
@@ -173,12 +174,12 @@ fn trust_add_and_trust_remove_forget_what_was_seen() {
     ✓ file://[ROOT]/tree is trusted with [KEY]
     ");
     // The same key with another tree, whose serial is smaller again.
-    publisher.change(|index| index["serial"] = 50.into());
     fs::copy(
         publisher.environment.root().join("second"),
         publisher.environment.root().join("key"),
     )
     .unwrap();
+    change_and_sign(&publisher, |index| index["serial"] = 50.into());
     publisher.publish(&[]);
     publisher.install(&[]);
     begin_anew(&publisher, "second");
@@ -389,8 +390,8 @@ fn a_mirror_does_not_decide_whose_a_source_is() {
     exit: 5
     --- stderr
     error: no key of `file://[ROOT]/tree` is trusted here, and a mirror does not decide whose it is
-      read from: file://[ROOT]/mirror/[TREE]
       signed with: [KEY]
+      read from the mirror file://[ROOT]/mirror/[TREE]
       help: compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add file://[ROOT]/tree KEY`, or add `--key KEY`
     $ ztc plugins trust add ../tree [key]
     exit: 0

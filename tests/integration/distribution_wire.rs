@@ -331,7 +331,7 @@ fn a_mirror_that_lies_is_refused_under_the_name_of_its_source() {
     --- stderr
     error: the index of `http://[WEB]` is older than the one that this machine has seen: serial 1, seen was 2
       read from the mirror http://[MIRROR]/[SLUG]
-      help: run the same command again later; where it stays so, somebody shows an old copy, and its publisher should know
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove http://[WEB]`
     ");
     // None.
     fs::remove_file(copy.join("index.json.minisig")).unwrap();
@@ -350,6 +350,7 @@ fn a_mirror_that_lies_is_refused_under_the_name_of_its_source() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from http://[WEB]
+      touches network example.org:443
     ");
     assert_eq!(
         web.take_asked(),

@@ -82,7 +82,6 @@ fn chart(config: &Config, findings: &mut Vec<Diagnostic>) {
                 config.version
             ),
             help: Some("its documentation says so under Kubernetes Compatibility; compare with `kubernetes_version` of the section `talos`".into()),
-            ..Diagnostic::default()
         });
     }
     let resources = [

@@ -97,8 +97,8 @@ impl Tree {
             }
             _ => {}
         }
-        if let (Source::Mirrored { at, .. }, Signed::New(key)) = (&source, &signer) {
-            return Err(unknown_mirror(&place, &at.name(), key));
+        if let (Source::Mirrored { .. }, Signed::New(key)) = (&source, &signer) {
+            return Err(unknown_mirror(&place, key));
         }
         // What another key has signed says nothing about this one's serials.
         let is_same = |old: &Index| {
@@ -138,12 +138,11 @@ impl Tree {
 }
 
 /// A mirror is read under the name of another source, so it must not be the first that says whose that source is.
-fn unknown_mirror(place: &str, mirror: &str, key: &Key) -> Failure {
+fn unknown_mirror(place: &str, key: &Key) -> Failure {
     Failure::new(
         Exit::Refused,
         format!("no key of `{place}` is trusted here, and a mirror does not decide whose it is"),
     )
-    .detail(format!("read from: {mirror}"))
     .detail(format!("signed with: {}", key.text()))
     .help(format!(
         "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {place} KEY`, or add `--key KEY`"

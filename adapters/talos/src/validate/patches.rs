@@ -11,6 +11,7 @@ use crate::machine::check_patch;
 use crate::merge::is_further;
 use crate::patch::{Document, documents};
 use crate::problem::{Findings, Problem};
+use crate::syntax::has_credentials;
 use crate::versions::table;
 
 /// Where Talos' own secrets stand; a patch there would put a secret into git and cut the node off from the cluster.
@@ -282,20 +283,24 @@ fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
         "apiToken" | "password" | "identityToken" | "passphrase" | "privateKey" | "uniqueToken"
         | "auth" => true,
         "key" => place.ends_with("/clientIdentity"),
+        header if place.ends_with("/extraManifestHeaders") => is_credential(header),
         _ => false,
     };
     match value {
+        Value::String(text) if has_password(text) => secret_in_clear(place, findings),
+        // What is stored is one line, so no placeholder can stand for it.
+        Value::String(text) if text.contains("PRIVATE KEY-----") => findings.error(
+            place,
+            "a private key stands here in the clear, and git would keep it",
+            "take it out, and bring it to the cluster by other means, such as a Secret of Kubernetes that is not in git",
+        ),
         Value::Object(map) => {
             for (key, value) in map {
                 let place = format!("{place}/{}", escaped(key));
                 match value {
                     Value::String(text) if of_key(key) => {
                         if !text.is_empty() && !text.starts_with(STORED) {
-                            findings.error(
-                                place,
-                                "a secret stands here in the clear, and git would keep it",
-                                format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
-                            );
+                            secret_in_clear(&place, findings);
                         }
                     }
                     _ => in_clear(value, &place, findings),
@@ -309,6 +314,28 @@ fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
         }
         _ => {}
     }
+}
+
+fn secret_in_clear(place: &str, findings: &mut Findings) {
+    findings.error(
+        place,
+        "a secret stands here in the clear, and git would keep it",
+        format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
+    );
+}
+
+/// Whether a header of a request says who asks.
+fn is_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    ["auth", "token", "key", "cookie", "secret"]
+        .iter()
+        .any(|word| header.contains(word))
+}
+
+/// Whether a text is a URL with a password in front of its host, as proxies have them.
+fn has_password(text: &str) -> bool {
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    is_url && !text.contains(char::is_whitespace) && has_credentials(text)
 }
 
 /// The roles of the machines that a patch is for; a patch for nobody is read all the same.
@@ -386,6 +413,28 @@ mod tests {
             patches(json!([{"target": "controlplane", "patch": taints}, {"patch": taints}])),
             [
                 "warning /patches/1/patch/machine/nodeTaints: Kubernetes does not let a worker change its taints, so workers do not get these"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_are_found_by_what_they_look_like_too() {
+        let in_clear = "a secret stands here in the clear, and git would keep it";
+        let key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEI\n-----END EC PRIVATE KEY-----\n";
+        assert_eq!(
+            patches(json!([{"patch": {
+                "machine": {
+                    "env": {"http_proxy": "http://me:password@proxy:3128", "no_proxy": "a@b"},
+                    "files": [{"path": "/var/etc/a.pem", "op": "create", "permissions": 0o600, "content": key}],
+                },
+                "cluster": {
+                    "extraManifestHeaders": {"Authorization": "Bearer abc", "Accept": "text/yaml", "X-Token": "ztc-secret:store/manifests"},
+                },
+            }}])),
+            [
+                format!("error /patches/0/patch/machine/env/http_proxy: {in_clear}"),
+                "error /patches/0/patch/machine/files/0/content: a private key stands here in the clear, and git would keep it".to_owned(),
+                format!("error /patches/0/patch/cluster/extraManifestHeaders/Authorization: {in_clear}"),
             ]
         );
     }
