@@ -314,7 +314,7 @@ fn answers_that_are_missing_or_wrong_are_all_named() {
     versions: those that the adapters know themselves (no channel is configured)
     error: the answers do not make a platform; nothing was written
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` does not have the expected form
-        help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on these servers is erased by `ztc bootstrap`, which asks once more before it begins.
+        help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on the servers that you choose is erased by `ztc bootstrap`, which asks once more before it begins.
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` is not an IPv4 address: `300` is above 255
         help: write the server's public IPv4 address, such as `203.0.113.10`
       answers.yaml:3:3: error: there is no adapter `talso`
@@ -330,7 +330,7 @@ fn answers_that_are_missing_or_wrong_are_all_named() {
     versions: those that the adapters know themselves (no channel is configured)
     error: the answers do not make a platform; nothing was written
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` does not have the expected form
-        help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on these servers is erased by `ztc bootstrap`, which asks once more before it begins.
+        help: Separated by commas, such as 203.0.113.10, 203.0.113.11. Everything on the servers that you choose is erased by `ztc bootstrap`, which asks once more before it begins.
       answers.yaml:2:26: error: `hetzner.server_ips[0]`: `203.0.113.300` is not an IPv4 address: `300` is above 255
         help: write the server's public IPv4 address, such as `203.0.113.10`
       answers.yaml:4:3: error: `talos.nodes[0].ip`: `203.0.113.300` is not an IP address

@@ -70,6 +70,20 @@ fn chart(config: &Config, findings: &mut Vec<Diagnostic>) {
             format!("use `{key}`"),
         ));
     }
+    let is_tested = table()
+        .minor(&config.version)
+        .is_some_and(|minor| minor.kubernetes.is_some());
+    if versions::numbers(&config.version).is_some() && !is_tested {
+        findings.push(Diagnostic {
+            severity: Severity::Warning,
+            pointer: "/version".into(),
+            message: format!(
+                "it is not known here with which versions of Kubernetes Cilium `{}` was tested",
+                config.version
+            ),
+            help: Some("its documentation says so under Kubernetes Compatibility; compare with `kubernetes_version` of the section `talos`".into()),
+        });
+    }
     let resources = [
         ("/bgp_enabled", config.bgp_enabled),
         (
@@ -252,18 +266,32 @@ mod tests {
 
     #[test]
     fn a_chart_can_be_any_release() {
-        expect(json!({"version": "v1.17.4", "source": "helm"}), &[]);
+        let unknown = |version: &str| {
+            format!(
+                "it is not known here with which versions of Kubernetes Cilium `{version}` was tested"
+            )
+        };
+        let (old, new) = (unknown("v1.17.4"), unknown("v1.21.0"));
+        let (old, new) = (
+            (Severity::Warning, "/version", old.as_str()),
+            (Severity::Warning, "/version", new.as_str()),
+        );
+        expect(json!({"version": "v1.18.9", "source": "helm"}), &[]);
+        expect(json!({"version": "v1.17.4", "source": "helm"}), &[old]);
         expect(
             json!({"version": "v1.21.0", "source": "helm"}),
-            &[(
-                Severity::Error,
-                "/gateway_api",
-                "it is not known which Gateway API goes with Cilium `v1.21.0`",
-            )],
+            &[
+                new,
+                (
+                    Severity::Error,
+                    "/gateway_api",
+                    "it is not known which Gateway API goes with Cilium `v1.21.0`",
+                ),
+            ],
         );
         expect(
             json!({"version": "v1.21.0", "source": "helm", "gateway_api": {"manifest": "crds.yaml"}}),
-            &[],
+            &[new],
         );
         expect(
             json!({"version": "v1.17.4", "source": "helm", "load_balancer_cidrs": ["198.51.100.0/28"], "helm_values": {"MTU": 1}}),
@@ -273,6 +301,7 @@ mod tests {
                     "/helm_values/MTU",
                     "`MTU` is not set here: others rely on it",
                 ),
+                old,
                 (
                     Severity::Error,
                     "/load_balancer_cidrs",

@@ -20,7 +20,7 @@ const IPV4_PATTERN: &str =
     r"((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)";
 
 /// What the operator should know wherever servers are asked for.
-const ERASED: &str = "Everything on these servers is erased by `ztc bootstrap`, which asks once more before it begins.";
+const ERASED: &str = "Everything on the servers that you choose is erased by `ztc bootstrap`, which asks once more before it begins.";
 
 /// What a look-up found.
 #[derive(Clone, Debug, Default)]

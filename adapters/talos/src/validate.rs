@@ -92,6 +92,13 @@ fn images(config: &Config, findings: &mut Findings) {
         }
     }
     for (registry, mirror) in &config.registry_mirrors {
+        if let Some((_, host)) = registry.split_once("://") {
+            findings.error(
+                format!("/registry_mirrors/{}", escaped(registry)),
+                format!("`{registry}` is a URL, and images name their registry by its host"),
+                format!("write `{}`", host.trim_end_matches('/')),
+            );
+        }
         for (index, url) in mirror.endpoints.iter().enumerate() {
             let place = format!("/registry_mirrors/{}/endpoints/{index}", escaped(registry));
             if !is_url(url) {
@@ -307,7 +314,7 @@ pub(crate) mod tests {
                 "install_disk": "sda",
                 "disk_selector": {"size": "lots", "bus_path": "/pci*"},
                 "extra_manifests": ["https://example.com/a.yaml", "a.yaml"],
-                "registry_mirrors": {"a/b": {"endpoints": ["mirror"]}},
+                "registry_mirrors": {"a/b": {"endpoints": ["mirror"]}, "https://docker.io/": {"endpoints": ["https://mirror"]}},
             })),
             [
                 "error /factory_url: `factory` is not the URL of an image factory",
@@ -315,6 +322,7 @@ pub(crate) mod tests {
                 "error /disk_selector/size: `lots` is not a size of a disk",
                 "error /extra_manifests/1: `a.yaml` is not the URL of a manifest",
                 "error /registry_mirrors/a~1b/endpoints/0: `mirror` is not the URL of a registry",
+                "error /registry_mirrors/https:~1~1docker.io~1: `https://docker.io/` is a URL, and images name their registry by its host",
             ]
         );
         assert_eq!(

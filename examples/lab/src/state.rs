@@ -99,7 +99,9 @@ impl State {
 
     /// Notes that one request asked about so many actions that run.
     pub(crate) fn asked_about(&mut self, running: usize) {
-        let wanted = self.faults.count(Fault::ActionsTogether);
+        // More than there are servers could never come together.
+        let servers = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let wanted = self.faults.count(Fault::ActionsTogether).min(servers);
         if u32::try_from(running).is_ok_and(|running| running >= wanted) {
             self.faults.set(Fault::ActionsTogether, 0);
         }
@@ -218,6 +220,18 @@ pub(crate) mod tests {
         state.tick(action.until);
         assert_eq!((state.busy(11), state.nodes[0].status()), (false, "off"));
         assert_eq!(state.actions[0].to_json(state.now)["status"], "success");
+    }
+
+    #[test]
+    fn no_more_actions_are_waited_for_than_there_are_servers() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut state = world(directory.path());
+        let servers = state.nodes.len();
+        state.faults.set(Fault::ActionsTogether, 99);
+        state.asked_about(servers - 1);
+        assert!(state.faults.has(Fault::ActionsTogether));
+        state.asked_about(servers);
+        assert!(!state.faults.has(Fault::ActionsTogether));
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) fn check(config: &Config, cni: Option<&Cni>, findings: &mut Findings)
         agreed(cni, &pods, findings);
     }
     overlaps(config, &pods, &services, findings);
-    networks("/node_ip_subnets", &config.node_ip_subnets, findings);
-    networks(
+    filters("/node_ip_subnets", &config.node_ip_subnets, findings);
+    filters(
         "/etcd_advertised_subnets",
         &config.etcd_advertised_subnets,
         findings,
@@ -124,6 +124,15 @@ fn endpoint(config: &Config, vip: Option<IpAddr>, findings: &mut Findings) {
         );
         findings.error(place, message, "use the address of a control plane");
     }
+}
+
+/// Networks in which addresses are looked for; a `!` before one leaves its addresses out.
+fn filters(place: &str, texts: &[String], findings: &mut Findings) {
+    let plain: Vec<String> = texts
+        .iter()
+        .map(|text| text.strip_prefix('!').unwrap_or(text).to_owned())
+        .collect();
+    networks(place, &plain, findings);
 }
 
 fn networks(place: &str, texts: &[String], findings: &mut Findings) -> Vec<(usize, Network)> {
@@ -439,6 +448,12 @@ mod tests {
         assert_eq!(
             found(json!({"vip": {"ip": "10.0.1.100", "hcloud_token": stored}})),
             Vec::<String>::new()
+        );
+        assert_eq!(
+            found(
+                json!({"node_ip_subnets": ["10.0.0.0/8", "!10.0.0.1/32"], "etcd_advertised_subnets": ["!ten"]})
+            ),
+            ["error /etcd_advertised_subnets/0: `ten` is not a network"]
         );
         assert_eq!(
             found(json!({"vip": {"ip": "ten"}})),
