@@ -274,16 +274,16 @@ impl Asked<'_> {
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
-        let failure = Failure::failed(format!("`{}` cannot be reached", self.place))
-            .detail(error)
-            .help(
-                "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
-                 installed already (`ztc plugins list`)",
-            );
-        match proxy().filter(|_| !is_here(self.at)) {
+        let place = self.place;
+        let failure = Failure::failed(format!("`{place}` cannot be reached")).detail(error);
+        let failure = match proxy().filter(|_| !is_here(self.at)) {
             Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
             None => failure,
-        }
+        };
+        failure.help(
+            "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
+             installed already (`ztc plugins list`)",
+        )
     }
 }
 

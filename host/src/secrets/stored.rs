@@ -180,4 +180,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_reference_to_the_store_asks_for_its_name_wherever_it_stands() {
+        let section = Section {
+            name: "talos".into(),
+            adapter: "talos".into(),
+            config: serde_json::json!({
+                "vip": {"token": {"from": "store", "name": "vip-token"}},
+                "other": [{"from": "env", "name": "HOME"}, "ztc-secret:store/written"],
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::at(directory.path());
+        let found = asked(&repository, &section, &Vec::new());
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            ["vip-token", "written"]
+        );
+    }
 }

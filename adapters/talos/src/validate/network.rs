@@ -173,7 +173,8 @@ fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: 
     }
 }
 
-/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise.
+/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise: /24 and /64, and of IPv6 at most 2^16 parts
+/// (`clusterSubnetMaxDiff` of its controller manager).
 fn ranges(config: &Config, pods: &[(usize, Network)], findings: &mut Findings) {
     let is_told = |patch: &Patch| patch.patch.to_string().contains("node-cidr-mask-size");
     if config.patches.iter().any(is_told) {
@@ -425,6 +426,19 @@ mod tests {
                 "error /vip/ip: `203.0.113.11` is the address of node `worker01` and cannot move between control planes",
                 "error /vip/interface: `eth 1` is not the name of a network interface",
             ]
+        );
+        assert_eq!(
+            found(
+                json!({"vip": {"ip": "10.0.1.100", "hcloud_token": {"from": "env", "name": "HCLOUD_TOKEN"}}})
+            ),
+            [
+                "error /vip/hcloud_token: the token stands in machine configurations, so it must be in the store, where whoever applies one has it"
+            ]
+        );
+        let stored = json!({"from": "store", "name": "hcloud-vip-token"});
+        assert_eq!(
+            found(json!({"vip": {"ip": "10.0.1.100", "hcloud_token": stored}})),
+            Vec::<String>::new()
         );
         assert_eq!(
             found(json!({"vip": {"ip": "ten"}})),
