@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::distribution_publish::{begin_anew, change_and_sign};
+use crate::distribution_publish::begin_anew;
 use crate::environment::{Run, TestEnv};
 
 /// A small adapter, as its author has built it.
@@ -354,6 +354,7 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
       help: ask its publisher; `ztc plugins trust remove file://[ROOT]/tree` forgets that it was signed
     ");
     fs::write(&signature, &good).unwrap();
+    let index = fs::read(publisher.tree().join("index.json")).unwrap();
     publisher.change(|index| index["expires"] = "2099-01-01T00:00:00Z".into());
     insta::assert_snapshot!(publisher.install(&[]), @"
     exit: 5
@@ -361,7 +362,7 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
     error: `index.json` of `file://[ROOT]/tree` is not what its publisher signed: the signature does not fit its bytes
       help: do not use this tree: tell its publisher by another way than this source
     ");
-    change_and_sign(&publisher, |_| {});
+    fs::write(publisher.tree().join("index.json"), index).unwrap();
     publisher
         .environment
         .ztc_ok(&["plugins", "keygen", "../other", "--no-password"]);
