@@ -172,3 +172,16 @@ fn every_shell_completes_every_command_of_plugins() {
         }
     }
 }
+
+#[test]
+fn a_file_is_no_tree_and_what_to_type_is_said() {
+    let publisher = Publisher::new();
+    let file = publisher.executable().display().to_string();
+    let install = ["plugins", "install", "hello", "--source", &file];
+    insta::assert_snapshot!(publisher.run(&install), @"
+    exit: 2
+    --- stderr
+    error: `[ROOT]/tree/hello/1.0.0/ztc-adapter-hello-1.0.0-[MACHINE]` is a file, and a tree is a directory
+      help: a single executable is installed by its path: `ztc plugins install [ROOT]/tree/hello/1.0.0/ztc-adapter-hello-1.0.0-[MACHINE]`
+    ");
+}

@@ -41,6 +41,8 @@ const CILIUM: &str = "version: v1.18.5";
 #[test]
 fn a_kubernetes_that_cilium_is_not_tested_with_is_a_warning_with_the_allowed_versions() {
     let environment = repository();
+    // What is generated belongs to a platform.
+    platform(&environment, "v1.33.4", CILIUM);
     environment.secrets();
     platform(&environment, "v1.33.4", CILIUM);
     assert!(!environment.ztc_ok(&["render"]).stderr.contains("warning"));
@@ -60,6 +62,8 @@ fn a_kubernetes_that_cilium_is_not_tested_with_is_a_warning_with_the_allowed_ver
 #[test]
 fn a_kubernetes_that_talos_does_not_run_is_refused_with_the_allowed_versions() {
     let environment = repository();
+    // What is generated belongs to a platform.
+    platform(&environment, "v1.33.4", CILIUM);
     environment.secrets();
     for kubernetes in ["v1.35.0", "v1.28.9"] {
         platform(&environment, kubernetes, CILIUM);
@@ -73,6 +77,8 @@ fn a_kubernetes_that_talos_does_not_run_is_refused_with_the_allowed_versions() {
 #[test]
 fn other_releases_of_the_gateway_api_and_of_both_adapters_are_refused_with_the_allowed_ones() {
     let environment = repository();
+    // What is generated belongs to a platform.
+    platform(&environment, "v1.33.4", CILIUM);
     environment.secrets();
     environment.write("crds.yaml", definitions("v1.6.1"));
     platform(

@@ -230,6 +230,11 @@ impl Source {
     fn open(&self, path: &str, limit: Duration) -> Result<Option<Box<dyn Read>>, Failure> {
         match self {
             Self::Directory(root) => {
+                if root.is_file() {
+                    let shown = root.display();
+                    return Err(Failure::invalid(format!("`{shown}` is a file, and a tree is a directory"))
+                        .help(format!("a single executable is installed by its path: `ztc plugins install {shown}`")));
+                }
                 if !root.is_dir() {
                     return Err(Failure::new(
                         Exit::Missing,
