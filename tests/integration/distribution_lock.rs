@@ -360,3 +360,39 @@ fn nothing_newer_and_nothing_else_runs_than_what_is_locked() {
     assert_eq!(greeting(&publisher), "hello from 1.0.0\n");
     publisher.environment.ztc_ok(&["validate", "--locked"]);
 }
+
+#[test]
+fn what_a_colleague_has_committed_on_another_system_works_here_unchanged() {
+    let environment = crate::environment::TestEnv::new();
+    let committed = crate::tidy::root().join("tests/integration/elsewhere");
+    let mut files = std::collections::BTreeMap::new();
+    crate::environment::collect(&committed, &committed, &mut files);
+    for (path, content) in files {
+        environment.write(&path, content);
+    }
+    // That ztc has a newer version by now is a difference of its own.
+    let lock = environment.read("platform/lock.json");
+    let lock = lock.replace(
+        r#""ztc_version": "0.1.0""#,
+        &format!(r#""ztc_version": "{}""#, env!("CARGO_PKG_VERSION")),
+    );
+    environment.write("platform/lock.json", &lock);
+    for platform in ["linux-x86_64", "linux-aarch64", "macos-aarch64"] {
+        assert!(lock.contains(&format!("-{platform}\"")), "{platform}");
+    }
+    let refused = environment.ztc(&["validate", "--locked"]);
+    assert_eq!(refused.code, Some(4), "{refused}");
+    let before = environment.files();
+    environment.ztc_ok(&["plugins", "install", "--locked"]);
+    environment.ztc_ok(&["validate", "--locked"]);
+    environment.ztc_ok(&["render", "--locked"]);
+    environment.ztc_ok(&["render"]);
+    let mut after = environment.files();
+    after.retain(|path, _| !path.starts_with(".zerotouch-cache"));
+    assert!(after == before, "{:?}", after.keys());
+    // Without a word on the command line, too.
+    environment.ztc_ok(&["plugins", "remove", "greeter", "--force"]);
+    environment.ztc_ok(&["plugins", "install"]);
+    let info = environment.ztc_ok(&["plugins", "info", "greeter", "--json"]);
+    assert_eq!(info.json()["sha256"], "[SHA256]");
+}

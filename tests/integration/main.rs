@@ -12,6 +12,7 @@ mod cilium;
 mod client;
 mod distribution;
 mod distribution_authors;
+mod distribution_broken;
 mod distribution_examples;
 mod distribution_https;
 mod distribution_kills;

@@ -20,7 +20,7 @@ use crate::plugins::mirror;
 use crate::plugins::own;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
-use crate::plugins::tree::Tree;
+use crate::plugins::tree::{Signed, Tree};
 use crate::plugins::trust::Trust;
 
 /// Whether anything may be fetched.
@@ -83,6 +83,14 @@ impl Follow<'_> {
         let choice = self.choose(&tree, name, locked)?;
         let mut done = self.done(name, locked, wanted, State::Planned)?;
         done.source = tree.source.name();
+        if let (None, Some(key)) = (&locked.publisher_key, tree.signer.key()) {
+            // The lock knows of no key, and the one that has signed is trusted all the same.
+            done.publisher_key = Some(key.text().to_owned());
+            done.trust = match tree.signer {
+                Signed::New(_) => TrustWord::FirstUse,
+                _ => TrustWord::Pinned,
+            };
+        }
         // The team has agreed to what its lock names; that it may touch more than what was here is said.
         let earlier = agreed::earlier(&before, None, None, &choice);
         done.powers = Powers::of(&choice.release, earlier.as_ref());

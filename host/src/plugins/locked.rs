@@ -126,7 +126,10 @@ pub(crate) fn executable<'a>(
             format!(
                 "the lock has no executable of `{name}` {version} for {}, only for {}",
                 machine(),
-                locked.built_for()
+                match locked.platforms.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => locked.built_for(),
+                }
             ),
         )
         .help(format!(

@@ -53,10 +53,36 @@ pub(crate) fn remember(machine: &Machine, repository: &Repository, plugins: &Loc
     }
 }
 
-/// Returns all repositories that are still there, by path. The others are forgotten.
+/// Returns all repositories that are still there and whose lock can be read, by path.
 pub(crate) fn all(machine: &Machine) -> Vec<Project> {
+    let mut projects: Vec<Project> = remembered(machine)
+        .into_iter()
+        .filter_map(|repository| {
+            Some(Project {
+                path: repository.root().to_owned(),
+                plugins: Lock::load(&repository).ok()??.plugins,
+            })
+        })
+        .collect();
+    projects.sort_by(|a, b| a.path.cmp(&b.path));
+    projects
+}
+
+/// Returns the repositories whose lock cannot be read: what they need nobody knows.
+pub(crate) fn unreadable(machine: &Machine) -> Vec<PathBuf> {
+    let repositories = remembered(machine).into_iter();
+    let mut paths: Vec<PathBuf> = repositories
+        .filter(|repository| Lock::load(repository).is_err())
+        .map(|repository| repository.root().to_owned())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Returns all repositories that are still there. The others are forgotten.
+fn remembered(machine: &Machine) -> Vec<Repository> {
     let entries = fs::read_dir(directory(machine)).into_iter().flatten();
-    let mut projects: Vec<Project> = entries
+    entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
             let file: File = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
@@ -66,15 +92,9 @@ pub(crate) fn all(machine: &Machine) -> Vec<Project> {
                 let _ = fs::remove_file(&path);
                 return None;
             }
-            let lock = Lock::load(&repository).ok()??;
-            Some(Project {
-                path: file.path,
-                plugins: lock.plugins,
-            })
+            Some(repository)
         })
-        .collect();
-    projects.sort_by(|a, b| a.path.cmp(&b.path));
-    projects
+        .collect()
 }
 
 impl Project {

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Existing};
 use crate::digest;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Finding};
+use crate::foreign::printable;
 use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::files;
@@ -73,6 +74,25 @@ pub(crate) struct Store {
     root: PathBuf,
     /// Where the keys of publishers are, which change together with what is installed.
     config: PathBuf,
+}
+
+/// A file that should be a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub(crate) path: PathBuf,
+    pub(crate) why: String,
+}
+
+impl Unreadable {
+    /// Says so.
+    pub(crate) fn finding(&self) -> Finding {
+        let path = self.path.display();
+        Finding::warning(format!(
+            "`{path}`, which says what is installed, cannot be read: {}",
+            self.why
+        ))
+        .help("install that version again, or remove the file")
+    }
 }
 
 /// The right to change what is installed, until it is dropped.
@@ -173,6 +193,10 @@ impl Store {
             }
         }
         atomic::sweep(&self.config, 0);
+        // Whose bytes the record of a newer ztc names, or one that broke, nobody knows.
+        if !self.unreadable().is_empty() {
+            return;
+        }
         let records = self.installed();
         let known: BTreeSet<&str> = records
             .iter()
@@ -246,6 +270,10 @@ impl Store {
             .set_permissions(fs::Permissions::from_mode(0o555))
             .and_then(|()| file.as_file().sync_all())
             .map_err(fail)?;
+        if path.is_dir() {
+            // Nothing but ztc has anything to put there.
+            fs::remove_dir_all(&path).map_err(fail)?;
+        }
         file.persist(&path).map_err(|error| fail(error.error))?;
         File::open(directory)
             .and_then(|directory| directory.sync_all())
@@ -274,20 +302,47 @@ impl Store {
 
     /// Reads all records, by name, the newest version first. A file that is no record is left out.
     pub(crate) fn installed(&self) -> Vec<Record> {
+        let mut all: Vec<Record> = self.records().filter_map(Result::ok).collect();
+        all.sort_by(|a, b| (&a.name, &b.version).cmp(&(&b.name, &a.version)));
+        all
+    }
+
+    /// Returns the files that should be records and are none, each with the reason.
+    pub(crate) fn unreadable(&self) -> Vec<Unreadable> {
+        let mut all: Vec<Unreadable> = self.records().filter_map(Result::err).collect();
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        all
+    }
+
+    fn records(&self) -> impl Iterator<Item = Result<Record, Unreadable>> {
         let entries = |path: &Path| {
             let entries = fs::read_dir(path).into_iter().flatten();
             entries.filter_map(|entry| Some(entry.ok()?.path()))
         };
-        let mut all: Vec<Record> = entries(&self.root.join("installed"))
-            .flat_map(|directory| entries(&directory).collect::<Vec<_>>())
-            .filter_map(|path| {
-                let record: Record = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-                let is_its_own = self.record(&record.name, &record.version) == path;
-                (record.format <= FORMAT && is_its_own).then_some(record)
+        let directories = entries(&self.root.join("installed"));
+        let files = directories.flat_map(move |directory| entries(&directory).collect::<Vec<_>>());
+        files
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
             })
-            .collect();
-        all.sort_by(|a, b| (&a.name, &b.version).cmp(&(&b.name, &a.version)));
-        all
+            .map(|path| self.read(&path).map_err(|why| Unreadable { path, why }))
+    }
+
+    fn read(&self, path: &Path) -> Result<Record, String> {
+        let text = fs::read(path).map_err(|error| error.to_string())?;
+        let record: Record = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        match record.format {
+            ..=FORMAT if self.record(&record.name, &record.version) == path => Ok(record),
+            ..=FORMAT => Err(format!(
+                "it is the record of `{}` {}",
+                printable(&record.name),
+                record.version
+            )),
+            newer => Err(format!(
+                "it has format {newer}, and this program reads {FORMAT}"
+            )),
+        }
     }
 
     /// Forgets a version, and its bytes where no other needs them.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Existing};
 use crate::error::{Failure, Location};
+use crate::foreign::printable;
 use crate::paths::Machine;
 use crate::pipeline::journal::now;
 use crate::plugins::signature::Key;
@@ -72,7 +73,18 @@ impl Trust {
     /// The key of a source.
     pub(crate) fn key(&self, source: &str) -> Result<Option<Key>, Failure> {
         let pin = self.sources.get(source);
-        pin.map(|pin| Key::parse(&pin.key)).transpose()
+        pin.map(|pin| {
+            Key::parse(&pin.key).map_err(|_| {
+                Failure::invalid(format!(
+                    "the list of trusted publishers has no key for `{source}`: `{}` is none",
+                    printable(&pin.key)
+                ))
+                .help(format!(
+                    "put the right one in its place with `ztc plugins trust add {source} KEY`"
+                ))
+            })
+        })
+        .transpose()
     }
 
     /// Pins a key, in place of the one that was there.

@@ -48,7 +48,9 @@ fn missing(
     name: &str,
     failure: Failure,
 ) -> Result<Exit, Failure> {
-    if failure.exit != Exit::Missing {
+    // What is installed and cannot be used is no question of what is offered.
+    let is_recorded = discovery.records().iter().any(|record| record.name == name);
+    if failure.exit != Exit::Missing || is_recorded {
         return Err(failure);
     }
     let Err(offered) = available::run(context, name, None) else {

@@ -1,5 +1,7 @@
 //! `ztc plugins verify` and `remove`: what is installed, against what was signed, and no more.
 
+use std::path::PathBuf;
+
 use semver::Version;
 use serde::Serialize;
 
@@ -51,13 +53,21 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
         .iter()
         .map(|record| verified(&store, record))
         .collect();
+    let unreadable = store.unreadable();
     let bad: Vec<String> = rows
         .iter()
         .filter(|row| row.status != "ok")
         .map(|row| format!("{} {}: {}", row.name, row.version, row.status))
+        .chain(unreadable.iter().map(|one| one.finding().message))
         .collect();
     if context.ui.is_json() {
-        context.ui.json(&serde_json::json!({ "plugins": rows }));
+        let unreadable: Vec<_> = unreadable
+            .iter()
+            .map(|one| serde_json::json!({ "record": one.path, "why": one.why }))
+            .collect();
+        context
+            .ui
+            .json(&serde_json::json!({ "plugins": rows, "unreadable": unreadable }));
     } else {
         let cells: Vec<Vec<String>> = rows
             .iter()
@@ -139,7 +149,12 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
             Exit::Missing,
             format!("`{}` is not installed", arguments.what),
         );
-        let help = did_you_mean(name, installed.iter().map(|record| record.name.as_str()));
+        let own = installed.iter().filter(|record| record.name == name);
+        let own: Vec<String> = own.map(|record| record.version.to_string()).collect();
+        let help = match own.is_empty() {
+            true => did_you_mean(name, installed.iter().map(|record| record.name.as_str())),
+            false => Some(format!("of `{name}` there is {}", own.join(", "))),
+        };
         return Err(failure.help(
             help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
         ));
@@ -159,6 +174,7 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         .collect();
     if !arguments.force {
         refuse_locked(&arguments.what, &removed)?;
+        refuse_unknown(&arguments.what, &projects::unreadable(&context.machine))?;
     }
     for record in meant.iter().filter(|_| !arguments.dry_run) {
         store.remove(record)?;
@@ -183,6 +199,25 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         context.ui.done(format!("{what} {name} {version}"));
     }
     Ok(Exit::Done)
+}
+
+/// Refuses to take away what a repository may need that cannot be asked.
+fn refuse_unknown(what: &str, unreadable: &[PathBuf]) -> Result<(), Failure> {
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(
+        Exit::Refused,
+        format!("`{what}` may be needed by a repository whose lock cannot be read"),
+    )
+    .help(format!(
+        "mend that lock (`git checkout -- platform/lock.json`), or remove it all the same with `ztc plugins remove {what} --force`"
+    ));
+    failure.details = unreadable
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Err(failure)
 }
 
 /// Refuses to take away what other work on this machine needs.

@@ -11,7 +11,7 @@ use crate::commands::Context;
 use crate::commands::plugins::{Introduction, discovery, introduce};
 use crate::error::{Exit, Failure};
 use crate::plugins::projects::{self, Project};
-use crate::plugins::store::Record;
+use crate::plugins::store::{Record, Store};
 use crate::ui::table::table;
 
 /// Options of `ztc plugins list`.
@@ -88,6 +88,9 @@ struct Explained {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let discovery = discovery(context);
+    for one in Store::new(&context.machine).unreadable() {
+        context.ui.finding(&one.finding());
+    }
     let projects = projects::all(&context.machine);
     let found: BTreeMap<String, Result<Candidate, Failure>> = discovery
         .names()

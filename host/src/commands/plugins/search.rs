@@ -174,7 +174,7 @@ fn index_of(
     };
     // What contradicts what is known is not searched; what cannot be reached has been seen.
     match failure.exit {
-        Exit::Refused => Ok((State::Refused, None, Some(failure))),
+        Exit::Refused | Exit::Invalid => Ok((State::Refused, None, Some(failure))),
         _ => Ok(match last()? {
             Some(index) => (State::Remembered, Some(index), Some(failure)),
             None => (State::Refused, None, Some(failure)),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::foreign::printable;
 use crate::plugins::seen;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
@@ -104,18 +105,16 @@ fn change(
 
 fn add(context: &Context, trust: &mut Trust, source: &str, key: &Key) -> Result<Change, Failure> {
     let text = key.text();
-    let old = trust.key(source)?;
-    let is_other = old.as_ref().is_some_and(|old| old != key);
-    if old.as_ref() != Some(key) {
+    // Also where that is no key: this is how it is mended.
+    let old = trust.sources.get(source).map(|pin| printable(&pin.key));
+    let is_other = old.as_ref().is_some_and(|old| old != text);
+    if old.as_deref() != Some(text) {
         trust.pin(source, key);
     }
     let mut done = vec![format!("{source} is trusted with {text}")];
     let mut planned = vec![format!("{source} would be trusted with {text}")];
     for old in old.iter().filter(|_| is_other) {
-        let line = format!(
-            "instead of {}: what that one has signed counts no more",
-            old.text()
-        );
+        let line = format!("instead of {old}: what that one has signed counts no more");
         done.push(line.clone());
         planned.push(line);
     }

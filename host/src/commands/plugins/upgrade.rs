@@ -84,6 +84,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             false => Mode::Install,
         })
     };
+    for one in Store::new(&context.machine).unreadable() {
+        context.ui.finding(&one.finding());
+    }
     let project = Project::read(context)?;
     let (mut jobs, mut current, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let wanted = wanted(context, arguments, &project)?;
