@@ -154,6 +154,12 @@ fn ztc_is_installed_in_the_workflow_as_the_readme_says() {
     let mut scripts = BTreeMap::new();
     for language in ["rust", "python", "sh", "node"] {
         for (job, name, step) in steps(&workflow(&environment, language)) {
+            let used = step["uses"].as_str().unwrap_or_default();
+            // What gets the key comes from no place where a job could write in which code of the adapter ran.
+            assert!(
+                job != "publish" || !used.starts_with("actions/cache"),
+                "{language}"
+            );
             if name == "Install ztc" {
                 let script = step["run"].as_str().unwrap().trim().to_owned();
                 scripts.insert(format!("{language} {job}"), script);
@@ -162,7 +168,11 @@ fn ztc_is_installed_in_the_workflow_as_the_readme_says() {
     }
     assert_eq!(scripts.len(), 8);
     for (place, script) in scripts {
-        assert_eq!(script, format!("command -v ztc || {command}"), "{place}");
+        let expected = match place.ends_with(" publish") {
+            true => command.clone(),
+            false => format!("command -v ztc || {command}"),
+        };
+        assert_eq!(script, expected, "{place}");
     }
     // The package of that name is the one with the program.
     let host = fs::read_to_string(root().join("host/Cargo.toml")).unwrap();

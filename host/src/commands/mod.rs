@@ -141,8 +141,18 @@ fn running(global: &Global, ui: &Ui) -> Result<Running, Failure> {
         attached,
         dev,
         record: global.record.clone(),
-        mirror: std::env::var(MIRROR).ok().filter(|place| !place.is_empty()),
+        mirror: mirror(),
     })
+}
+
+/// The mirror of this machine. A directory is meant from where ztc was started, wherever its files are read from later.
+fn mirror() -> Option<String> {
+    let place = std::env::var(MIRROR).ok()?;
+    let is_relative = !place.is_empty() && !place.contains(':') && !place.starts_with('/');
+    match std::path::absolute(&place) {
+        Ok(path) if is_relative => Some(path.display().to_string()),
+        _ => Some(place).filter(|place| !place.is_empty()),
+    }
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {

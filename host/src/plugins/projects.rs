@@ -36,7 +36,8 @@ pub(crate) fn remember(machine: &Machine, repository: &Repository, plugins: &Loc
     }
     let path = fs::canonicalize(repository.root()).unwrap_or_else(|_| repository.root().to_owned());
     let file = file_of(machine, &path);
-    if file.exists() {
+    // One that a full disk or a crash has cut short is written again.
+    if read(&file).is_some_and(|known| known.path == path) {
         return;
     }
     let content = File {
@@ -79,13 +80,17 @@ pub(crate) fn unreadable(machine: &Machine) -> Vec<PathBuf> {
     paths
 }
 
+fn read(file: &Path) -> Option<File> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
 /// Returns all repositories that are still there. The others are forgotten.
 fn remembered(machine: &Machine) -> Vec<Repository> {
     let entries = fs::read_dir(directory(machine)).into_iter().flatten();
     entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let file: File = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+            let file = read(&path)?;
             let repository = Repository::at(&file.path);
             if !repository.lock().exists() {
                 // It comes back with its next render.
