@@ -98,7 +98,12 @@ fn one_control_plane_and_two_workers_become_ready() {
         .collect();
     assert_eq!(
         runs,
-        ["validate_cni", "validate_server_ids", "validate_cluster"],
+        [
+            "await_checks",
+            "validate_cni",
+            "validate_server_ids",
+            "validate_cluster"
+        ],
         "{again}"
     );
     environment.ztc_ok(&BOOTSTRAP);
@@ -169,7 +174,7 @@ fn a_destructive_stage_needs_the_name_of_the_cluster() {
     --- stderr
     platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
-    15 of 15 tasks run, 6 of them destroy data
+    19 of 19 tasks run, 6 of them destroy data
     these destroy data:
     STAGE               ITEM      KEY          WHY        WHAT
     enable_rescue_mode  cp01      [IP CP01]  never ran  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB
@@ -186,7 +191,7 @@ fn a_destructive_stage_needs_the_name_of_the_cluster() {
     --- stderr
     platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
-    15 of 15 tasks run, 6 of them destroy data
+    19 of 19 tasks run, 6 of them destroy data
     these destroy data:
     STAGE               ITEM      KEY          WHY        WHAT
     enable_rescue_mode  cp01      [IP CP01]  never ran  server_id [ID CP01], server_name cp01, machine cpx31 with a disk of 160 GB
@@ -215,7 +220,8 @@ fn a_dry_run_touches_nothing() {
 fn each_stage_can_fail_and_the_next_run_goes_on() {
     let (environment, lab) = rendered(&[]);
     let breaks = [
-        ("readonly-token", "enable_rescue_mode"),
+        ("readonly-token", "check_servers"),
+        ("rescue-not-entered=99", "enable_rescue_mode"),
         ("image-missing", "install_talos"),
         ("apply-refused", "apply_control_plane"),
         ("bootstrap-refused", "bootstrap_talos"),
@@ -289,9 +295,9 @@ fn tools_are_checked_before_the_first_stage() {
     platform.yaml:19:5: warning: `talos.nodes`: `[IP CP01]` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
     error: programs that the stages start are missing; nothing has been run
-      error: `curl` is not on PATH (needed by enable_rescue_mode)
+      error: `curl` is not on PATH (needed by check_servers, enable_rescue_mode)
         help: install the package `curl`, or see https://curl.se/download.html
-      error: `kubectl` is not on PATH (needed by enable_rescue_mode, bootstrap_talos, add_worker_nodes, wait_cilium, wait_gateway_api, validate_cni, validate_server_ids, validate_cluster)
+      error: `kubectl` is not on PATH (needed by check_servers, enable_rescue_mode, bootstrap_talos, add_worker_nodes, wait_cilium, wait_gateway_api, validate_cni, validate_server_ids, validate_cluster)
         help: see https://kubernetes.io/docs/tasks/tools
       error: `talosctl` is not on PATH (needed by install_talos, apply_control_plane, bootstrap_talos, add_worker_nodes)
         help: https://www.talos.dev/v1.11/talos-guides/install/talosctl/
@@ -339,6 +345,7 @@ fn until_stage_starts(environment: &TestEnv, stage: &str) -> std::process::Child
 fn a_kill_inside_any_stage_is_survived() {
     let (environment, lab) = rendered(&[]);
     for stage in [
+        "check_servers",
         "enable_rescue_mode",
         "install_talos",
         "apply_control_plane",
@@ -381,7 +388,7 @@ fn the_ejected_bootstrap_runs_without_ztc() {
     insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected", "--with-secrets"]), @"
     exit: 0
     --- stderr
-    ✓ ejected 15 tasks to ejected/
+    ✓ ejected 19 tasks to ejected/
       next: cat ejected/README.md  how to run them by hand
     ");
     insta::assert_snapshot!(environment.ztc(&["eject", "--output", "ejected"]), @"

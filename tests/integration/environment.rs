@@ -397,6 +397,20 @@ impl Lab {
             .collect()
     }
 
+    /// Cuts a machine's power, as somebody does in the console of the cloud, and waits until it is off.
+    pub(crate) fn power_off(&self, name: &str) {
+        let node = |state: &Value| {
+            let nodes = state["nodes"].as_array().unwrap();
+            let node = nodes.iter().find(|node| node["name"] == name);
+            node.unwrap().clone()
+        };
+        let id = node(&self.state())["server_id"].clone();
+        self.request("POST", &format!("/v1/servers/{id}/actions/poweroff"));
+        while node(&self.state())["power"] != "off" {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     fn request(&self, method: &str, path: &str) -> String {
         use std::io::{Read, Write};
         let control = self.text("control");
@@ -409,7 +423,8 @@ impl Lab {
         let mut stream = std::net::TcpStream::connect(&address).unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+            self.token()
         )
         .unwrap();
         let mut answer = String::new();

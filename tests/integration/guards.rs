@@ -61,7 +61,7 @@ fn hanging_and_early_calls_end_well_and_say_why_they_waited() {
     environment.ztc_ok(&BOOTSTRAP);
     let logs = lab.filtered(&logs(&environment));
     for sentence in [
-        "not yet: no answer within 30 s\n",
+        "not yet: `talosctl apply-config` gave no answer within 30 s\n",
         "not yet: error executing bootstrap: rpc error: code = FailedPrecondition desc = bootstrap is not available yet\n",
         "the kubeconfig is in secrets/lab/kubeconfig\n",
     ] {
@@ -74,6 +74,106 @@ fn hanging_and_early_calls_end_well_and_say_why_they_waited() {
 
     // Done is done: etcd that runs already is not started again, whatever ztc remembers.
     environment.ztc_ok(&["bootstrap", "--only", "bootstrap_talos"]);
+}
+
+#[test]
+fn a_wiped_control_plane_of_a_living_cluster_joins_it() {
+    let (environment, lab) = rendered(&["--nodes", "3", "--control-planes", "3"]);
+    environment.ztc_ok(&BOOTSTRAP);
+    // The endpoint is cp01 itself, so nothing answers there until it has joined.
+    lab.power_off("cp01");
+    lab.fault("join-late=6");
+    let kubeconfig = environment.repo().join("secrets/lab/kubeconfig");
+    fs::rename(&kubeconfig, kubeconfig.with_extension("gone")).unwrap();
+    environment.ztc_ok(&[
+        "bootstrap",
+        "--only",
+        "enable_rescue_mode[cp01]",
+        "--confirm",
+        "lab",
+    ]);
+    environment.ztc_ok(&BOOTSTRAP);
+    let state = lab.state();
+    assert_eq!(state["violations"], serde_json::json!([]), "{state:#}");
+    let nodes = state["nodes"].as_array().unwrap();
+    let seen: Vec<_> = nodes
+        .iter()
+        .map(|node| (&node["etcd"], &node["installs"]))
+        .collect();
+    assert_eq!(
+        serde_json::json!(seen),
+        serde_json::json!([[true, 2], [true, 1], [true, 1]])
+    );
+    let logs = lab.filtered(&logs(&environment));
+    for sentence in [
+        "etcd of this cluster was started before; its data are on: [IP CP02] [IP CP03]\n",
+        "[IP CP01] holds none of them and joins; etcd is not started on it\n",
+    ] {
+        assert_eq!(logs.matches(sentence).count(), 1, "{sentence}{logs}");
+    }
+}
+
+#[test]
+fn control_planes_that_reboot_for_their_configuration_do_so_one_after_the_other() {
+    let (environment, lab) = rendered(&["--nodes", "3", "--control-planes", "3"]);
+    environment.ztc_ok(&BOOTSTRAP);
+    let platform = environment.read("platform.yaml").replace(
+        "cluster_name: lab",
+        "cluster_name: lab\n    patches: [{patch: {machine: {env: {GRPC_GO_LOG_SEVERITY_LEVEL: error}}}}]",
+    );
+    environment.write("platform.yaml", &platform);
+    environment.ztc_ok(&["render"]);
+    environment.ztc_ok(&BOOTSTRAP);
+    let state = lab.state();
+    assert_eq!(state["violations"], serde_json::json!([]), "{state:#}");
+    assert_eq!(state["ready"].as_array().unwrap().len(), 3, "{state:#}");
+    let logs = lab.filtered(&logs(&environment));
+    for node in ["cp01", "cp02", "cp03"] {
+        let ip = format!("[IP {}]", node.to_uppercase());
+        for sentence in [
+            format!("{node} ({ip}) reboots for its configuration\n"),
+            format!("{node} ({ip}) has its changed configuration and is well\n"),
+        ] {
+            assert_eq!(logs.matches(&sentence).count(), 1, "{sentence}{logs}");
+        }
+    }
+}
+
+#[test]
+fn a_kubectl_that_hangs_ends_in_time_and_is_named() {
+    let (environment, lab) = rendered(&["--nodes", "1"]);
+    let kubectl = format!("{}/kubectl", lab.bin());
+    fs::remove_file(&kubectl).unwrap();
+    fs::write(&kubectl, "#!/bin/sh\ntrap '' TERM\nsleep 1000\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&kubectl, mode).unwrap();
+    environment.write(
+        "context.sh",
+        "CTX_KUBECONFIG=k CTX_WAIT_SECONDS=2 CTX_DAEMON_SETS=(cilium) CTX_DEFINITIONS=(a) CTX_GATEWAY_API_VERSION=v1.3.0\n",
+    );
+    for script in ["wait-cilium.sh", "wait-gateway-api.sh", "validate-cni.sh"] {
+        let path = format!("platform/generated/debug/scripts/cilium/{script}");
+        let mut command = std::process::Command::new("timeout");
+        command.args(["-s", "KILL", "30", "bash", &path]);
+        let ztc = environment.command(&[]);
+        for (name, value) in ztc.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let output = command
+            .current_dir(environment.repo())
+            .env("ZTC_CONTEXT_SH", "context.sh")
+            .env("ZTC_REPO", environment.repo())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{script}: {said}");
+        for part in [
+            ": kubectl gave no answer within 2 s (timeout)\n",
+            "ZTC_CAUSE: the Kubernetes API does not answer; check the control plane's machines and the firewall before port 6443\n",
+        ] {
+            assert!(said.contains(part), "{script}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -103,13 +203,13 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let worker = environment.ztc(&["bootstrap", "--only", "add_worker_nodes"]);
     insta::assert_debug_snapshot!(causes(&lab, &worker), @r#"
     [
-        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'",
+        "likely cause: cp01 ([IP CP01]) is a controlplane of this cluster, and a worker configuration would destroy it, so it was not sent. Change its role back in platform.yaml. To give it the other role on purpose, take it out of the cluster (`kubectl drain cp01 --ignore-daemonsets`, `talosctl -n [IP CP01] reset`, `kubectl delete node cp01`) and install it anew: ztc bootstrap --only 'enable_rescue_mode[[IP CP01]]', then ztc bootstrap",
     ]
     "#);
     let control_plane = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &control_plane), @r#"
     [
-        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP WORKER01]]'",
+        "likely cause: worker01 ([IP WORKER01]) is a worker of this cluster, and a controlplane configuration would destroy it, so it was not sent. Change its role back in platform.yaml. To give it the other role on purpose, take it out of the cluster (`kubectl drain worker01 --ignore-daemonsets`, `talosctl -n [IP WORKER01] reset`, `kubectl delete node worker01`) and install it anew: ztc bootstrap --only 'enable_rescue_mode[[IP WORKER01]]', then ztc bootstrap",
     ]
     "#);
 
@@ -159,7 +259,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
     [
-        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring its secrets back with `ztc secrets import talos FILE --replace --new-cluster`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster: restore secrets/lab/talos.yaml from its backup. Where the machine is to leave that cluster, take it out there, switch it off and install it anew: ztc bootstrap --only 'enable_rescue_mode[[IP CP01]]', then ztc bootstrap; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading …",
     ]
     "#);
 

@@ -1,5 +1,7 @@
 //! Everything that goes wrong between Hetzner Cloud and a written disk, in the simulated world, with its exact ending.
 
+mod safety;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -62,6 +64,11 @@ fn counted(line: &str) -> String {
             line = format!("{head}{before}[N]{after}{tail}");
         }
     }
+    // The name of a key has the time and the process in it.
+    if let Some((head, rest)) = line.split_once("ztc-rescue-[ID CP01]-") {
+        let tail = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+        line = format!("{head}ztc-rescue-[ID CP01]-[N]{tail}");
+    }
     line
 }
 
@@ -122,18 +129,18 @@ fn a_token_that_may_only_read_stops_before_the_first_server() {
     lab.fault("readonly-token");
     let run = environment.ztc(&BOOTSTRAP);
     insta::assert_snapshot!(ending(&lab, &run), @"
-    error: `enable_rescue_mode[cp01]` failed: exit code 1
+    error: `check_servers[cp01]` failed: exit code 1
       likely cause: the token that `api_token` refers to may only read: make one with read and write access
-      its last lines (all: .zerotouch-cache/runs/[N]/enable_rescue_mode.cp01.log):
+      its last lines (all: .zerotouch-cache/runs/[N]/check_servers.cp01.log):
         | `cp01` ([IP CP01]) is server [ID CP01]: cpx31, x86, disk of 160 GB, running
         | error: cannot check whether the token may write: token_readonly: token is only allowed to perform GET requests
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)
       go on:      ztc bootstrap
-      only this:  ztc bootstrap --only 'enable_rescue_mode[cp01]'
+      only this:  ztc bootstrap --only 'check_servers[cp01]'
       by hand:    ztc eject
       help: put the cause right and go on; what succeeded is not run again
     ");
-    insta::assert_snapshot!(log(&environment, &lab, "enable_rescue_mode"), @"
+    insta::assert_snapshot!(log(&environment, &lab, "check_servers"), @"
     `cp01` ([IP CP01]) is server [ID CP01]: cpx31, x86, disk of 160 GB, running
     error: cannot check whether the token may write: token_readonly: token is only allowed to perform GET requests
     ZTC_CAUSE: the token that `api_token` refers to may only read: make one with read and write access
@@ -213,13 +220,13 @@ fn a_protected_server_is_refused() {
     lab.fault("protected");
     let run = environment.ztc(&BOOTSTRAP);
     insta::assert_snapshot!(ending(&lab, &run), @"
-    error: `enable_rescue_mode[cp01]` failed: exit code 1
+    error: `check_servers[cp01]` failed: exit code 1
       likely cause: its data are meant to stay: make sure that `server_ips` means this server and not another team's; remove the protection only if its data may go
-      its last lines (all: .zerotouch-cache/runs/[N]/enable_rescue_mode.cp01.log):
+      its last lines (all: .zerotouch-cache/runs/[N]/check_servers.cp01.log):
         | error: server `cp01` ([IP CP01]) is protected against deletion or rebuild
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)
       go on:      ztc bootstrap
-      only this:  ztc bootstrap --only 'enable_rescue_mode[cp01]'
+      only this:  ztc bootstrap --only 'check_servers[cp01]'
       by hand:    ztc eject
       help: put the cause right and go on; what succeeded is not run again
     ");
@@ -232,13 +239,13 @@ fn an_address_that_changed_its_owner_is_refused() {
     lab.fault("ip-moved");
     let run = environment.ztc(&BOOTSTRAP);
     insta::assert_snapshot!(ending(&lab, &run), @"
-    error: `enable_rescue_mode[cp01]` failed: exit code 1
+    error: `check_servers[cp01]` failed: exit code 1
       likely cause: addresses were moved since the last look-up: check `server_ips`, then run `ztc render --refresh`
-      its last lines (all: .zerotouch-cache/runs/[N]/enable_rescue_mode.cp01.log):
+      its last lines (all: .zerotouch-cache/runs/[N]/check_servers.cp01.log):
         | error: server [ID CP01] (`cp01`) has the address 198.51.100.253, not [IP CP01]
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)
       go on:      ztc bootstrap
-      only this:  ztc bootstrap --only 'enable_rescue_mode[cp01]'
+      only this:  ztc bootstrap --only 'check_servers[cp01]'
       by hand:    ztc eject
       help: put the cause right and go on; what succeeded is not run again
     ");
@@ -381,10 +388,10 @@ fn a_factory_without_checksums_is_told_and_a_node_of_the_cluster_is_not_wiped() 
     let run = environment.ztc(&RESCUE);
     insta::assert_snapshot!(ending(&lab, &run), @"
     error: `enable_rescue_mode[cp01]` failed: exit code 1
-      likely cause: nothing was changed; to install it anew all the same, switch it off first, in the console of Hetzner Cloud or with `talosctl shutdown`
+      likely cause: nothing was changed. To install it anew, take it out first: `kubectl drain cp01 --ignore-daemonsets --delete-emptydir-data`, `talosctl -n [IP CP01] reset` (a control plane leaves etcd with it; where it does not answer any more, `talosctl etcd remove-member` on another one), `kubectl delete node cp01`; then `ztc bootstrap --only 'enable_rescue_mode[cp01]'` and `ztc bootstrap`
       its last lines (all: .zerotouch-cache/runs/[N]/enable_rescue_mode.cp01.log):
         | `cp01` ([IP CP01]) is server [ID CP01]: cpx31, x86, disk of 160 GB, running
-        | error: server `cp01` ([IP CP01]) runs node `cp01` of this cluster, which is ready
+        | error: server `cp01` ([IP CP01]) is node `cp01` of this cluster, which is ready
         | requests to the API: [N] here (at most 300), [N] in this run (at most 3000)
       go on:      ztc bootstrap --only enable_rescue_mode
       by hand:    ztc eject
@@ -439,9 +446,13 @@ fn the_temporary_key_goes_with_a_signal_and_with_the_run_behind_a_kill() {
     child.wait().unwrap();
     assert_no_keys(&lab);
 
+    // Nobody runs ztc any more: the stage itself deletes it on its way out.
     let mut child = until_key();
     child.kill().unwrap();
     child.wait().unwrap();
+    wait(&lab, "the end of the key", |state| {
+        state["ssh_keys"] == json!([])
+    });
     environment.ztc_ok(&RESCUE);
     assert_no_keys(&lab);
 }
@@ -465,7 +476,7 @@ fn a_configured_machine_is_not_wiped_whether_its_cluster_was_born_or_not() {
         "| error: server `cp01` ([IP CP01]) runs Talos with a configuration, of this cluster or of another one",
     );
 
-    // With a kubeconfig the cluster is asked, where it answers.
+    // With a kubeconfig the cluster is asked, and nothing is done where it does not answer.
     fs::write(path, "").unwrap();
     let kubectl = |answer: &str| {
         let version = r#"echo '{"clientVersion":{"gitVersion":"v1.33.4"}}'"#;
@@ -485,11 +496,11 @@ fn a_configured_machine_is_not_wiped_whether_its_cluster_was_born_or_not() {
         r#"echo '{{"items":[{{"metadata":{{"name":"cp01"}},"spec":{{}},"status":{{"addresses":[{{"address":"{ip}"}}],"conditions":[{{"type":"Ready","status":"False"}}]}}}}]}}'"#
     ));
     refused(
-        "| error: server `cp01` ([IP CP01]) runs Talos with a configuration, and is node `cp01` of this cluster, which is not ready",
+        "| error: server `cp01` ([IP CP01]) is node `cp01` of this cluster, which is not ready",
     );
     kubectl("echo 'The connection was refused' >&2; exit 1");
     refused(
-        "| error: server `cp01` ([IP CP01]) runs Talos, and whether it is a node of this cluster cannot be asked: The connection was refused",
+        "| error: whether server `cp01` ([IP CP01]) is a node of this cluster cannot be asked: The connection was refused",
     );
 }
 

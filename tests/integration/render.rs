@@ -50,10 +50,10 @@ fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
       added    platform/generated/debug/scripts/cilium/wait-cilium.sh.context.json
       added    platform/generated/debug/scripts/cilium/wait-gateway-api.sh
       added    platform/generated/debug/scripts/cilium/wait-gateway-api.sh.context.json
-      added    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh
-      added    platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh.context.json
-      added    … and 18 more
-    ✓ rendered `lab`: 26 artifacts, 10 stages (28 added, 0 changed, 0 removed, 0 unchanged)
+      added    platform/generated/debug/scripts/hetzner/await-checks.sh
+      added    platform/generated/debug/scripts/hetzner/await-checks.sh.context.json
+      added    … and 22 more
+    ✓ rendered `lab`: 30 artifacts, 12 stages (32 added, 0 changed, 0 removed, 0 unchanged)
       next: ztc plan  shows what a bootstrap would do
     ");
     let names: Vec<String> = owned(&environment).into_keys().collect();
@@ -66,6 +66,10 @@ fn a_render_writes_artifacts_scripts_pipeline_and_lock() {
     platform/generated/debug/scripts/cilium/wait-cilium.sh.context.json
     platform/generated/debug/scripts/cilium/wait-gateway-api.sh
     platform/generated/debug/scripts/cilium/wait-gateway-api.sh.context.json
+    platform/generated/debug/scripts/hetzner/await-checks.sh
+    platform/generated/debug/scripts/hetzner/await-checks.sh.context.json
+    platform/generated/debug/scripts/hetzner/check-servers.sh
+    platform/generated/debug/scripts/hetzner/check-servers.sh.context.json
     platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh
     platform/generated/debug/scripts/hetzner/enable-rescue-mode.sh.context.json
     platform/generated/debug/scripts/hetzner/validate-server-ids.sh
@@ -113,7 +117,7 @@ fn a_second_render_writes_nothing() {
     --- stderr
     platform.yaml:19:5: warning: `talos.nodes`: `127.42.0.11` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
-    ✓ nothing changed for `lab`: 26 artifacts, 10 stages
+    ✓ nothing changed for `lab`: 30 artifacts, 12 stages
     ");
 }
 
@@ -125,7 +129,7 @@ fn check_shows_the_differences_and_writes_nothing() {
     --- stderr
     platform.yaml:19:5: warning: `talos.nodes`: `127.42.0.11` is an address of this machine itself, which is right only for a simulation
       help: give the address at which each machine is reached
-    ✓ nothing changed for `lab`: 26 artifacts, 10 stages
+    ✓ nothing changed for `lab`: 30 artifacts, 12 stages
     ");
     let platform = environment
         .read("platform.yaml")

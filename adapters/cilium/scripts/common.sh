@@ -8,8 +8,18 @@ answer=""
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+# Seconds for one call of kubectl, which may hang where a firewall drops what it sends.
+readonly call_limit=15
+
+# kube ARGUMENTS...: kubectl with a limit of its own, which is not larger than what is left for the whole script.
 kube() {
-  kubectl --kubeconfig "$ZTC_REPO/$CTX_KUBECONFIG" "$@"
+  local left=$((CTX_WAIT_SECONDS - SECONDS)) code=0
+  left=$((left < 1 ? 1 : left < call_limit ? left : call_limit))
+  timeout -k 2 "$left" kubectl --request-timeout "${left}s" --kubeconfig "$ZTC_REPO/$CTX_KUBECONFIG" "$@" || code=$?
+  if ((code == 124 || code == 137)); then
+    echo "kubectl gave no answer within $left s (timeout)" >&2
+  fi
+  return "$code"
 }
 
 # fetch KIND [NAME] [OPTIONS]: gets objects into `answer`; where that fails, kubectl's own words are the reason.

@@ -4,7 +4,8 @@
 # Needs:    curl, jq, ssh, ssh-keygen, kubectl, and where it is there talosctl; HCLOUD_TOKEN (read and write); HCLOUD_ENDPOINT where the API is elsewhere.
 # Changes:  the server's power and its next boot; $ZTC_STATE_DIR/rescue/<ip>; a temporary SSH key in the project,
 #           deleted on every way out. Nothing on the server's disk.
-# Refuses:  a server that is protected, whose address is another one's now, or that runs a node of this cluster or a configured Talos.
+# Refuses:  a server that is protected, whose address is another one's now, that is a node of this cluster (on or off), that runs a configured
+#           Talos, and every one while the cluster of the kubeconfig cannot be asked.
 # Again:    a server that answers as `rescue` to that key is left alone.
 set -euo pipefail
 # shellcheck source=/dev/null
@@ -13,124 +14,27 @@ umask 077
 exec 3>&1 # the stage's output, also from inside a command substitution
 
 readonly boot_limit=240 # seconds for one boot into the rescue system; 40 are usual
+readonly stage_limit=900 # seconds that this script may take
 readonly denials=5      # refused logins in a row that tell another system from a rescue system that is still starting
-readonly talos_port=50000
 
-# --- saying ---------------------------------------------------------------------------------------------------------
-
-say() { printf '%s\n' "$*" >&3; }
-
-# fail MESSAGE CAUSE: ends the stage.
-fail() {
-  printf 'error: %s\n' "$1" >&2
-  say "ZTC_CAUSE: $2"
-  exit 1
-}
-
+# shellcheck source=server.sh
+. server.sh
 # shellcheck source=api.sh
 . api.sh
 
-# --- the server -----------------------------------------------------------------------------------------------------
+# --- the power -----------------------------------------------------------------------------------------------------
 
-server_status=''
-rescue_enabled=''
-described=''
-
-# look: reads the server; sets $server_status and $rescue_enabled, and refuses what is not the server that was configured.
-look() {
-  local name ip locked protected fields machine
-  api GET "/servers/$CTX_SERVER_ID" || refused "cannot look up server $label"
-  fields=$(jq -r '.server | .name, (.public_net.ipv4.ip // "none"), .locked, .status, .rescue_enabled,
-    (.protection.delete or .protection.rebuild),
-    "\(.server_type.name), \(.server_type.architecture), disk of \(.primary_disk_size // "unknown") GB"' "$work/answer") ||
-    fail "cannot read the answer about server $label" "something else than the Hetzner Cloud API answers at $endpoint"
-  { IFS= read -r name && IFS= read -r ip && IFS= read -r locked && IFS= read -r server_status &&
-    IFS= read -r rescue_enabled && IFS= read -r protected && IFS= read -r machine; } <<<"$fields" ||
-    fail "the answer about server $label is incomplete" "something else than the Hetzner Cloud API answers at $endpoint"
-  if [ "$ip" != "$CTX_SERVER_IP" ]; then
-    fail "server $CTX_SERVER_ID (\`$name\`) has the address $ip, not $CTX_SERVER_IP" \
-      "addresses were moved since the last look-up: check \`server_ips\`, then run \`ztc render --refresh\`"
-  fi
-  if [ "$protected" = true ]; then
-    fail "server $label is protected against deletion or rebuild" \
-      "its data are meant to stay: make sure that \`server_ips\` means this server and not another team's; remove the protection only if its data may go"
-  fi
-  [ -n "$described" ] || say "$label is server $CTX_SERVER_ID: $machine, $server_status"
-  described=yes
-  [ "$locked" != true ] || server_status="locked, $server_status"
-}
-
-# is_open PORT: whether something listens there.
-is_open() { timeout 5 bash -c "exec 4<>/dev/tcp/$CTX_SERVER_IP/$1" 2>/dev/null; }
-
-# find_talos: sets $talos to configured, to maintenance (it waits for a configuration and belongs to nobody yet), or to silent. Only a machine
-# without a configuration talks to whoever asks.
-find_talos() {
-  talos=silent
-  if command -v talosctl >/dev/null; then
-    if timeout 5 talosctl get machinestatus --insecure -n "$CTX_SERVER_IP" -o 'jsonpath={.spec.stage}' >/dev/null 2>"$work/talosctl.log"; then
-      talos=maintenance
-    elif grep -q -e 'tls:' -e x509 "$work/talosctl.log"; then
-      talos=configured
-    fi
-  elif is_open "$talos_port"; then
-    talos=configured
-  fi
-}
-
-# refuse_member: a server that runs a node of this cluster is not switched off, and none that has a configuration of Talos: without a
-# Kubernetes API that can be asked, nobody here knows whose it is.
-refuse_member() {
-  local kubeconfig=$ZTC_REPO/$CTX_KUBECONFIG node='' ready='' talos='' place
-  local off="to install it anew all the same, switch it off first, in the console of Hetzner Cloud or with \`talosctl shutdown\`"
-  [ "$server_status" != off ] || return 0
-  find_talos
-  if [ ! -f "$kubeconfig" ]; then
-    [ "$talos" != configured ] ||
-      fail "server $label runs Talos with a configuration, of this cluster or of another one" "nothing was changed; $off"
-  elif timeout 20 kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2>"$work/kubectl.log"; then
-    read -r node ready <<<"$(jq -r --arg ip "$CTX_SERVER_IP" --arg id "hcloud://$CTX_SERVER_ID" '[.items[]
-      | select(.spec.providerID == $id or any(.status.addresses[]?; .address == $ip))
-      | "\(.metadata.name) \([.status.conditions[]? | select(.type == "Ready") | .status][0] // "Unknown")"][0] // ""' "$work/nodes.json")" || true
-    if [ "$ready" = True ]; then
-      fail "server $label runs node \`$node\` of this cluster, which is ready" "nothing was changed; $off"
-    fi
-    if [ "$talos" = configured ]; then
-      place="and is not among the nodes of this cluster"
-      [ -z "$node" ] || place="and is node \`$node\` of this cluster, which is not ready"
-      fail "server $label runs Talos with a configuration, $place" "nothing was changed; $off"
-    fi
-    [ -z "$node" ] || say "node \`$node\` of this cluster was on $label, and nothing of it answers any more"
-  elif [ "$talos" = configured ]; then
-    fail "server $label runs Talos, and whether it is a node of this cluster cannot be asked: $(tail -n 1 "$work/kubectl.log")" \
-      "nothing was changed; $off; a kubeconfig of a cluster that is gone can be deleted: $CTX_KUBECONFIG"
-  fi
-}
-
-# settle: waits until the server is on or off and nothing else is going on with it.
-settle() {
-  local deadline=$((SECONDS + idle_limit)) delay=500 said=''
-  while :; do
-    look
-    case $server_status in
-    running | off) return 0 ;;
-    *deleting) fail "server $label is being deleted" "check the project and \`server_ips\`" ;;
-    esac
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      fail "server $label is still $server_status after $idle_limit s" \
-        "another action on it has not ended: see its activities in the console of Hetzner Cloud, then run \`ztc bootstrap\` again"
-    fi
-    [ "$said" = "$server_status" ] || say "waiting for $label, which is ${server_status/, / and }, at most $idle_limit s"
-    said=$server_status
-    pause "$delay"
-    delay=$(grown "$delay" 5000)
-  done
-}
+left=''   # how the server is left when the script ends now
+stopped='' # whether somebody wants its end
 
 # act WHAT ACTION [JSON]
 act() {
   say "$1 $label"
   api POST "/servers/$CTX_SERVER_ID/actions/$2" "${3-}" || refused "$1 $label failed"
+  case $2 in
+  poweroff) left='switched off' ;;
+  poweron | reset) left='in its rescue system, or on the way there' ;;
+  esac
   finish_action "$1 $label failed"
 }
 
@@ -138,6 +42,7 @@ act() {
 
 key_id=''
 key_name=''
+delete_attempts=6
 
 # make_key: a new pair for this boot. An old one may have been seen, and the API does not take the same key twice.
 make_key() {
@@ -146,15 +51,55 @@ make_key() {
   ssh-keygen -q -t ed25519 -N '' -C "ztc rescue $CTX_SERVER_IP" -f "$key"
 }
 
-# delete_leftover_keys: those of runs that were killed before they could do it.
+# delete_key ID: patient, since a key that stays opens a rescue system. Whatever may pass is tried again; what is gone already is deleted.
+delete_key() {
+  local attempt=1 delay=500
+  until api DELETE "/ssh_keys/$1" || [ "$api_code" = not_found ]; do
+    case $api_code in
+    unauthorized | forbidden | token_readonly | budget_spent) return 1 ;;
+    esac
+    [ "$attempt" -lt "$delete_attempts" ] || return 1
+    pause "$(jittered "$delay")"
+    attempt=$((attempt + 1))
+    delay=$(grown "$delay" 8000)
+  done
+}
+
+# delete_leftover_keys: those of runs that were killed before they could do it. One that is younger than a stage may take, and of which
+# nothing is known here, belongs to somebody who works on this server now.
 delete_leftover_keys() {
-  local id
-  api GET "/ssh_keys?label_selector=ztc-rescue%3D%3D$CTX_SERVER_ID" || return 0
-  jq -r --arg server "$CTX_SERVER_ID" '.ssh_keys[]? | select(.labels["ztc-rescue"] == $server) | .id' \
-    "$work/answer" >"$work/leftovers" 2>/dev/null || return 0
-  while IFS= read -r id; do
-    api DELETE "/ssh_keys/$id" || true
+  local id name public own='' age
+  api GET "/ssh_keys?label_selector=ztc-rescue%3D%3D$CTX_SERVER_ID" || refused "cannot look for temporary SSH keys that are left"
+  jq -r --arg server "$CTX_SERVER_ID" '.ssh_keys[]? | select(.labels["ztc-rescue"] == $server)
+    | "\(.id) \(.name) \(.public_key | split(" ")[1] // "-")"' "$work/answer" >"$work/leftovers" 2>/dev/null || return 0
+  [ ! -f "$key.pub" ] || read -r _ own _ <"$key.pub"
+  while read -r id name public; do
+    age=${name#ztc-rescue-*-}
+    age=${age%%-*}
+    [[ $age =~ ^[0-9]+$ ]] && age=$(($(date +%s) - age)) || age=$stage_limit
+    if [ "$public" != "$own" ] && [ "${age#-}" -lt "$stage_limit" ]; then
+      fail "somebody else works on server $label: the project has the temporary SSH key $name, which was not made here" \
+        "nothing was changed. Ask who else runs \`ztc bootstrap\` for this cluster; where nobody does, delete that key under Security, SSH keys, in the console of Hetzner Cloud, or wait until it is $((stage_limit / 60)) minutes old"
+    fi
+    delete_key "$id" || key_stays "$name"
+    say "deleted the temporary SSH key $name, which an earlier run had left in the project"
   done <"$work/leftovers"
+}
+
+# key_stays NAME: a key that cannot be deleted fails the stage, so that the next run comes here again.
+key_stays() {
+  fail "the temporary SSH key $1 is still in the project: $api_code${api_message:+: $api_message}" \
+    "nothing else is wrong with $label; the next \`ztc bootstrap\` deletes the key, or do it under Security, SSH keys, in the console of Hetzner Cloud"
+}
+
+# drop_key: deletes the key of this boot, which its rescue system has taken over.
+drop_key() {
+  local id=$key_id name=$key_name
+  delete_key "$id" || {
+    key_name=''
+    key_stays "$name"
+  }
+  key_id='' key_name=''
 }
 
 # upload_key: sets $key_id. The name is remembered first: an answer may get lost after the key was taken.
@@ -180,18 +125,21 @@ find_key() {
   [ -n "$key_id" ]
 }
 
-# clean_up: runs on every way out and never changes how the stage ends.
+# clean_up: runs on every way out and never changes how the stage ends. Whoever wanted its end does not wait long.
 clean_up() {
   set +e
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   forget_action
+  # A cause that was said already stays the cause.
+  [ -z "$left" ] || say "${stopped:+ZTC_CAUSE: }server $label is left $left: \`ztc bootstrap\` goes on with it; to have back what it ran, switch it off and on in the console of Hetzner Cloud, its rescue boot disabled"
   api_attempts=2
   api_seconds=5
+  delete_attempts=3
   # The key goes even where the budget is spent.
   within_budget() { return 0; }
   if [ -n "$key_name" ]; then
     [ -n "$key_id" ] || find_key
-    if [ -n "$key_id" ] && ! api DELETE "/ssh_keys/$key_id" && [ "$api_code" != not_found ]; then
+    if [ -n "$key_id" ] && ! delete_key "$key_id"; then
       say "warning: the temporary SSH key $key_name is still in the project ($api_code); the next run deletes it"
     fi
   fi
@@ -284,6 +232,7 @@ boot_into_rescue() {
   if await_rescue; then
     return 0
   fi
+  left=''
   if [ "$answered" = silent ]; then
     fail "server $label did not come up in its rescue system: $(who)" \
       "port 22 of $CTX_SERVER_IP is closed from here, or the server hangs: check firewalls and the server's console, or set \`ssh_config\`"
@@ -306,17 +255,17 @@ fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/ztc-rescue.XXXXXX")
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+trap 'stopped=yes; exit 130' INT
+trap 'stopped=yes; exit 143' TERM
+trap 'stopped=yes; exit 129' HUP
+trap 'stopped=yes; exit 141' PIPE # nobody reads what is said here any more
 
 api_begin
 look
+delete_leftover_keys
 if [ -f "$key" ]; then
   probe
   if [ "$answered" = rescue ]; then
-    # A run that was killed after the boot left its key at the cloud.
-    delete_leftover_keys
     say "$label is in its rescue system already"
     exit 0
   fi
@@ -324,8 +273,9 @@ fi
 refuse_member
 check_token
 settle
-delete_leftover_keys
 make_key
 upload_key
 boot_into_rescue
+left=''
+drop_key
 say "$label is in its rescue system"

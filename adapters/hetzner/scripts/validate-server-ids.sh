@@ -7,7 +7,8 @@ set -euo pipefail
 # shellcheck source=/dev/null
 . "$ZTC_CONTEXT_SH"
 
-readonly limit=60 # seconds for the API server to give the list of nodes
+readonly limit=60      # seconds for the API server to give the list of nodes
+readonly call_limit=15 # seconds for one call of kubectl, which may hang where a firewall drops what it sends
 
 say() { printf '%s\n' "$*"; }
 
@@ -28,9 +29,21 @@ trap 'exit 143' TERM
 
 deadline=$((SECONDS + limit))
 delay=1
-until kubectl --kubeconfig "$kubeconfig" get nodes -o json >"$work/nodes.json" 2>"$work/kubectl.log"; do
+# list_nodes: fails with $why set.
+list_nodes() {
+  local exit_code=0
+  timeout -k 5 "$call_limit" kubectl --request-timeout "${call_limit}s" --kubeconfig "$kubeconfig" get nodes -o json \
+    >"$work/nodes.json" 2>"$work/kubectl.log" || exit_code=$?
+  why=$(tail -n 1 "$work/kubectl.log")
+  case $exit_code in
+  124 | 137) why="\`kubectl get nodes\` gave no answer within $call_limit s" ;;
+  esac
+  return "$exit_code"
+}
+
+until list_nodes; do
   if [ "$SECONDS" -ge "$deadline" ]; then
-    fail "cannot list the nodes within $limit s: $(tail -n 1 "$work/kubectl.log")" \
+    fail "cannot list the nodes within $limit s: $why" \
       "the Kubernetes API does not answer: check that the control plane is up and that its address is reachable from here"
   fi
   sleep "$delay"

@@ -169,11 +169,24 @@ mod tests {
             "hetzner://enable-rescue-mode.sh",
             "Boot every server into its rescue system",
         );
-        rescue["reaches"] = json!(["rescue_ready"]);
-        rescue["for_each"] = json!({
+        let each = json!({
             "item": "server",
             "items": [item("203.0.113.11", "4712", "worker01"), item("203.0.113.10", "4711", "cp01")],
         });
+        rescue["reaches"] = json!(["rescue_ready"]);
+        rescue["for_each"] = each.clone();
+        let mut check = stage(
+            "check_servers",
+            "hetzner://check-servers.sh",
+            "Look at every server before any of them is switched off",
+        );
+        check["for_each"] = each;
+        let mut join = stage(
+            "await_checks",
+            "hetzner://await-checks.sh",
+            "Wait until every server is checked",
+        );
+        join["cache_key"] = Value::Null;
         let mut ids = stage(
             "validate_server_ids",
             "hetzner://validate-server-ids.sh",
@@ -190,7 +203,7 @@ mod tests {
         let message = "server `worker01` (`203.0.113.11`) is protected against deletion or rebuild, so its disk will not be erased";
         let expected = json!({
             "artifacts": [],
-            "stages": [rescue, ids],
+            "stages": [check, join, rescue, ids],
             "env_vars": {},
             "capabilities": {
                 "cloud-infrastructure": {
@@ -290,10 +303,17 @@ mod tests {
                 .flat_map(|script| &script.tools)
                 .all(|tool| declared.contains(tool))
         );
-        let [rescue, ids] = scripts.as_slice() else {
-            panic!("two scripts")
+        let [check, join, rescue, ids] = scripts.as_slice() else {
+            panic!("four scripts")
         };
-        assert!(rescue.destructive && !ids.destructive);
+        let destructive = [check, join, rescue, ids].map(|script| script.destructive);
+        assert_eq!(destructive, [false, false, true, false]);
+        assert!(
+            scripts
+                .iter()
+                .all(|script| !script.content.contains("\n. api.sh\n")
+                    && !script.content.contains("\n. server.sh\n"))
+        );
         assert_eq!((rescue.timeout_seconds, ids.timeout_seconds), (900, 120));
         assert_eq!(
             rescue

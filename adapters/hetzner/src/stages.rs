@@ -16,30 +16,48 @@ pub(crate) const SSH_USER: &str = "root";
 /// Where the stage leaves the key of a server's rescue system, below the stages' state directory.
 pub(crate) const IDENTITY_FILE: &str = "rescue/{ip}/id_ed25519";
 
-/// The line with which a script takes the shared functions in.
-const INCLUDE: &str = "# shellcheck source=api.sh\n. api.sh\n";
-const LIBRARY: &str = include_str!("../scripts/api.sh");
+/// The lines with which a script takes shared functions in, and these.
+const INCLUDES: [(&str, &str); 2] = [
+    (
+        "# shellcheck source=server.sh\n. server.sh\n",
+        include_str!("../scripts/server.sh"),
+    ),
+    (
+        "# shellcheck source=api.sh\n. api.sh\n",
+        include_str!("../scripts/api.sh"),
+    ),
+];
 
 /// Where the operating system's adapter leaves the kubeconfig.
 const KUBECONFIG: &str = "secrets/${ZTC_ENVIRONMENT}/kubeconfig";
 
-/// Returns the stages.
+/// Returns the stages. Servers go their own ways from stage to stage; the one without servers in between makes sure that none is switched
+/// off before all are checked. It always runs, so that nothing behind it runs again because of it.
 pub(crate) fn stages(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Stage> {
-    let [rescue, ids] = both_scripts(config, servers);
+    let [check, join, rescue, ids] = all_scripts(config, servers);
+    let each = || ForEach {
+        item: "server".into(),
+        items: servers.iter().map(item).collect(),
+    };
+    let check = Stage {
+        for_each: Some(each()),
+        ..stage_for("hetzner", &check)
+    };
+    let join = Stage {
+        cache_key: None,
+        ..stage_for("hetzner", &join)
+    };
     let rescue = Stage {
         reaches: vec![RESCUE_READY.into()],
-        for_each: Some(ForEach {
-            item: "server".into(),
-            items: servers.iter().map(item).collect(),
-        }),
+        for_each: Some(each()),
         ..stage_for("hetzner", &rescue)
     };
-    vec![rescue, stage_for("hetzner", &ids)]
+    vec![check, join, rescue, stage_for("hetzner", &ids)]
 }
 
 /// Returns the scripts of the stages.
 pub(crate) fn scripts(config: &Config, servers: &[(String, ServerFact)]) -> Vec<Script> {
-    both_scripts(config, servers).into()
+    all_scripts(config, servers).into()
 }
 
 /// Returns every program that the scripts start.
@@ -63,7 +81,35 @@ fn item((ip, server): &(String, ServerFact)) -> Item {
     }
 }
 
-fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2] {
+fn all_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 4] {
+    let token = || {
+        vec![ScriptSecret {
+            variable: "HCLOUD_TOKEN".into(),
+            input: "api_token".into(),
+        }]
+    };
+    let check = Script {
+        timeout_seconds: 420,
+        context_data: map(json!({ "kubeconfig": KUBECONFIG })),
+        tools: vec![curl(), jq(), kubectl()],
+        secrets: token(),
+        ..script(
+            "check-servers.sh",
+            StageKind::PreWork,
+            "Look at every server before any of them is switched off",
+            &whole(include_str!("../scripts/check-servers.sh")),
+        )
+    };
+    let join = Script {
+        timeout_seconds: 30,
+        context_data: map(json!({ "servers": servers.len() })),
+        ..script(
+            "await-checks.sh",
+            StageKind::PreWork,
+            "Wait until every server is checked",
+            include_str!("../scripts/await-checks.sh"),
+        )
+    };
     let rescue = Script {
         timeout_seconds: 900,
         context_data: map(json!({
@@ -72,16 +118,13 @@ fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2
             "kubeconfig": KUBECONFIG,
         })),
         tools: rescue_tools(),
-        secrets: vec![ScriptSecret {
-            variable: "HCLOUD_TOKEN".into(),
-            input: "api_token".into(),
-        }],
+        secrets: token(),
         destructive: true,
         ..script(
             "enable-rescue-mode.sh",
             StageKind::PreWork,
             "Boot every server into its rescue system",
-            &include_str!("../scripts/enable-rescue-mode.sh").replace(INCLUDE, LIBRARY),
+            &whole(include_str!("../scripts/enable-rescue-mode.sh")),
         )
     };
     let expected: Vec<Value> = servers
@@ -99,7 +142,16 @@ fn both_scripts(config: &Config, servers: &[(String, ServerFact)]) -> [Script; 2
             include_str!("../scripts/validate-server-ids.sh"),
         )
     };
-    [rescue, ids]
+    [check, join, rescue, ids]
+}
+
+/// Puts the shared functions into a script.
+fn whole(text: &str) -> String {
+    INCLUDES
+        .iter()
+        .fold(text.to_owned(), |text, (line, library)| {
+            text.replace(line, library)
+        })
 }
 
 fn map(value: Value) -> Map<String, Value> {
@@ -111,12 +163,7 @@ fn map(value: Value) -> Map<String, Value> {
 
 fn rescue_tools() -> Vec<Tool> {
     vec![
-        tool(
-            "curl",
-            "7.58",
-            &["--version"],
-            "install the package `curl`, or see https://curl.se/download.html",
-        ),
+        curl(),
         jq(),
         tool(
             "ssh",
@@ -133,6 +180,15 @@ fn rescue_tools() -> Vec<Tool> {
         ),
         kubectl(),
     ]
+}
+
+fn curl() -> Tool {
+    tool(
+        "curl",
+        "7.58",
+        &["--version"],
+        "install the package `curl`, or see https://curl.se/download.html",
+    )
 }
 
 fn jq() -> Tool {

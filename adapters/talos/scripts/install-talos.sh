@@ -84,10 +84,15 @@ is_written() {
     done
 }
 
+# How the rescue system fetches. A connection that brings nothing, or less than a trickle for a minute, is broken: it would hold the disk
+# until the stage's time is over. 32 KiB/s is far below any line to a server, and far above what a stalled one still says. What was
+# written halfway is not fetched again by curl itself, which would go on writing behind it.
+fetch="curl -fsSL --connect-timeout 20 --speed-limit 32768 --speed-time 60"
+
 # check_image: fails where the machine cannot fetch the image, while the disk is still as it was. Six bytes tell an image from a login page.
 check_image() {
     local magic
-    magic=$(remote "curl -fsSL --retry 3 --max-time 120 --range 0-5 $image" 2>"$errors" | head -c 6 | od -An -tx1 | tr -d ' \n') || true
+    magic=$(remote "curl -fsSL --retry 3 --connect-timeout 20 --max-time 120 --range 0-5 '$image'" 2>"$errors" | head -c 6 | od -An -tx1 | tr -d ' \n') || true
     [[ $magic == fd377a585a00 ]] && return
     if [[ -z $magic ]]; then
         fail "nothing was written: $ip cannot fetch $image ($(last_words)); check schematic_id and the version, and that the machine reaches the factory"
@@ -95,24 +100,45 @@ check_image() {
     fail "nothing was written: what $ip gets from $image is no xz archive; check factory_url and what stands between the machine and the factory"
 }
 
-# find_checksum: sets $checksum where the factory publishes one. Factories without that feature answer with an error.
+# find_checksum: sets $checksum where the factory publishes one, as hexadecimal digits alone, before the file's name, or in BSD's form. Only
+# "not found" means that there is none, and "payment required", with which the public factory says that it does not offer them: whatever
+# else comes instead (an outage, a login page) protects nothing, and stops this.
 find_checksum() {
-    local code=0 answer
-    answer=$(remote "curl -fsSL --retry 3 --max-time 300 $image.sha256" 2>"$errors") || code=$?
-    checksum=${answer%% *}
-    if ((code == 0)) && [[ $checksum =~ ^[0-9a-f]{64}$ ]]; then
-        say "the factory publishes the image's sha256: $checksum"
-    elif ((code == 0 || code == 22)); then
-        checksum=""
-        say "the factory publishes no sha256 of the image; its own check sums and the transport are what protects it"
-    else
-        fail "nothing was written: $ip cannot fetch $image.sha256 ($(last_words)); check that the machine reaches the factory"
-    fi
+    local answer status attempt why=""
+    for attempt in 1 2 3 4 5; do
+        [[ $attempt -eq 1 ]] || pause $((attempt - 1))
+        if ! answer=$(remote "curl -sSL --connect-timeout 20 --max-time 60 --max-filesize 4096 -w '\n%{http_code}' '$image.sha256'" 2>"$errors"); then
+            why=$(last_words)
+            continue
+        fi
+        status=${answer##*$'\n'}
+        case $status in
+        404 | 402)
+            checksum=""
+            say "the factory publishes no sha256 of the image; its own check sums and the transport are what protects it"
+            return
+            ;;
+        2??) ;;
+        *)
+            why="the factory answered $status"
+            continue
+            ;;
+        esac
+        checksum=$(tr '[:upper:]' '[:lower:]' <<<"${answer%$'\n'*}")
+        if [[ $checksum =~ ^[[:space:]]*([0-9a-f]{64})([[:space:]].*)?$ || $checksum =~ ^sha(2-)?256\ ?\(.*\)\ ?=\ ?([0-9a-f]{64})[[:space:]]*$ ]]; then
+            checksum=${BASH_REMATCH[1]}
+            [[ ${#checksum} -eq 64 ]] || checksum=${BASH_REMATCH[2]}
+            say "the factory publishes the image's sha256: $checksum"
+            return
+        fi
+        why="what came is no sha256: $(tr -cd '[:print:]' <<<"${answer:0:60}")"
+    done
+    fail "nothing was written: whether the image is the right one cannot be checked: $ip gets no answer that can be used from $image.sha256 ($why); check the factory and what stands between the machine and it. A factory that has no checksums answers 404"
 }
 
 show_disk() {
     local listing
-    if ! listing=$(remote "lsblk -o NAME,SIZE,TYPE,FSTYPE,LABEL,MOUNTPOINT,MODEL $disk" 2>"$errors"); then
+    if ! listing=$(remote "lsblk -o NAME,SIZE,TYPE,FSTYPE,LABEL,MOUNTPOINT,MODEL '$disk'" 2>"$errors"); then
         say "disks of $ip:"
         remote lsblk || true
         fail "$ip has no disk $disk, so nothing was written; set install_disk of the node to one of the disks listed above"
@@ -122,7 +148,7 @@ show_disk() {
 }
 
 discard() {
-    if remote "blkdiscard -f $disk" 2>"$errors"; then
+    if remote "blkdiscard -f '$disk'" 2>"$errors"; then
         # The disk reads as zeros now, so blocks of zeros need not be written.
         dd_options=" conv=sparse"
     elif grep -qi "not supported" "$errors"; then
@@ -134,22 +160,32 @@ discard() {
     fi
 }
 
+# forget_etcd: what was wiped holds no data of etcd any more.
+forget_etcd() {
+    local members="$ZTC_STATE_DIR/talos/etcd" identity address
+    [[ -f $members ]] || return 0
+    while read -r identity address; do
+        [[ $address == "$ip" ]] || printf '%s %s\n' "$identity" "$address"
+    done <"$members" >"$members.$ip"
+    mv "$members.$ip" "$members"
+}
+
 # write_image: one command over there, which goes on to its end or to its failure also where the connection breaks: it says nothing that
 # nobody may be there to hear (`status=none`, `tee -p`). The digest is that of the bytes that were fetched; what does not have the
 # published one does not stay on the disk.
 write_image() {
     local code=0 answer
     answer=$(remote "set -o pipefail
-        echo \"writing \$\$ $image $disk\" | tee -p $marker
-        sum=\$({ curl -fsSL --retry 3 $image | tee /dev/fd/3 | xz -dc | dd of=$disk bs=4M status=none$dd_options; } 3>&1 | sha256sum) && sync || exit 1
+        echo \"writing \$\$\" '$image $disk' | tee -p $marker
+        sum=\$({ $fetch --max-time $write_limit '$image' | tee /dev/fd/3 | xz -dc | dd of='$disk' bs=4M status=none$dd_options; } 3>&1 | sha256sum) && sync || exit 1
         sum=\${sum%% *}
         if [ -n '$checksum' ] && [ \"\$sum\" != '$checksum' ]; then
-            blkdiscard -f $disk || head -c 64M /dev/zero | dd of=$disk bs=4M status=none
+            blkdiscard -f '$disk' || head -c 64M /dev/zero | dd of='$disk' bs=4M status=none
             sync
             echo \"refused \$sum\" | tee -p $marker
             exit 65
         fi
-        echo \"written \$sum $image $disk\" | tee -p $marker" 2>"$errors") || code=$?
+        echo \"written \$sum\" '$image $disk' | tee -p $marker" 2>"$errors") || code=$?
     case $code in
     0) say "sha256 of the image that was written: $(sed -n 's/^written \([0-9a-f]*\) .*/\1/p' <<<"$answer")" ;;
     65) fail "the image that came from $image is not the one that the factory published: its sha256 is $(sed -n 's/^refused //p' <<<"$answer"), not $checksum; $disk of $ip was wiped again and boots nothing. Try again; if it stays so, ask who runs the factory" ;;
@@ -168,6 +204,7 @@ else
     rm -f "$record" "$ZTC_STATE_DIR/talos/$ip.applied"
     say "wiping $disk of $ip"
     discard
+    forget_etcd
     say "writing $image to $disk"
     write_image
 fi

@@ -1,7 +1,7 @@
 # Shared by the scripts of this adapter: messages, waits with a limit, and what a node says about itself.
 
 errors=$(mktemp)
-trap 'rm -f "$errors"' EXIT
+trap 'rm -f "$errors"; end_turn' EXIT
 last_error=""
 
 say() {
@@ -29,17 +29,33 @@ not_yet() {
     fi
 }
 
-# try COMMAND...: runs it with a limit; its output is in $output, its complaint in $last_error.
+# try COMMAND...: runs it with a limit; its output is in $output, its complaint in $last_error. What ignores the end is killed.
 try() {
-    local code=0
-    output=$(timeout "${limit:-15}" "$@" 2>"$errors") || code=$?
-    if [[ $code -eq 124 ]]; then
-        last_error="no answer within ${limit:-15} s"
+    local code=0 called=$1
+    case $1 in
+    kubectl | talosctl) called="$1 $(subcommand "${@:2}")" ;;
+    esac
+    output=$(timeout -k 5 "${limit:-15}" "$@" 2>"$errors") || code=$?
+    if [[ $code -eq 124 || $code -eq 137 ]]; then
+        last_error="\`$called\` gave no answer within ${limit:-15} s"
     elif [[ $code -ne 0 ]]; then
         last_error=$(tail -c 600 "$errors" | tr '\n' ' ')
         last_error=${last_error% }
     fi
     return "$code"
+}
+
+# subcommand WORD...: the first that is no option, nor the value of one that stands before the command.
+subcommand() {
+    while (($#)); do
+        case $1 in
+        --request-timeout | --kubeconfig) shift ;;
+        -*) ;;
+        *) break ;;
+        esac
+        shift
+    done
+    printf '%s' "${1-}"
 }
 
 # node_state IP: sets $state to what the Talos API of a machine shows:
@@ -60,6 +76,44 @@ node_state() {
     fi
 }
 
+# etcd_state IP: sets $etcd to what a configured control plane says of its disk: member (it holds data of etcd), blank (it holds none), or
+# unknown ($last_error says why). `bootstrap` refuses a machine for the same files.
+etcd=unknown
+etcd_state() {
+    local ip=$1 code=0 name complaint
+    etcd=unknown
+    # The service comes after the disk: before that, a directory that is not there would prove nothing.
+    limit=10 try talosctl service etcd -n "$ip" -e "$ip" --talosconfig "$ZTC_FILES_DIR/talosconfig" || return 0
+    if [[ ! $output =~ (^|$'\n')STATE[[:space:]]+([A-Za-z]+) ]]; then
+        last_error="talosctl does not say in which state the service etcd is"
+        return
+    fi
+    if [[ ${BASH_REMATCH[2]} == Running ]]; then
+        etcd=member
+        return
+    fi
+    limit=10 try talosctl list /var/lib/etcd -n "$ip" -e "$ip" --talosconfig "$ZTC_FILES_DIR/talosconfig" || code=$?
+    complaint=$(tr '\n' ' ' <"$errors")
+    while read -r name; do
+        case ${name##* } in
+        '' | . | NAME) ;;
+        *) etcd=member ;;
+        esac
+    done <<<"$output"
+    [[ $etcd == unknown ]] || return 0
+    # A directory that is not there is an error in one version of talosctl and a remark in another.
+    if [[ $complaint == *"no such file or directory"* || ($code -eq 0 && -z $complaint) ]]; then
+        etcd=blank
+    else
+        last_error=${complaint:-$last_error}
+    fi
+}
+
+# anew IP: the commands that install one machine anew.
+anew() {
+    printf '%s' "ztc bootstrap --only 'enable_rescue_mode[$1]', then ztc bootstrap"
+}
+
 # wait_for_node IP SECONDS: waits until a machine's Talos API answers; $state is configured or maintenance afterwards.
 wait_for_node() {
     local ip=$1 end=$((SECONDS + $2)) attempt=0 foreign_since=""
@@ -73,7 +127,7 @@ wait_for_node() {
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
         if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 20 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring its secrets back with \`ztc secrets import talos FILE --replace --new-cluster\`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster: restore secrets/$ZTC_ENVIRONMENT/talos.yaml from its backup. Where the machine is to leave that cluster, take it out there, switch it off and install it anew: $(anew "$ip"); last error: $last_error"
         fi
         not_yet
         if ((SECONDS >= end)); then
@@ -117,7 +171,7 @@ configure_node() {
     node_role "$ip"
     known_role=${live:-$known_role}
     if [[ -n $known_role && $known_role != "$role" ]]; then
-        fail "$name ($ip) is a $known_role of this cluster, and a $role configuration would destroy it, so it was not sent. Change its role back in platform.yaml, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'"
+        fail "$name ($ip) is a $known_role of this cluster, and a $role configuration would destroy it, so it was not sent. Change its role back in platform.yaml. To give it the other role on purpose, take it out of the cluster (\`kubectl drain $name --ignore-daemonsets\`, \`talosctl -n $ip reset\`, \`kubectl delete node $name\`) and install it anew: $(anew "$ip")"
     fi
     # "first" means that the machine was in maintenance when this configuration was sent, so it can have no other one.
     if [[ $known_digest == "$digest" && ($how == applied || $how == first) ]]; then
@@ -161,7 +215,12 @@ apply_new() {
 
 # apply_changed IP: for a machine that has an older configuration of this cluster.
 apply_changed() {
-    local ip=$1 end=$((SECONDS + 300)) attempt=0
+    local ip=$1 end attempt=0 guarded="" answer
+    if [[ $role == controlplane ]]; then
+        await_turn
+        keeps_cluster_alive "$ip" && guarded=yes
+    fi
+    end=$((SECONDS + 300))
     say "sending the changed configuration to $name ($ip)"
     echo "$role $digest changing" >"$record"
     until limit=60 try talosctl apply-config -n "$ip" -e "$ip" --talosconfig "$ZTC_FILES_DIR/talosconfig" -f "$config"; do
@@ -170,5 +229,94 @@ apply_changed() {
         not_yet
         pause $((attempt++))
     done
+    answer="$output $(<"$errors")"
+    [[ $answer != *"with a reboot"* ]] || await_reboot "$ip"
     wait_for_node "$ip" "$CTX_BOOT_SECONDS"
+    [[ -z $guarded ]] || await_health "$ip"
+    end_turn
+}
+
+# --- one control plane after the other --------------------------------------------------------------------------------
+
+# A changed configuration may need a reboot, and two of three members of etcd that are away at the same time are the end of the cluster's
+# API. So control planes of a living cluster take turns, and the next one waits until etcd and the node before it are well again.
+turn="$ZTC_STATE_DIR/talos/turn"
+has_turn=""
+
+# await_turn: one at a time, at most an hour's wait. The turn of a script that was killed is taken away.
+await_turn() {
+    local end=$((SECONDS + 3000)) attempt=0 owner said=""
+    # A link is made in one step, with its owner in it.
+    until ln -s "$$" "$turn" 2>/dev/null; do
+        owner=$(readlink "$turn") || continue
+        if ! kill -0 "$owner" 2>/dev/null; then
+            rm -f "$turn"
+            continue
+        fi
+        ((SECONDS < end)) || fail "$name waited 3000 s for the turn of another control plane, which still changes (process $owner); see its log"
+        [[ -n $said ]] || say "control planes change one after the other: $name waits for its turn"
+        said=yes
+        pause $((attempt++))
+    done
+    has_turn=yes
+}
+
+end_turn() {
+    [[ -z $has_turn ]] || rm -f "$turn"
+    has_turn=""
+}
+
+# is_healthy IP: whether a control plane's etcd serves and the machine runs.
+is_healthy() {
+    limit=10 try talosctl service etcd -n "$1" -e "$1" --talosconfig "$ZTC_FILES_DIR/talosconfig" || return 1
+    if [[ ! $output =~ STATE[[:space:]]+Running || ! $output =~ HEALTH[[:space:]]+OK ]]; then
+        last_error="etcd of $1 does not serve"
+        return 1
+    fi
+    limit=10 try talosctl get machinestatus -n "$1" -e "$1" --talosconfig "$ZTC_FILES_DIR/talosconfig" -o "jsonpath={.spec.stage}" || return 1
+    [[ $output == running ]] && return
+    last_error="$1 is in the stage $output"
+    return 1
+}
+
+# keeps_cluster_alive IP: succeeds where etcd of this machine serves, once all others do too: then it may be away for a while. Where its own
+# does not serve, or there is no etcd yet, its change takes nothing away.
+keeps_cluster_alive() {
+    local ip=$1 other end=$((SECONDS + 300)) attempt=0
+    is_healthy "$ip" || return 1
+    for other in "${CTX_CONTROL_PLANES[@]}"; do
+        [[ $other != "$ip" ]] || continue
+        until is_healthy "$other"; do
+            if ((SECONDS >= end)); then
+                fail "the changed configuration was not sent to $name ($ip): control plane $other is not well, and without both of them etcd may lose its majority. Mend that one first; last error: $last_error"
+            fi
+            last_error="control plane $other: $last_error"
+            not_yet
+            pause $((attempt++))
+        done
+    done
+}
+
+# await_reboot IP: the machine says that it reboots and answers a little longer.
+await_reboot() {
+    local end=$((SECONDS + 120)) attempt=0
+    say "$name ($1) reboots for its configuration"
+    while limit=5 try talosctl get machinestatus -n "$1" -e "$1" --talosconfig "$ZTC_FILES_DIR/talosconfig" -o "jsonpath={.spec.stage}"; do
+        [[ $output != rebooting && $output != booting ]] || return 0
+        ((SECONDS < end)) || return 0
+        pause $((attempt++ % 3))
+    done
+}
+
+# await_health IP: before the next control plane changes.
+await_health() {
+    local end=$((SECONDS + 600)) attempt=0
+    until is_healthy "$1"; do
+        if ((SECONDS >= end)); then
+            fail "$name ($1) has its changed configuration and is not well again after 600 s; no other control plane was changed behind it. Look at \`talosctl -n $1 service etcd\` and \`talosctl -n $1 dmesg\`, put the configuration right, then ztc render and ztc bootstrap; last error: $last_error"
+        fi
+        not_yet
+        pause $((attempt++))
+    done
+    say "$name ($1) has its changed configuration and is well"
 }

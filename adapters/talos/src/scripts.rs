@@ -99,10 +99,14 @@ fn apply(cluster: &Cluster) -> Script {
         "Give each control plane its configuration",
         include_str!("../scripts/apply-config.sh"),
     );
-    script.timeout_seconds = 1800;
+    // Control planes of a living cluster wait for each other.
+    script.timeout_seconds = 5400;
     script.files = talosconfig();
     script.tools = vec![talosctl(&minor(cluster))];
-    script.context_data = object(json!({ "boot_seconds": BOOT_SECONDS }));
+    script.context_data = object(json!({
+        "boot_seconds": BOOT_SECONDS,
+        "control_planes": control_planes(cluster),
+    }));
     script
 }
 
@@ -113,16 +117,24 @@ fn bootstrap(cluster: &Cluster) -> Script {
         "Start etcd once and wait for the Kubernetes API",
         include_str!("../scripts/bootstrap-talos.sh"),
     );
-    script.timeout_seconds = 2100;
+    script.timeout_seconds = 2700;
     script.files = talosconfig();
     script.tools = vec![talosctl(&minor(cluster)), kubectl()];
-    let first = cluster.of_role(crate::config::Role::ControlPlane).next();
+    let control_planes = control_planes(cluster);
     script.context_data = object(json!({
-        "server_ip": first.map(|machine| machine.ip.as_str()),
+        "server_ip": control_planes.first(),
+        "control_planes": control_planes,
         "kubeconfig": KUBECONFIG,
         "cluster_endpoint": cluster.endpoint.to_string(),
     }));
     script
+}
+
+fn control_planes(cluster: &Cluster) -> Vec<&str> {
+    cluster
+        .of_role(crate::config::Role::ControlPlane)
+        .map(|machine| machine.ip.as_str())
+        .collect()
 }
 
 fn add_workers(cluster: &Cluster) -> Script {

@@ -1,6 +1,7 @@
 //! The cluster that grows from configured nodes: etcd, API server, manifests, kubelets, the pod network. Pure; what `kubectl` shows of it is in `objects`.
 
 use crate::applied::Objects;
+use crate::faults::Fault;
 use crate::machine_config::{MachineConfig, Role};
 use crate::node::Node;
 use crate::state::State;
@@ -225,13 +226,66 @@ impl State {
             return;
         };
         let (now, timing) = (self.now, self.timing);
+        let late = self.faults.has(Fault::JoinLate);
         for node in &mut self.nodes {
-            let joins = node.configured(now, timing).is_some_and(|applied| {
-                applied.config.role == Role::ControlPlane
-                    && applied.config.cluster_ca == first.cluster_ca
-                    && now >= start + timing.api_server()
-            });
+            let joins = !late
+                && node.configured(now, timing).is_some_and(|applied| {
+                    applied.config.role == Role::ControlPlane
+                        && applied.config.cluster_ca == first.cluster_ca
+                        && now >= start + timing.api_server()
+                        && now >= applied.at + timing.configure() + timing.join()
+                });
             node.etcd |= joins;
+        }
+    }
+
+    /// Makes a node the first member of a second etcd where others of the same cluster hold the data of the first one, which must never
+    /// happen; whether it did.
+    pub(crate) fn begin_second_cluster(&mut self, ip: &str) -> bool {
+        let Some(first) = &self.cluster.config else {
+            return false;
+        };
+        let ca = first.cluster_ca.clone();
+        let is_ours = |node: &Node| {
+            let config = node.applied.as_ref().map(|applied| &applied.config);
+            config.is_some_and(|config| config.cluster_ca == ca)
+        };
+        let members: Vec<&str> = self
+            .nodes
+            .iter()
+            .filter(|node| node.etcd && is_ours(node))
+            .map(|node| node.name.as_str())
+            .collect();
+        let members = members.join(", ");
+        if members.is_empty() || !self.node_at(ip).is_some_and(is_ours) {
+            return false;
+        }
+        if let Some(node) = self.node_at_mut(ip) {
+            node.etcd = true;
+            let violation = format!(
+                "{}: a second etcd cluster was started beside that of {members}",
+                node.name
+            );
+            self.violations.push(violation);
+        }
+        true
+    }
+
+    /// Notes where etcd loses its majority because this member reboots while others are away, which must never happen.
+    pub(crate) fn note_lost_majority(&mut self, ip: &str) {
+        let members = || self.nodes.iter().filter(|node| node.etcd);
+        let up = members()
+            .filter(|node| node.talos().is_some() && !node.restarts())
+            .count();
+        if members().count() < 3 || up > members().count() / 2 {
+            return;
+        }
+        if let Some(node) = members().find(|node| node.ip == ip) {
+            let violation = format!(
+                "{}: rebooted while other members of etcd were away: it lost its majority",
+                node.name
+            );
+            self.violations.push(violation);
         }
     }
 

@@ -13,8 +13,9 @@ use crate::world::{Info, Options, World, WorldError};
 use crate::{process, say, third_party};
 
 /// Stages that can be broken, and the fault that does it.
-pub const BREAKS: [(&str, Fault); 5] = [
-    ("enable_rescue_mode", Fault::ReadonlyToken),
+pub const BREAKS: [(&str, Fault); 6] = [
+    ("check_servers", Fault::ReadonlyToken),
+    ("enable_rescue_mode", Fault::RescueNotEntered),
     ("install_talos", Fault::ImageMissing),
     ("apply_control_plane", Fault::ApplyRefused),
     ("bootstrap_talos", Fault::BootstrapRefused),

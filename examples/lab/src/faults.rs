@@ -39,6 +39,12 @@ pub enum Fault {
     ImageCorrupt,
     /// The factory publishes no checksums.
     NoChecksum,
+    /// The checksums of the factory are out of order.
+    ChecksumOutage,
+    /// The factory publishes checksums in BSD's form and in capitals.
+    ChecksumBsd,
+    /// Deleting an SSH key fails.
+    KeysStay,
     /// Writing the disk fails halfway.
     DiskFull,
     /// `talosctl apply-config` takes effect and never returns.
@@ -51,6 +57,8 @@ pub enum Fault {
     BootstrapEarly,
     /// `talosctl bootstrap` is denied.
     BootstrapRefused,
+    /// A control plane that comes to a cluster is not a member of its etcd yet.
+    JoinLate,
     /// The Gateway API's definitions come after Cilium's operator started.
     CrdsLate,
 }
@@ -59,7 +67,7 @@ pub enum Fault {
 pub type Row = (Fault, &'static str, u32, &'static str);
 
 /// All faults.
-pub const TABLE: [Row; 20] = [
+pub const TABLE: [Row; 24] = [
     (
         Fault::RateLimit,
         "rate-limit",
@@ -139,6 +147,24 @@ pub const TABLE: [Row; 20] = [
         "the factory publishes no checksums",
     ),
     (
+        Fault::ChecksumOutage,
+        "checksum-outage",
+        2,
+        "N requests for a checksum meet an outage",
+    ),
+    (
+        Fault::ChecksumBsd,
+        "checksum-bsd",
+        ALWAYS,
+        "checksums are published in capitals and BSD's form",
+    ),
+    (
+        Fault::KeysStay,
+        "keys-stay",
+        3,
+        "the cloud API answers N requests to delete an SSH key with 503",
+    ),
+    (
         Fault::DiskFull,
         "disk-full",
         1,
@@ -173,6 +199,12 @@ pub const TABLE: [Row; 20] = [
         "bootstrap-refused",
         ALWAYS,
         "bootstrap is denied",
+    ),
+    (
+        Fault::JoinLate,
+        "join-late",
+        6,
+        "control planes join etcd only after N calls of kubectl",
     ),
     (
         Fault::CrdsLate,

@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
+use crate::faults::Fault;
 use crate::objects;
 use crate::state::State;
 use crate::wire::{KubeCall, KubeVerb, Reply};
 
 /// Answers a call. A list of objects is a JSON array; the client looks for names, as it prints.
 pub(crate) fn answer(state: &mut State, call: &KubeCall) -> Reply {
+    state.faults.take(Fault::JoinLate);
     if let Err(reason) = connect(state, call) {
         return Reply::failed(reason);
     }

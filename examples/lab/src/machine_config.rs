@@ -49,6 +49,8 @@ pub(crate) struct MachineConfig {
     pub(crate) kubelet_version: String,
     /// Whether something else than Talos installs the pod network.
     pub(crate) cni_none: bool,
+    /// The parts that Talos takes only with a reboot, as text.
+    pub(crate) at_boot: String,
     /// What is applied when the cluster starts.
     pub(crate) manifests: Vec<Manifest>,
     /// URLs of what is applied when the cluster starts.
@@ -113,6 +115,11 @@ fn pick(main: &Value, role: Role, manifests: Vec<Manifest>) -> MachineConfig {
             .map_or("v1.34.1", |(_, tag)| tag)
             .to_owned(),
         cni_none: string(main, "/cluster/network/cni/name") == "none",
+        at_boot: ["env", "files", "disks", "systemDiskEncryption"]
+            .iter()
+            .filter_map(|part| main.pointer(&format!("/machine/{part}")))
+            .map(Value::to_string)
+            .collect(),
         manifests,
         extra_manifests: list(main, "/cluster/extraManifests")
             .iter()

@@ -170,6 +170,11 @@ impl Node {
         self.restart_at = Some(at);
     }
 
+    /// Whether it will restart in a moment.
+    pub(crate) fn restarts(&self) -> bool {
+        self.restart_at.is_some()
+    }
+
     /// Whether a restart is due.
     pub(crate) fn restart_due(&self, now: Millis) -> bool {
         self.restart_at.is_some_and(|at| at <= now)

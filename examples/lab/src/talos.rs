@@ -27,6 +27,8 @@ pub(crate) fn answer(state: &mut State, call: &TalosCall) -> Answer {
         TalosVerb::Disks => disks(state, call),
         TalosVerb::Stage => stage(state, call),
         TalosVerb::Role => role(state, call),
+        TalosVerb::Etcd => etcd(state, call),
+        TalosVerb::EtcdFiles => etcd_files(state, call),
         TalosVerb::Apply(_) => unreachable!("handled above"),
     };
     Answer::Now(reply.unwrap_or_else(Reply::failed))
@@ -121,15 +123,28 @@ fn apply(state: &mut State, call: &TalosCall, text: &str) -> Answer {
         Ok(config) => {
             let now = state.now;
             let hangs = state.faults.take(Fault::ApplyHangs);
+            let soon = now + state.timing.reboot();
+            let mut reboots = false;
             if let Some(node) = state.node_at_mut(&call.node) {
                 let at = node.applied.as_ref().map_or(now, |applied| applied.at);
+                let known = node.applied.take();
+                reboots = known.is_some_and(|known| known.config.at_boot != config.at_boot);
                 node.applied = Some(Applied { config, at });
+                if reboots {
+                    node.restart_soon(soon);
+                }
+            }
+            if reboots {
+                state.note_lost_majority(&call.node);
             }
             if hangs {
                 return Answer::Never;
             }
             Answer::Now(Reply {
-                stderr: "Applied configuration without a reboot".into(),
+                stderr: match reboots {
+                    true => "Applied configuration with a reboot".into(),
+                    false => "Applied configuration without a reboot".into(),
+                },
                 ..Reply::default()
             })
         }
@@ -198,14 +213,17 @@ fn bootstrap(state: &mut State, call: &TalosCall) -> Result<Reply, String> {
     if state.faults.take(Fault::BootstrapRefused) {
         return failed("PermissionDenied", "not authorized");
     }
-    if state.cluster.bootstrapped.is_some() {
+    // A node knows its own disk and nothing of others.
+    if state.node_at(&call.node).is_some_and(|node| node.etcd) {
         return failed("AlreadyExists", "etcd data directory is not empty");
     }
     if state.faults.take(Fault::BootstrapEarly) {
         return failed("FailedPrecondition", "bootstrap is not available yet");
     }
     let late = state.faults.has(Fault::CrdsLate);
-    state.begin_cluster(&call.node, late);
+    if !state.begin_second_cluster(&call.node) {
+        state.begin_cluster(&call.node, late);
+    }
     Ok(Reply::default())
 }
 
@@ -261,6 +279,34 @@ fn role(state: &State, call: &TalosCall) -> Result<Reply, String> {
         Role::ControlPlane => "controlplane",
         Role::Worker => "worker",
     }))
+}
+
+/// The service, which every control plane has once its disk is there.
+fn etcd(state: &State, call: &TalosCall) -> Result<Reply, String> {
+    let (node, config) = authenticate(state, call)?;
+    if config.role == Role::Worker {
+        return Err("service \"etcd\" is not registered".into());
+    }
+    let (service, health, event) = match node.etcd {
+        true => ("Running", "OK", "[Running]: Health check successful"),
+        false => ("Preparing", "?", "[Preparing]: Running pre state"),
+    };
+    Ok(Reply::said(format!(
+        "NODE     {}\nID       etcd\nSTATE    {service}\nHEALTH   {health}\nEVENTS   {event} (1s ago)\n",
+        node.ip
+    )))
+}
+
+fn etcd_files(state: &State, call: &TalosCall) -> Result<Reply, String> {
+    let (node, _) = authenticate(state, call)?;
+    let data = match node.etcd {
+        true => format!("{}   member\n", node.ip),
+        false => String::new(),
+    };
+    Ok(Reply::said(format!(
+        "NODE          NAME\n{}   .\n{data}",
+        node.ip
+    )))
 }
 
 #[cfg(test)]
@@ -351,6 +397,30 @@ mod tests {
                 "",
                 "error executing bootstrap: rpc error: code = AlreadyExists desc = etcd data directory is not empty",
             ]
+        );
+    }
+
+    #[test]
+    fn a_blank_control_plane_beside_a_cluster_starts_a_second_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut state = world(directory.path());
+        configure(&mut state, 0, &sample("controlplane", "cp01"));
+        configure(&mut state, 1, &sample("controlplane", "cp02"));
+        state.tick(20_000);
+        assert_eq!(
+            ask(&mut state, "127.42.0.11", false, TalosVerb::Bootstrap).code,
+            0
+        );
+        let files = |state: &mut State| ask(state, "127.42.0.12", false, TalosVerb::EtcdFiles);
+        assert!(!files(&mut state).stdout.contains("member"));
+        assert_eq!(
+            ask(&mut state, "127.42.0.12", false, TalosVerb::Bootstrap).stderr,
+            ""
+        );
+        assert!(files(&mut state).stdout.contains("member"));
+        assert_eq!(
+            state.violations,
+            ["worker01: a second etcd cluster was started beside that of cp01"]
         );
     }
 

@@ -64,6 +64,13 @@ enum Command {
         #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
         merge: bool,
     },
+    Service {
+        id: String,
+    },
+    #[command(alias = "ls")]
+    List {
+        path: String,
+    },
     Get {
         resource: String,
         id: Option<String>,
@@ -134,6 +141,22 @@ fn execute(control: &str, cli: &Cli) -> Result<(), String> {
         Command::Kubeconfig { path, force, merge } => {
             kubeconfig(control, cli, path.clone(), *force, *merge)
         }
+        Command::Service { id } if id == "etcd" => {
+            each(control, cli, false, &TalosVerb::Etcd, |reply| {
+                say::out(&reply.stdout);
+            })
+        }
+        Command::Service { id } => Err(format!(
+            "the lab's stand-in knows `service etcd`, not `service {id}`"
+        )),
+        Command::List { path } if path == "/var/lib/etcd" => {
+            each(control, cli, false, &TalosVerb::EtcdFiles, |reply| {
+                say::out(&reply.stdout);
+            })
+        }
+        Command::List { path } => Err(format!(
+            "the lab's stand-in knows `list /var/lib/etcd`, not `list {path}`"
+        )),
         Command::Get {
             resource,
             insecure,

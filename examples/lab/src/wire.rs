@@ -74,6 +74,10 @@ pub(crate) enum TalosVerb {
     Stage,
     /// `get machinetype`.
     Role,
+    /// `service etcd`.
+    Etcd,
+    /// `list /var/lib/etcd`.
+    EtcdFiles,
 }
 
 /// A call of `kubectl`.

@@ -41,8 +41,8 @@ pub enum Ended {
     Well,
     /// Anything else.
     Badly(TaskFailure),
-    /// It was stopped.
-    Stopped,
+    /// It was stopped; with what the script said about it.
+    Stopped(Option<String>),
 }
 
 /// Everything that one attempt needs.
@@ -73,7 +73,7 @@ impl Attempt {
     /// Runs it to its end. Lines of output go to `lines` too, as far as somebody reads them.
     pub async fn run(self, mut stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
         if *stop.borrow() > Stop::No {
-            return Ended::Stopped;
+            return Ended::Stopped(None);
         }
         let script = (self.script.0.as_str(), &self.script.1[..]);
         let private = match Private::create(script, &self.context, &self.files) {
@@ -239,7 +239,9 @@ impl Running {
     /// Says how it ended. A script that was asked to end did not do what it should, whatever its exit code says.
     fn ended(self, limit: Duration) -> Ended {
         let status = match &self.status {
-            _ if self.asked => return Ended::Stopped,
+            _ if self.asked => {
+                return Ended::Stopped(self.transcript.failure(String::new(), None).cause);
+            }
             Some(Ok(status)) if status.success() && !self.timed_out => return Ended::Well,
             Some(Ok(status)) => Ok(status),
             Some(Err(error)) => Err(error.to_string()),

@@ -93,6 +93,9 @@ pub enum Event {
         task: String,
         /// How long all attempts took.
         seconds: f64,
+        /// What the script said about how it leaves things (`ZTC_CAUSE: ...`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
     },
     /// Somebody asked the run to stop.
     Interrupted {

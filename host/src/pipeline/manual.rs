@@ -50,7 +50,7 @@ impl Request {
     /// Asks, and waits for the answer, the end of the time, or that of the run.
     pub async fn run(self, mut stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
         if *stop.borrow() > Stop::No {
-            return Ended::Stopped;
+            return Ended::Stopped(None);
         }
         let task = self.paper.task.clone();
         let mut transcript = Transcript::new(self.paper, lines);
@@ -77,14 +77,14 @@ impl Request {
         }
         let answer = tokio::select! {
             answer = timeout(self.limit, answer) => answer,
-            _ = stop.changed() => return Ended::Stopped,
+            _ = stop.changed() => return Ended::Stopped(None),
         };
         // A terminal that closes first ends what is read from it and then sends SIGHUP: that is the end of the run, not an answer.
         if asks_a_person
             && matches!(answer, Ok(Err(_)))
             && timeout(HANG_UP, stop.changed()).await.is_ok()
         {
-            return Ended::Stopped;
+            return Ended::Stopped(None);
         }
         transcript.finish();
         match answer {

@@ -86,9 +86,11 @@ impl Private {
 }
 
 /// Writes what ends a stage when ztc itself is killed: a shell in the stage's process group that waits for the end of a pipe which only
-/// ztc holds, and then kills the group. Before that it starts, in a group of its own, what ends the rest: on Linux also what has left the
+/// ztc holds. It starts, in a group of its own, what ends the stage: TERM, so that the script can take back what it has made elsewhere (a
+/// key at a cloud), five seconds at most until the script has ended, KILL; on Linux also for what has left the
 /// group, told by the `ZTC_FILES_DIR` that no other attempt has; then it removes the private directory. It tries more than once, because
-/// the stage may start another process or write a file meanwhile. The script's own standard input is empty.
+/// the stage may start another process or write a file meanwhile. The guard stays in the group until then and keeps its number. The
+/// script's own standard input is empty.
 fn guard(directory: &Path, files: &Path) -> String {
     let word = |path: &Path| context::quoted(&path.display().to_string()).unwrap_or_default();
     let (directory, files) = (word(directory), word(files));
@@ -102,6 +104,11 @@ exec 9<&0 </dev/null
     set -m
     (
       unset ZTC_FILES_DIR
+      kill -TERM -- -$$
+      for pause in 0.01 0.04 0.2 0.25 0.5 1 1 1 1; do
+        kill -0 $$ || break
+        sleep $pause
+      done
       kill -KILL -- -$$
       for pause in 0.01 0.05 0.1 1 5; do
         for found in $(grep -slzxF -- ZTC_FILES_DIR={files} /proc/[0-9]*/environ); do
@@ -112,6 +119,7 @@ exec 9<&0 </dev/null
         sleep $pause
       done
     ) &
+    sleep 60
   fi
   kill -KILL 0
 ) >/dev/null 2>&1 & )

@@ -34,7 +34,7 @@ impl Watch {
     /// Asks until the answers are good, the time is over, or the run stops.
     pub async fn run(self, mut stop: watch::Receiver<Stop>, lines: Lines) -> Ended {
         if *stop.borrow() > Stop::No {
-            return Ended::Stopped;
+            return Ended::Stopped(None);
         }
         let Self {
             paper,
@@ -51,7 +51,7 @@ impl Watch {
         };
         let healthy = tokio::select! {
             healthy = tokio::time::timeout(limit, asker.until_healthy(&mut transcript)) => healthy.is_ok(),
-            _ = stop.changed() => return Ended::Stopped,
+            _ = stop.changed() => return Ended::Stopped(None),
         };
         transcript.finish();
         match healthy {

@@ -258,7 +258,7 @@ impl Runner {
         let mut starting = Vec::new();
         for (task, attempt) in again {
             if self.queue.is_stopped() {
-                events.push(self.stopped(task));
+                events.push(self.stopped(task, None));
             } else {
                 starting.push((task, attempt));
             }
@@ -370,7 +370,7 @@ impl Runner {
                     success,
                 }
             }
-            Ended::Stopped => self.stopped(task),
+            Ended::Stopped(cause) => self.stopped(task, cause),
             Ended::Badly(failure) => match again_in(entry.retry.as_ref(), attempt, &failure) {
                 Some(seconds) if !self.queue.is_stopped() => {
                     self.wait(task, attempt, seconds);
@@ -410,11 +410,12 @@ impl Runner {
         });
     }
 
-    fn stopped(&mut self, task: usize) -> Event {
+    fn stopped(&mut self, task: usize, cause: Option<String>) -> Event {
         self.queue.ended(task, End::Failed);
         Event::TaskStopped {
             task: self.task_name(task),
             seconds: self.seconds(task),
+            cause,
         }
     }
 

@@ -51,6 +51,8 @@ pub enum Phase {
     Stopped {
         /// How long it took.
         seconds: f64,
+        /// What the script said about how it leaves things.
+        cause: Option<String>,
     },
 }
 
@@ -189,7 +191,14 @@ impl RunState {
                     required: *required,
                 },
             ),
-            Event::TaskStopped { task, seconds } => (task, Phase::Stopped { seconds: *seconds }),
+            Event::TaskStopped {
+                task,
+                seconds,
+                cause,
+            } => {
+                let (seconds, cause) = (*seconds, cause.clone());
+                (task, Phase::Stopped { seconds, cause })
+            }
             Event::RunStarted(_) | Event::Interrupted { .. } | Event::RunFinished { .. } => {
                 return Ok(());
             }

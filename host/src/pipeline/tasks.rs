@@ -203,8 +203,17 @@ pub fn stage(pipeline: &Pipeline, name: &str) -> Result<usize, Failure> {
                         .join(", ")
                 )
             };
-            Failure::invalid(format!("the pipeline has no stage `{name}`"))
-                .help(did_you_mean(name, names()).unwrap_or_else(known))
+            let failure = Failure::invalid(format!("the pipeline has no stage `{name}`"));
+            // A whole stage in the place of one of its tasks would do to all machines what was meant for one.
+            if let Some((stage, _)) = name.split_once('[') {
+                return failure.help(match names().find(|known| *known == stage) {
+                    Some(_) => format!(
+                        "this takes a whole stage; one task of it is run with `--only '{name}'`"
+                    ),
+                    None => known(),
+                });
+            }
+            failure.help(did_you_mean(name, names()).unwrap_or_else(known))
         })
 }
 
@@ -256,6 +265,17 @@ mod tests {
                 "workers[w1] <- rescue[w1] install[w1] apply[cp] bootstrap",
             ]
         );
+    }
+
+    #[test]
+    fn a_task_in_the_place_of_a_stage_is_never_answered_with_the_whole_stage() {
+        let pipeline = pipeline(vec![entry("rescue", &[]), entry("install", &["rescue"])]);
+        let help = |name| stage(&pipeline, name).unwrap_err().help.unwrap();
+        assert_eq!(
+            help("rescue[cp01]"),
+            "this takes a whole stage; one task of it is run with `--only 'rescue[cp01]'`"
+        );
+        assert_eq!(help("rescu[cp01]"), "the stages are `rescue`, `install`");
     }
 
     #[test]

@@ -19,19 +19,26 @@ pub(super) async fn image(
     Path((schematic, version, file)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let (known, missing, corrupt, unpublished) = {
+    let (known, missing, corrupt, unpublished, outage, capitals) = {
         let mut state = world.lock();
+        let asked = file.ends_with(".sha256");
         (
             state.schematics.contains(&schematic),
             state.faults.take(Fault::ImageMissing),
             state.faults.has(Fault::ImageCorrupt),
             state.faults.has(Fault::NoChecksum),
+            asked && state.faults.take(Fault::ChecksumOutage),
+            state.faults.has(Fault::ChecksumBsd),
         )
     };
     let (name, wants_digest) = match file.strip_suffix(".sha256") {
         Some(name) => (name.to_owned(), true),
         None => (file, false),
     };
+    if outage {
+        let text = "<html><body><h1>503 Service Unavailable</h1></body></html>";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
     if wants_digest && unpublished {
         let text = "enterprise not enabled: checksum endpoint is not available";
         return (StatusCode::PAYMENT_REQUIRED, text).into_response();
@@ -56,7 +63,11 @@ pub(super) async fn image(
         } else {
             digest(&bytes)
         };
-        return format!("{published}  {name}\n").into_response();
+        return match capitals {
+            true => format!("SHA256 ({name}) = {}\n", published.to_uppercase()),
+            false => format!("{published}  {name}\n"),
+        }
+        .into_response();
     }
     let kind = [(header::CONTENT_TYPE, "application/x-xz")];
     match end(&headers).filter(|end| *end < bytes.len()) {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::page::{Query, page};
 use super::{error, invalid, not_found};
 use crate::cloud::SshKey;
+use crate::faults::Fault;
 use crate::world::Inner;
 
 /// What is posted.
@@ -101,6 +102,10 @@ pub(super) async fn create(State(world): State<Arc<Inner>>, body: String) -> Res
 /// `DELETE /ssh_keys/{id}`.
 pub(super) async fn delete(State(world): State<Arc<Inner>>, Path(id): Path<String>) -> Response {
     let mut state = world.lock();
+    if state.faults.take(Fault::KeysStay) {
+        let text = "the backend is busy";
+        return error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text);
+    }
     let before = state.keys.len();
     state.keys.retain(|key| key.id.to_string() != id);
     if state.keys.len() == before {

@@ -13,6 +13,7 @@ struct Plan {
     fail: bool,
     retries: u32,
     range: Option<String>,
+    write_out: String,
 }
 
 /// Runs `curl`.
@@ -54,6 +55,8 @@ fn fetch(plan: &Plan) -> Result<(), (Failure, Retry)> {
     let mut body = Vec::new();
     std::io::Read::read_to_end(&mut response.body_mut().as_reader(), &mut body)
         .map_err(|problem| (Failure(format!("curl: (56) {problem}"), 56), Retry::Yes))?;
+    let written = plan.write_out.replace("%{http_code}", &status.to_string());
+    body.extend(written.into_bytes());
     std::io::stdout()
         .write_all(&body)
         .map_err(|problem| (Failure(format!("curl: (23) {problem}"), 23), Retry::No))
@@ -102,9 +105,12 @@ fn plan(arguments: &[String]) -> Result<Plan, Failure> {
                     .and_then(|count| count.parse().ok())
                     .unwrap_or_default();
             }
+            "-w" | "--write-out" => {
+                plan.write_out = words.next().unwrap_or_default().replace("\\n", "\n");
+            }
             "-r" | "--range" => plan.range = words.next().map(str::to_owned),
             "--connect-timeout" | "--retry-delay" | "--retry-max-time" | "--max-time" | "-m"
-            | "--speed-limit" | "--speed-time" | "--proto" => {
+            | "--speed-limit" | "--speed-time" | "--proto" | "--max-filesize" => {
                 words.next();
             }
             letters
@@ -145,6 +151,7 @@ mod tests {
             fail: true,
             retries: 3,
             range: None,
+            write_out: String::new(),
         };
         assert_eq!(
             planned("-fsSL --retry 3 --connect-timeout 5 http://127.0.0.1/x"),

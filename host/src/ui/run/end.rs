@@ -69,10 +69,10 @@ pub fn end(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) 
         Outcome::Succeeded | Outcome::Degraded => None,
         Outcome::Failed => Some(failed(state, log, next)),
         Outcome::Interrupted => {
-            let stopped = state
-                .tasks()
-                .filter(|(_, phase)| matches!(phase, Phase::Stopped { .. }))
-                .map(|(head, _)| head.task.as_str());
+            let stopped = state.tasks().filter_map(|(head, phase)| match phase {
+                Phase::Stopped { cause, .. } => Some((&head.task, cause)),
+                _ => None,
+            });
             let left = state
                 .phases
                 .iter()
@@ -90,7 +90,12 @@ pub fn end(state: &RunState, log: impl Fn(&str) -> String, next: &NextCommands) 
                 "go on with `{}`; what succeeded is not run again",
                 next.resume()
             ));
-            failure.details = stopped.map(|task| format!("stopped: {task}")).collect();
+            failure.details = stopped
+                .map(|(task, cause)| match cause {
+                    Some(cause) => format!("stopped: {task}: {cause}"),
+                    None => format!("stopped: {task}"),
+                })
+                .collect();
             Some(failure)
         }
     }

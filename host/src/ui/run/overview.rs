@@ -59,7 +59,7 @@ fn detail(phase: &Phase, now: Option<Timestamp>) -> String {
         Phase::Waiting { attempt, failure } => {
             format!("attempt {attempt} failed: {}", failure.status)
         }
-        Phase::Succeeded { seconds } | Phase::Stopped { seconds } => duration(*seconds),
+        Phase::Succeeded { seconds } | Phase::Stopped { seconds, .. } => duration(*seconds),
         Phase::Failed {
             seconds, failure, ..
         } => ended(failure, *seconds),

@@ -73,6 +73,6 @@ pub(super) fn row<'a>(event: &'a Event, style: &Style) -> Option<(&'a str, Strin
                 format!("{}{note}", ended(failure, *seconds)),
             )
         }
-        Event::TaskStopped { task, seconds } => (task, plain("stopped"), duration(*seconds)),
+        Event::TaskStopped { task, seconds, .. } => (task, plain("stopped"), duration(*seconds)),
     })
 }
