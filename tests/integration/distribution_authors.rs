@@ -203,17 +203,26 @@ fn every_refusal_that_the_operators_page_explains_exists() {
     let page = fs::read_to_string(root().join("docs/plugins.md")).unwrap();
     let (_, rest) = page.split_once("\n## Refusals\n").unwrap();
     let rows = rest.split("\n## ").next().unwrap().lines();
-    let sources: String = crate::tidy::sources()
+    let (tests, sources): (Vec<_>, Vec<_>) = crate::tidy::sources()
         .into_iter()
-        .filter(|(name, _)| name.starts_with("host/src"))
-        .map(|(_, text)| text)
-        .collect();
+        .partition(|(name, _)| name.starts_with("tests/") || name.ends_with("/tests.rs"));
+    let joined =
+        |all: Vec<(String, String)>| -> String { all.into_iter().map(|(_, text)| text).collect() };
+    // Tests stand behind the code in many files.
+    let units = sources
+        .iter()
+        .filter_map(|(name, text)| Some((name.clone(), text.split_once("#[cfg(test)]")?.1.into())));
+    let tests = joined(tests.into_iter().chain(units).collect());
+    let sources = joined(sources);
+    let mut seen = std::collections::BTreeSet::new();
     let mut rows_seen = 0;
     for row in rows.filter(|row| row.starts_with("| `")) {
         rows_seen += 1;
         let message = row.split(" | ").next().unwrap();
         for piece in message.split('`').skip(1).step_by(2) {
             assert!(sources.contains(piece), "no message says `{piece}`");
+            assert!(tests.contains(piece), "no test shows `{piece}`");
+            assert!(seen.insert(piece), "two rows explain `{piece}`");
         }
     }
     assert!(rows_seen > 15, "{rows_seen} rows");

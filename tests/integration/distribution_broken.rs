@@ -188,13 +188,13 @@ fn a_lock_that_was_edited_is_not_believed() {
         crate::distribution_team::colleague(&publisher);
         publisher.environment.write("platform/lock.json", &made);
         edit(&publisher, |lock| {
-            lock["plugins"]["hello"][place] = value.into()
+            lock["plugins"]["hello"][place] = value.into();
         });
         said += &steps(&publisher, &[&["plugins", "install"]]);
     }
     publisher.environment.write("platform/lock.json", &made);
     edit(&publisher, |lock| {
-        lock["plugins"]["hello"]["platforms"] = serde_json::json!({})
+        lock["plugins"]["hello"]["platforms"] = serde_json::json!({});
     });
     said += &steps(&publisher, &[&["plugins", "install", "--locked"]]);
     insta::assert_snapshot!(said, @"

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::distribution::Publisher;
+use crate::distribution_oci_attacks::Fake;
 use crate::environment::Run;
 use crate::web::{Authority, Web, proxy, status};
 
@@ -54,7 +55,9 @@ impl World {
 #[test]
 fn an_authority_counts_where_the_operator_names_it() {
     let mut world = World::new();
-    let port = world.authority.before(&world.web, &["localhost"], LATER);
+    let port = world
+        .authority
+        .before(&world.web.address, &["localhost"], LATER);
     let pem = world.authority.pem.clone();
     world.trust(&pem);
     insta::assert_snapshot!(world.install(port), @"
@@ -78,7 +81,9 @@ fn an_authority_counts_where_the_operator_names_it() {
 #[test]
 fn an_authority_that_nobody_trusts_is_refused() {
     let mut world = World::new();
-    let port = world.authority.before(&world.web, &["localhost"], LATER);
+    let port = world
+        .authority
+        .before(&world.web.address, &["localhost"], LATER);
     let refused = world.install(port).to_string();
     // A machine without any has Mozilla's.
     let known = refused.replace(
@@ -121,7 +126,7 @@ fn a_certificate_for_another_host_or_another_time_is_refused() {
     world.trust(&pem);
     let port = world
         .authority
-        .before(&world.web, &["plugins.example.org"], LATER);
+        .before(&world.web.address, &["plugins.example.org"], LATER);
     insta::assert_snapshot!(world.install(port), @"
     exit: 5
     --- stderr
@@ -129,7 +134,9 @@ fn a_certificate_for_another_host_or_another_time_is_refused() {
       asked: https://localhost:[PORT]
       help: name the source by the host that its certificate is for; otherwise somebody else answers in its place
     ");
-    let port = world.authority.before(&world.web, &["localhost"], 1999);
+    let port = world
+        .authority
+        .before(&world.web.address, &["localhost"], 1999);
     let refused = world.install(port).to_string();
     let without_times: Vec<&str> = refused
         .lines()
@@ -158,7 +165,9 @@ fn nothing_leads_out_of_tls() {
             &format!("Location: {plain}/{path}\r\n"),
         )
     });
-    let port = world.authority.before(&moved, &["localhost"], LATER);
+    let port = world
+        .authority
+        .before(&moved.address, &["localhost"], LATER);
     insta::assert_snapshot!(world.install(port), @"
     exit: 5
     --- stderr
@@ -167,12 +176,14 @@ fn nothing_leads_out_of_tls() {
     ");
     // To another host with TLS it does, and its certificate counts as much.
     let other = Authority::new("another one");
-    let behind = other.before(&world.web, &["localhost"], LATER);
+    let behind = other.before(&world.web.address, &["localhost"], LATER);
     let moved = Web::start(move |path, stream| {
         let to = format!("Location: https://localhost:{behind}/{path}\r\n");
         status(stream, "302 Found", &to)
     });
-    let port = world.authority.before(&moved, &["localhost"], LATER);
+    let port = world
+        .authority
+        .before(&moved.address, &["localhost"], LATER);
     let refused = world.install(port).to_string();
     insta::assert_snapshot!(refused.replace(&behind.to_string(), "[OTHER]"), @"
     exit: 5
@@ -187,13 +198,45 @@ fn nothing_leads_out_of_tls() {
 }
 
 #[test]
+fn a_registry_is_spoken_with_behind_tls_by_the_same_rules() {
+    let mut world = World::new();
+    let registry = Fake::start(world.publisher.tree());
+    let pem = world.authority.pem.clone();
+    let hosts = ["registry.example.org"];
+    let port = world.authority.before(&registry.address, &hosts, LATER);
+    let (address, asked) = proxy(port);
+    let source = "oci://registry.example.org/acme/hello";
+    let environment = &mut world.publisher.environment;
+    environment.set("HTTPS_PROXY", address.as_str());
+    let refused = world.install_from(source, port).to_string();
+    assert!(
+        refused.contains("of an authority that this machine does not trust"),
+        "{refused}"
+    );
+    world.trust(&pem);
+    insta::assert_snapshot!(world.install_from(source, port), @"
+    exit: 0
+    --- stderr
+    the publisher's key of oci://registry.example.org/acme/hello is trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
+    ✓ hello 1.0.0 installed from oci://registry.example.org/acme/hello
+      touches network example.org:443
+    ");
+    let asked = asked.lock().unwrap().clone();
+    assert!(!asked.is_empty());
+    for line in asked {
+        assert_eq!(line, "CONNECT registry.example.org:443 HTTP/1.1");
+    }
+}
+
+#[test]
 fn a_proxy_brings_tls_to_its_end_and_sees_nothing_of_it() {
     let mut world = World::new();
     let pem = world.authority.pem.clone();
     world.trust(&pem);
     let port = world
         .authority
-        .before(&world.web, &["plugins.example.org"], LATER);
+        .before(&world.web.address, &["plugins.example.org"], LATER);
     let (address, asked) = proxy(port);
     world
         .publisher

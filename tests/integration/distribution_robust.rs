@@ -29,12 +29,12 @@ fn machine() -> String {
 }
 
 /// A publisher's tree beside the repository.
-struct World {
-    environment: TestEnv,
+pub(crate) struct World {
+    pub(crate) environment: TestEnv,
 }
 
 impl World {
-    fn new(padding: usize) -> Self {
+    pub(crate) fn new(padding: usize) -> Self {
         let environment = TestEnv::new();
         environment.ztc_ok(&["plugins", "keygen", "../key", "--no-password"]);
         fs::create_dir(environment.root().join("tree")).unwrap();
@@ -52,7 +52,7 @@ impl World {
             .ztc_ok(&["plugins", "publish", "../tree", "--key", "../key"]);
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.environment.root().join("tree")
     }
 
@@ -64,7 +64,7 @@ impl World {
         self.environment.root().join("home/.local/share/ztc")
     }
 
-    fn install(&self, source: &str) -> Command {
+    pub(crate) fn install(&self, source: &str) -> Command {
         let command = ["plugins", "install", "hello", "--source", source];
         self.environment.command(&command)
     }
@@ -99,7 +99,7 @@ impl World {
             .collect()
     }
 
-    fn run(&self, command: &mut Command) -> Run {
+    pub(crate) fn run(&self, command: &mut Command) -> Run {
         let mut run = Run::new(&self.environment, &command.output().unwrap());
         for stream in [&mut run.stdout, &mut run.stderr] {
             *stream = stream.replace(&machine(), "[MACHINE]");
@@ -118,7 +118,7 @@ impl World {
 
 /// What a server does with a file.
 #[derive(Clone)]
-enum Answer {
+pub(crate) enum Answer {
     Whole,
     /// Sends so many bytes, says so, and holds the connection until the other side is gone.
     Stop(usize),
@@ -128,13 +128,13 @@ enum Answer {
 }
 
 /// A static web server on loopback; it ends with the test.
-struct Server {
-    address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     /// Hears of each answer that has stopped.
     stopped: Receiver<()>,
 }
 
-fn serve(
+pub(crate) fn serve(
     directory: PathBuf,
     answer: impl Fn(&str) -> Answer + Send + Sync + Clone + 'static,
 ) -> Server {

@@ -159,7 +159,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
     [
-        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with `ztc secrets import talos FILE --replace --new-cluster` and `ztc render`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[[IP CP01]]'; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
     ]
     "#);
 

@@ -137,12 +137,12 @@ impl Authority {
             .unwrap()
     }
 
-    /// Puts TLS before a server; returns the port.
-    pub(crate) fn before(&self, web: &Web, hosts: &[&str], until: i32) -> u16 {
+    /// Puts TLS before the server at an address; returns the port.
+    pub(crate) fn before(&self, address: &str, hosts: &[&str], until: i32) -> u16 {
         let config = Arc::new(self.certificate(hosts, until));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let upstream = web.address.clone();
+        let upstream = address.to_owned();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, upstream) = (Arc::clone(&config), upstream.clone());

@@ -73,7 +73,7 @@ wait_for_node() {
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
         if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 20 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with \`ztc secrets import talos FILE --replace\`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster with \`ztc secrets import talos FILE --replace --new-cluster\` and \`ztc render\`, or wipe it on purpose: switch it off, then ztc bootstrap --from 'enable_rescue_mode[$ip]'; last error: $last_error"
         fi
         not_yet
         if ((SECONDS >= end)); then

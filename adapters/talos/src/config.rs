@@ -210,6 +210,18 @@ pub(crate) struct Vip {
     /// The network interface that carries it.
     #[serde(default = "default_interface")]
     pub(crate) interface: String,
+    /// The API token with which Talos gives the address, a floating or alias IP of Hetzner Cloud, to the control plane that has it.
+    #[serde(default)]
+    #[schemars(schema_with = "token_schema")]
+    pub(crate) hcloud_token: Option<Value>,
+}
+
+impl Vip {
+    /// What stands for the token in a machine configuration.
+    pub(crate) fn token_placeholder(&self) -> Option<String> {
+        let name = self.hcloud_token.as_ref()?["name"].as_str()?;
+        Some(format!("ztc-secret:store/{name}"))
+    }
 }
 
 /// Where images of a registry are fetched from instead.
@@ -243,6 +255,22 @@ pub(crate) struct Patch {
     #[serde(default)]
     #[schemars(extend("x-ztc-file" = true))]
     pub(crate) file: Option<String>,
+}
+
+fn token_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "x-ztc-secret": true,
+        "description": "A reference to the API token for a floating or alias IP of Hetzner Cloud: `{from: store, name: hcloud-vip-token}`, the file below `secrets/`; never the token itself. It becomes part of the machine configuration, so it must be there for whoever applies one.",
+        "properties": {
+            "from": { "type": "string", "enum": ["store", "env", "file", "command"] },
+            "name": { "type": "string", "minLength": 1, "description": "The entry of the store." },
+            "path": { "type": "string", "minLength": 1 },
+            "command": { "type": "array", "items": { "type": "string" }, "minItems": 1 }
+        },
+        "required": ["from"],
+        "additionalProperties": false
+    })
 }
 
 fn patch_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

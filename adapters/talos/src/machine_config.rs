@@ -140,11 +140,14 @@ impl<'a> MachineConfigs<'a> {
             },
             node_ip_subnets: scalars(&config.node_ip_subnets),
             etcd_advertised_subnets: scalars(&config.etcd_advertised_subnets),
-            vip: config
-                .vip
-                .as_ref()
-                .filter(|_| is_control_plane)
-                .map(|vip| json!({ "ip": scalar(&vip.ip), "interface": scalar(&vip.interface) })),
+            vip: config.vip.as_ref().filter(|_| is_control_plane).map(|vip| {
+                let token = vip.token_placeholder();
+                json!({
+                    "ip": scalar(&vip.ip),
+                    "interface": scalar(&vip.interface),
+                    "token": token.as_deref().map(scalar),
+                })
+            }),
             disk: scalar(&machine.disk),
             disk_selector: disk_selector(machine),
             installer_image: scalar(&machine.installer_image),

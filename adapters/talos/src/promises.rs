@@ -32,6 +32,7 @@ pub(crate) fn check(cluster: &Cluster, machine: &Machine, made: &str) -> Vec<Fin
     let mut found = Vec::new();
     hostname(machine, main, &mut found);
     pod_network(cluster, main, &mut found);
+    families(cluster, main, &mut found);
     if machine.role == Role::ControlPlane {
         manifests(cluster, main, &mut found);
     }
@@ -99,6 +100,51 @@ fn pod_network(cluster: &Cluster, main: &Value, found: &mut Vec<Finding>) {
             format!("kube-proxy would run beside `{provider}`, which does the same work"),
             "take it out of the patch, or let the pod network leave kube-proxy its work",
         ));
+    }
+}
+
+/// Pods get addresses of the families that the pod network gives them, whatever patches say of the networks.
+fn families(cluster: &Cluster, main: &Value, found: &mut Vec<Finding>) {
+    let (given, provider) = (&cluster.cni.address_families, &cluster.cni.provider);
+    let of = |key: &str| -> Option<Vec<&str>> {
+        let list = main
+            .pointer(&format!("/cluster/network/{key}"))?
+            .as_array()?;
+        let texts = list.iter().filter_map(Value::as_str);
+        let mut families: Vec<_> = texts
+            .map(|text| if text.contains(':') { "ipv6" } else { "ipv4" })
+            .collect();
+        families.sort_unstable();
+        Some(families)
+    };
+    let (Some(pods), Some(services)) = (of("podSubnets"), of("serviceSubnets")) else {
+        return;
+    };
+    let mut wanted: Vec<_> = given.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    for (key, families) in [("podSubnets", &pods), ("serviceSubnets", &services)] {
+        if !wanted.is_empty() && *families != wanted {
+            found.push(broken(
+                &format!(".cluster.network.{key}"),
+                format!(
+                    "they are of {}, and `{provider}` gives pods addresses of {}",
+                    words(families),
+                    words(&wanted)
+                ),
+                "give one network of each family that the pod network has, in `pod_subnets` and in `service_subnets`, instead of a patch",
+            ));
+        }
+    }
+}
+
+fn words(families: &[&str]) -> String {
+    let names: Vec<_> = families
+        .iter()
+        .map(|family| if *family == "ipv4" { "IPv4" } else { "IPv6" })
+        .collect();
+    match names.as_slice() {
+        [] => "no family".to_owned(),
+        names => names.join(" and "),
     }
 }
 
@@ -173,6 +219,47 @@ mod tests {
 
     fn patch(target: &str, patch: Value) -> Value {
         json!({"patches": [{"target": target, "patch": patch}]})
+    }
+
+    #[test]
+    fn networks_by_patch_have_the_families_of_the_pod_network() {
+        let check = |families: &[&str], network: Value| -> Vec<String> {
+            let mut cni = cilium();
+            cni["address_families"] = json!(families);
+            let changes = patch("all", json!({"cluster": {"network": network}}));
+            match TalosAdapter.render(params(changes, capabilities(cni)), &CallContext::detached())
+            {
+                Ok(_) => Vec::new(),
+                Err(error) => error
+                    .data
+                    .diagnostics
+                    .iter()
+                    .filter(|one| one.message.contains("`cp01`"))
+                    .map(|one| one.message.clone())
+                    .collect(),
+            }
+        };
+        let dual = json!({"podSubnets": ["10.0.0.0/16", "fd00:10::/56"], "serviceSubnets": ["10.96.0.0/12", "fd00:20::/112"]});
+        let six = json!({"podSubnets": ["fd00:10::/56"], "serviceSubnets": ["fd00:20::/112"]});
+        assert_eq!(
+            check(&["ipv4"], dual.clone()),
+            [
+                "on `cp01`, .cluster.network.podSubnets: they are of IPv4 and IPv6, and `cilium` gives pods addresses of IPv4",
+                "on `cp01`, .cluster.network.serviceSubnets: they are of IPv4 and IPv6, and `cilium` gives pods addresses of IPv4",
+            ]
+        );
+        assert_eq!(
+            check(&["ipv4"], json!({"podSubnets": ["10.0.0.0/16"]})),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check(&["ipv4"], six),
+            [
+                "on `cp01`, .cluster.network.podSubnets: they are of IPv6, and `cilium` gives pods addresses of IPv4",
+                "on `cp01`, .cluster.network.serviceSubnets: they are of IPv6, and `cilium` gives pods addresses of IPv4",
+            ]
+        );
+        assert_eq!(check(&[], dual), Vec::<String>::new());
     }
 
     #[test]

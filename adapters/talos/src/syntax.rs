@@ -97,6 +97,20 @@ pub(crate) fn is_url(text: &str) -> bool {
     })
 }
 
+/// A URL that means itself in a shell too, without a question or a name in front of the host: letters, digits and `-._~:/%[]`.
+pub(crate) fn is_plain_url(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%[]".contains(c);
+    is_url(text) && text.chars().all(plain)
+}
+
+/// Whether a URL has a password, or anything else, in front of its host.
+pub(crate) fn has_credentials(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#'])
+        .next()
+        .is_some_and(|host| host.contains('@'))
+}
+
 /// A path below `/dev` of harmless characters.
 pub(crate) fn is_device(text: &str) -> bool {
     let plain =
@@ -195,6 +209,31 @@ mod tests {
                 "https://a b",
                 "https://$(a)",
             ],
+        );
+        all(
+            is_plain_url,
+            &[
+                "https://factory.talos.dev",
+                "https://mirror.example.com:8443/talos%20x/~a",
+                "http://[::1]:8080",
+            ],
+            &[
+                "https://a/b;reboot",
+                "https://a/b&reboot",
+                "https://a/b|sh",
+                "https://a/*",
+                "https://a/(b)",
+                "https://a/b?c",
+                "https://a/b#c",
+                "https://user@a/b",
+                "https://a/{b,c}",
+                "https://a/!b",
+            ],
+        );
+        all(
+            has_credentials,
+            &["https://user:password@a/b", "https://token@a"],
+            &["https://a/@b", "https://a?to=b@c", "a"],
         );
     }
 

@@ -16,7 +16,7 @@ use crate::cluster::{optional, tested};
 use crate::config::{Config, DiskSelector};
 use crate::problem::Findings;
 use crate::schematic::{check_extension, check_kernel_arg};
-use crate::syntax::{is_device, is_disk_size, is_url};
+use crate::syntax::{has_credentials, is_device, is_disk_size, is_plain_url, is_url};
 use crate::versions::{Pair, table};
 
 /// Checks a section, and the nodes against the machines where those are known already.
@@ -56,7 +56,7 @@ fn versions(config: &Config, capabilities: &BTreeMap<String, Value>, findings: &
 
 fn images(config: &Config, findings: &mut Findings) {
     let factory = &config.factory_url;
-    if !is_url(factory) || factory.contains(['?', '#', '@']) {
+    if !is_plain_url(factory) {
         let help = format!("write it as `{}`", table().factory_url);
         findings.error(
             "/factory_url",
@@ -82,34 +82,38 @@ fn images(config: &Config, findings: &mut Findings) {
         "",
         findings,
     );
-    for (index, url) in config
-        .extra_manifests
-        .iter()
-        .enumerate()
-        .filter(|(_, url)| !is_url(url))
-    {
-        let message = format!("`{url}` is not the URL of a manifest");
-        findings.error(
-            format!("/extra_manifests/{index}"),
-            message,
-            "write it as `https://host/path.yaml`",
-        );
-    }
-    for (registry, mirror) in &config.registry_mirrors {
-        for (index, url) in mirror
-            .endpoints
-            .iter()
-            .enumerate()
-            .filter(|(_, url)| !is_url(url))
-        {
-            let place = format!("/registry_mirrors/{}/endpoints/{index}", escaped(registry));
-            findings.error(
-                place,
-                format!("`{url}` is not the URL of a registry"),
-                "write it as `https://mirror.example.com`",
-            );
+    for (index, url) in config.extra_manifests.iter().enumerate() {
+        let place = format!("/extra_manifests/{index}");
+        if !is_url(url) {
+            let message = format!("`{url}` is not the URL of a manifest");
+            findings.error(place, message, "write it as `https://host/path.yaml`");
+        } else if has_credentials(url) {
+            credentials(place, "`cluster.extraManifestHeaders`", findings);
         }
     }
+    for (registry, mirror) in &config.registry_mirrors {
+        for (index, url) in mirror.endpoints.iter().enumerate() {
+            let place = format!("/registry_mirrors/{}/endpoints/{index}", escaped(registry));
+            if !is_url(url) {
+                findings.error(
+                    place,
+                    format!("`{url}` is not the URL of a registry"),
+                    "write it as `https://mirror.example.com`",
+                );
+            } else if has_credentials(url) {
+                credentials(place, "`machine.registries.config.HOST.auth`", findings);
+            }
+        }
+    }
+}
+
+/// What stands in a URL stands in git. It is not repeated here.
+fn credentials(place: String, instead: &str, findings: &mut Findings) {
+    findings.error(
+        place,
+        "the URL has credentials in clear, and would bring them into git",
+        format!("take them out, and give them by a patch of {instead} with the placeholder `ztc-secret:store/NAME`"),
+    );
 }
 
 /// Checks what an image is made from, below a place.
@@ -311,6 +315,18 @@ pub(crate) mod tests {
                 "error /disk_selector/size: `lots` is not a size of a disk",
                 "error /extra_manifests/1: `a.yaml` is not the URL of a manifest",
                 "error /registry_mirrors/a~1b/endpoints/0: `mirror` is not the URL of a registry",
+            ]
+        );
+        assert_eq!(
+            found(json!({
+                "factory_url": "https://factory.example.com/a;reboot",
+                "extra_manifests": ["https://me:password@example.com/a.yaml"],
+                "registry_mirrors": {"docker.io": {"endpoints": ["https://me:password@mirror.example.com"]}},
+            })),
+            [
+                "error /factory_url: `https://factory.example.com/a;reboot` is not the URL of an image factory",
+                "error /extra_manifests/0: the URL has credentials in clear, and would bring them into git",
+                "error /registry_mirrors/docker.io/endpoints/0: the URL has credentials in clear, and would bring them into git",
             ]
         );
         assert_eq!(

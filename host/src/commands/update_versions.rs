@@ -35,30 +35,42 @@ pub(crate) struct Arguments {
     /// Take newer versions from nowhere any more
     #[arg(long, conflicts_with = "source")]
     forget: bool,
+    /// Ask, check and show which tables the adapters would work with; nothing is kept, trusted or configured
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Whether anything is kept, pinned or configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Update,
+    DryRun,
+}
+
+/// What came over the network, before anything of it is kept.
+#[derive(Default)]
+struct Come {
+    /// What the lock pins, with its text.
+    pins: Vec<(String, LockedTable, String)>,
+    channels: Vec<Fetched>,
+    failures: Vec<Failure>,
 }
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let machine = &context.machine;
+    let mode = match arguments.dry_run {
+        true => Mode::DryRun,
+        false => Mode::Update,
+    };
     if arguments.forget {
-        let said = match channel::forget(machine)? {
-            true => {
-                "adapters work with their own tables of versions again, and with those that a lock pins"
-            }
-            false => "no channel was configured",
-        };
-        match context.ui.is_json() {
-            true => context.ui.json(&json!({ "channel": null })),
-            false => context.ui.done(said),
-        }
-        return Ok(Exit::Done);
+        return forget(context, mode);
     }
     let lock = Lock::load(&context.repository)?;
     let (discovery, adapters) = adapters(context);
-    let mut failures = Vec::new();
-    let mut offers = Tables::default();
+    let (mut come, mut setting) = (Come::default(), None);
     if !arguments.offline {
-        let setting = wanted(context, arguments)?;
+        setting = wanted(context, arguments)?;
         let channels = channels(context, setting.as_ref())?;
         let missing = missing(context, lock.as_ref());
         if channels.is_empty() && missing.is_empty() {
@@ -66,31 +78,32 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
                 .detail("adapters work with the versions that they know themselves")
                 .help("name a signed tree: `ztc update-versions --source https://…`"));
         }
-        let _hold = Store::new(machine).hold(|| {
-            context
-                .ui
-                .say("another ztc installs something; waiting for it");
-        })?;
-        failures.extend(fetch_pinned(context, &missing));
-        for channel in channels {
-            match fetch(context, &discovery, &channel, &adapters) {
-                Ok(fetched) => {
-                    if let Some(setting) = setting.as_ref().filter(|_| channel.adapters.is_none()) {
-                        channel::save(machine, setting)?;
-                    }
-                    offers.add(fetched.offers);
-                }
-                Err(failure) => failures.push(failure),
-            }
+        // The network may be slow; nobody else has to wait for it.
+        come = ask(context, &discovery, &channels, &missing, &adapters);
+        if mode == Mode::Update {
+            let _hold = Store::new(machine).hold(|| {
+                context
+                    .ui
+                    .say("another ztc installs something; waiting for it");
+            })?;
+            keep(context, &mut come, setting.as_ref())?;
         }
+        say(context, &come, mode);
     }
     let mut tables = Tables::of(machine, lock.as_ref(), &Pins::Hold)?;
-    tables.take_over(offers);
+    for (_, table, text) in come.pins {
+        tables.know(table.sha256, text);
+    }
+    for fetched in come.channels {
+        let source = fetched.channel.source.name();
+        tables.say(&fetched.channel, format!("{source} has no newer one"));
+        tables.add(fetched.offers);
+    }
     let held_back = tables.held_back(|name| discovery.source_of(name));
     let used =
         wait_for(async { Ok(update::in_use(&discovery, &context.ui, tables, &adapters).await) })?;
-    show(context, &used, &held_back)?;
-    let mut failures = failures.into_iter();
+    show(context, &used, &held_back, setting, mode)?;
+    let mut failures = come.failures.into_iter();
     match failures.next() {
         None => Ok(Exit::Done),
         Some(first) => {
@@ -100,6 +113,30 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             Err(first)
         }
     }
+}
+
+/// Takes newer versions from nowhere any more.
+fn forget(context: &Context, mode: Mode) -> Result<Exit, Failure> {
+    let there = match mode {
+        Mode::Update => channel::forget(&context.machine)?,
+        Mode::DryRun => channel::setting(&context.machine)?.is_some(),
+    };
+    let said = match (there, mode) {
+        (true, Mode::Update) => {
+            "adapters work with their own tables of versions again, and with those that a lock pins"
+        }
+        (true, Mode::DryRun) => {
+            "adapters would work with their own tables of versions again, and with those that a lock pins"
+        }
+        (false, _) => "no channel was configured",
+    };
+    match context.ui.is_json() {
+        true => context
+            .ui
+            .json(&json!({ "channel": null, "dry_run": mode == Mode::DryRun })),
+        false => context.ui.done(said),
+    }
+    Ok(Exit::Done)
 }
 
 /// Returns every adapter of this machine.
@@ -154,29 +191,44 @@ fn missing(context: &Context, lock: Option<&Lock>) -> BTreeMap<String, LockedTab
         .collect()
 }
 
-/// Fetches what the lock pins. Its digests say what the bytes are, so nobody has to be trusted for them.
-fn fetch_pinned(context: &Context, missing: &BTreeMap<String, LockedTable>) -> Vec<Failure> {
-    let one = |(name, table): (&String, &LockedTable)| {
-        if let Some(problem) = tables::asset_problem(&table.path, table.size, &table.sha256) {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("platform/lock.json pins a table of the versions of `{name}` that nobody can have published: {problem}"),
-            )
-            .help("take the lock of git again, or `ztc render --new-versions`"));
+/// Asks the network for everything. Writes nothing.
+fn ask(
+    context: &Context,
+    discovery: &Discovery,
+    channels: &[Channel],
+    missing: &BTreeMap<String, LockedTable>,
+    adapters: &BTreeSet<String>,
+) -> Come {
+    let mut come = Come::default();
+    for (name, table) in missing {
+        match pinned(context, name, table) {
+            Ok(text) => come.pins.push((name.clone(), table.clone(), text)),
+            Err(failure) => come.failures.push(failure),
         }
-        let source = Source::parse(&table.source, context.repository.root())?;
-        let text = update::text(&source, table)?;
-        kept::save(&context.machine.data(), &text)?;
-        context.ui.done(format!(
-            "fetched table {} of the versions of `{name}`, which platform/lock.json pins, from {}",
-            table.serial, table.source
-        ));
-        Ok(())
-    };
-    missing.iter().filter_map(|pin| one(pin).err()).collect()
+    }
+    for channel in channels {
+        match fetch(context, discovery, channel, adapters) {
+            Ok(fetched) => come.channels.push(fetched),
+            Err(failure) => come.failures.push(failure),
+        }
+    }
+    come
 }
 
-/// Fetches from one channel and keeps what the adapters take.
+/// Fetches what the lock pins. Its digest says what the bytes are, so nobody has to be trusted for them.
+fn pinned(context: &Context, name: &str, table: &LockedTable) -> Result<String, Failure> {
+    if let Some(problem) = tables::asset_problem(&table.path, table.size, &table.sha256) {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("platform/lock.json pins a table of the versions of `{name}` that nobody can have published: {problem}"),
+        )
+        .help("take the lock of git again, or `ztc render --new-versions`"));
+    }
+    let source = Source::parse(&table.source, context.repository.root())?;
+    update::text(&source, table)
+}
+
+/// Fetches from one channel and leaves out what the adapters do not take.
 fn fetch(
     context: &Context,
     discovery: &Discovery,
@@ -190,20 +242,59 @@ fn fetch(
     refusals
         .iter()
         .for_each(|refusal| ui.finding(&background::refused(refusal)));
-    update::save(&context.machine, &fetched)?;
-    let source = channel.source.name();
-    if let Signed::New(key) = &fetched.tree.signer {
-        ui.say(format!(
-            "the publisher's key of {source} is trusted from now on: {}",
-            key.text()
-        ));
-        ui.say("  compare it with what the publisher shows elsewhere");
-    }
-    ui.done(format!(
-        "{source} has serial {}, valid until {}",
-        fetched.tree.index.serial, fetched.tree.index.expires
-    ));
     Ok(fetched)
+}
+
+/// Keeps what has come, and what the operator wants from now on. The store is held; what changed while the network was asked is refused.
+fn keep(context: &Context, come: &mut Come, setting: Option<&Setting>) -> Result<(), Failure> {
+    let machine = &context.machine;
+    for (_, _, text) in &come.pins {
+        kept::save(&machine.data(), text)?;
+    }
+    let mut good = Vec::new();
+    for fetched in std::mem::take(&mut come.channels) {
+        match update::save(machine, &fetched) {
+            Ok(()) => {
+                let configured = fetched.channel.adapters.is_none();
+                if let Some(setting) = setting.filter(|_| configured) {
+                    channel::save(machine, setting)?;
+                }
+                good.push(fetched);
+            }
+            Err(failure) => come.failures.push(failure),
+        }
+    }
+    come.channels = good;
+    Ok(())
+}
+
+/// Says what has come.
+fn say(context: &Context, come: &Come, mode: Mode) {
+    let ui = &context.ui;
+    let (fetched, trusted) = match mode {
+        Mode::Update => ("fetched", "is trusted from now on"),
+        Mode::DryRun => ("would fetch", "would be trusted from now on"),
+    };
+    for (name, table, _) in &come.pins {
+        ui.done(format!(
+            "{fetched} table {} of the versions of `{name}`, which platform/lock.json pins, from {}",
+            table.serial, table.source
+        ));
+    }
+    for Fetched { channel, tree, .. } in &come.channels {
+        let source = channel.source.name();
+        if let Signed::New(key) = &tree.signer {
+            ui.say(format!(
+                "the publisher's key of {source} {trusted}: {}",
+                key.text()
+            ));
+            ui.say("  compare it with what the publisher shows elsewhere");
+        }
+        ui.done(format!(
+            "{source} has serial {}, valid until {}",
+            tree.index.serial, tree.index.expires
+        ));
+    }
 }
 
 /// Shows what every adapter works with.
@@ -211,6 +302,8 @@ fn show(
     context: &Context,
     used: &BTreeMap<String, Result<Used, Failure>>,
     held_back: &[String],
+    wanted: Option<Setting>,
+    mode: Mode,
 ) -> Result<(), Failure> {
     let ui = &context.ui;
     let good: BTreeMap<&String, &Used> = used
@@ -218,8 +311,13 @@ fn show(
         .filter_map(|(name, used)| Some((name, used.as_ref().ok()?)))
         .collect();
     if ui.is_json() {
-        let setting = channel::setting(&context.machine)?;
-        ui.json(&json!({ "channel": setting, "versions": good }));
+        let would_be = wanted.filter(|_| mode == Mode::DryRun);
+        let setting = match would_be {
+            Some(setting) => Some(setting),
+            None => channel::setting(&context.machine)?,
+        };
+        let dry_run = mode == Mode::DryRun;
+        ui.json(&json!({ "channel": setting, "dry_run": dry_run, "versions": good }));
     } else {
         let rows: Vec<Vec<String>> = good
             .iter()

@@ -119,3 +119,23 @@ fn whose() -> String {
         Ok(Origin::Machine) => "those of this machine".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_with_something_else_wrong_is_refused_too() {
+        let error = rustls::Error::InvalidCertificate(CertificateError::Revoked);
+        let failure = problem("there", "https://there/", &ureq::Error::Rustls(error)).unwrap();
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (
+                Exit::Refused,
+                "`there` shows a certificate that cannot be accepted"
+            )
+        );
+        let other = rustls::Error::HandshakeNotComplete;
+        assert!(problem("there", "", &ureq::Error::Rustls(other)).is_none());
+    }
+}

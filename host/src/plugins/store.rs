@@ -154,7 +154,7 @@ impl Store {
             Ok(()) => {}
             // A file system without locks: everything is still written in one step.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => return Err(Failure::io("lock", &self.lock_path(), &error)),
+            Err(error) => return Err(Failure::io("lock", self.lock_path(), &error)),
         }
         self.sweep();
         Ok(Hold { _file: file })

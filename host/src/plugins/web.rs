@@ -274,7 +274,8 @@ impl Asked<'_> {
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
-        let failure = Failure::failed(format!("`{}` cannot be reached", self.place)).detail(error);
+        let place = self.place;
+        let failure = Failure::failed(format!("`{place}` cannot be reached")).detail(error);
         let failure = match proxy().filter(|_| !is_here(self.at)) {
             Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
             None => failure,

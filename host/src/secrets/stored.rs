@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Location};
 use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::platform::Section;
+use crate::secrets::Reference;
 use crate::secrets::bundle::{self, Bundle};
 
 /// The bundle that placeholders name.
@@ -57,18 +58,34 @@ pub(crate) fn join(
     Ok(())
 }
 
-/// The names that an operator wrote into a section, or into a file that it names.
+/// The names that an operator wrote into a section, as placeholders or as references (`{from: store, name: ...}`), or into a file that it names.
 pub(crate) fn asked<'a>(
     repository: &Repository,
     section: &Section,
     files: impl IntoIterator<Item = &'a String>,
 ) -> BTreeSet<String> {
     let mut asked = names(&Value::Object(section.config.clone()).to_string());
+    for value in section.config.values() {
+        references(value, &mut asked);
+    }
     for file in files {
         let text = std::fs::read_to_string(repository.root().join(file)).unwrap_or_default();
         asked.extend(names(&text));
     }
     asked
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Ok(Reference::Store { name }) = Reference::parse(value) {
+                found.insert(name);
+            }
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
 }
 
 /// The names that a text refers to.
@@ -162,5 +179,27 @@ mod tests {
                 (Exit::Refused, message)
             );
         }
+    }
+
+    #[test]
+    fn a_reference_to_the_store_asks_for_its_name_wherever_it_stands() {
+        let section = Section {
+            name: "talos".into(),
+            adapter: "talos".into(),
+            config: serde_json::json!({
+                "vip": {"token": {"from": "store", "name": "vip-token"}},
+                "other": [{"from": "env", "name": "HOME"}, "ztc-secret:store/written"],
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::at(directory.path());
+        let found = asked(&repository, &section, &Vec::new());
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            ["vip-token", "written"]
+        );
     }
 }

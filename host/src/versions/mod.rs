@@ -58,6 +58,8 @@ pub(crate) struct Used {
 pub(crate) struct Tables {
     /// Where texts lie; nothing: there are none.
     data: Option<PathBuf>,
+    /// Texts that are not kept, by their digests.
+    texts: BTreeMap<String, String>,
     /// What is handed over whatever else there is: the conversation is an old one.
     exact: BTreeMap<String, VersionTable>,
     pins: BTreeMap<String, LockedTable>,
@@ -225,9 +227,9 @@ impl Tables {
         held_back.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Adds what others offer.
-    pub(crate) fn take_over(&mut self, others: Self) {
-        self.add(others.offers);
+    /// Adds the text of a table that is not kept.
+    pub(crate) fn know(&mut self, sha256: String, text: String) {
+        self.texts.insert(sha256, text);
     }
 
     /// Says why the adapters of a channel work with their own tables.
@@ -335,10 +337,8 @@ impl Tables {
     }
 
     fn text(&self, adapter: &str, sha256: &str, source: &str) -> Result<String, Failure> {
-        let text = self
-            .data
-            .as_deref()
-            .and_then(|data| kept::read(data, sha256));
+        let is_kept = || kept::read(self.data.as_deref()?, sha256);
+        let text = self.texts.get(sha256).cloned().or_else(is_kept);
         text.ok_or_else(|| {
             Failure::new(
                 Exit::Missing,

@@ -8,10 +8,10 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
-use crate::plugins::index::{Asset, file_problem};
+use crate::plugins::index::Asset;
 use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::source::Source;
-use crate::plugins::tables::{self, Head, Table};
+use crate::plugins::tables::{Head, Table};
 use crate::plugins::tree::Tree;
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
@@ -90,27 +90,6 @@ fn pin(source: &Source, table: &Table) -> LockedTable {
 
 /// Fetches the text of a table whose digest is known.
 pub(crate) fn text(source: &Source, table: &LockedTable) -> Result<String, Failure> {
-    // A lock is a file that anybody may have written.
-    let too_large = || {
-        let most = tables::MOST;
-        (table.size > most).then(|| {
-            format!(
-                "{} bytes are more than a table may have ({most})",
-                table.size
-            )
-        })
-    };
-    if let Some(problem) = file_problem(&table.path, &table.sha256).or_else(too_large) {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "table {} of `{}` is not fetched: {problem}",
-                table.serial,
-                source.name()
-            ),
-        )
-        .help("take `platform/lock.json` back from git: ztc has not written this"));
-    }
     let mut bytes = Vec::new();
     let asset = Asset {
         path: table.path.clone(),
@@ -256,45 +235,4 @@ pub(crate) async fn in_use(
             Err(failure) => Some((name, Err(failure))),
         });
     used.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_leads_neither_out_of_a_tree_nor_to_no_end() {
-        let directory = tempfile::tempdir().unwrap();
-        let source = Source::Directory(directory.path().to_owned());
-        let table = LockedTable {
-            serial: 2,
-            sha256: "a".repeat(64),
-            source: source.name(),
-            path: "talos/versions/ztc-versions-talos-2.yaml".into(),
-            size: 1,
-        };
-        let refused = |table: LockedTable| {
-            let failure = text(&source, &table).unwrap_err();
-            (
-                failure.exit,
-                failure.message.replace(&source.name(), "there"),
-            )
-        };
-        let out = LockedTable {
-            path: "../../etc/passwd".into(),
-            ..table.clone()
-        };
-        let large = LockedTable {
-            size: u64::MAX,
-            ..table
-        };
-        assert_eq!(
-            refused(out),
-            (Exit::Refused, "table 2 of `there` is not fetched: the path `../../etc/passwd` is refused: it leaves the tree".into())
-        );
-        assert_eq!(
-            refused(large),
-            (Exit::Refused, "table 2 of `there` is not fetched: 18446744073709551615 bytes are more than a table may have (1048576)".into())
-        );
-    }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 
 use crate::distribution_robust::{Answer, Server, World, in_namespace, request, serve};
+use crate::distribution_team::{rendered, team};
 use crate::environment::TestEnv;
 use crate::terminal::Terminal;
 
@@ -29,6 +30,30 @@ fn without_a_network_the_address_and_the_way_out_are_named() {
       io: Network is unreachable (os error 101)
       help: check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is installed already (`ztc plugins list`)
     exit: 1
+    exit: 0
+    ");
+}
+
+#[test]
+fn what_is_locked_is_rendered_and_validated_without_any_network() {
+    let mut world = World::new(0);
+    let publisher = team();
+    rendered(&publisher);
+    world.environment = publisher.environment;
+    let script = r#"
+        "$ZTC" render --locked; echo "exit: $?"
+        "$ZTC" validate --locked --quiet; echo "exit: $?"
+        "$ZTC" plan --locked --quiet >/dev/null; echo "exit: $?"
+        "$ZTC" plugins install --locked; echo "exit: $?""#;
+    let Some(output) = in_namespace(&world, "-rn", script) else {
+        return;
+    };
+    insta::assert_snapshot!(output, @"
+    ✓ nothing changed for `test`: 1 artifacts, 0 stages
+    exit: 0
+    exit: 0
+    exit: 0
+    ✓ hello 1.0.0 was installed from file://[ROOT]/tree
     exit: 0
     ");
 }

@@ -170,3 +170,60 @@ fn a_lock_cannot_name_a_file_outside_of_a_tree_or_without_end() {
     error: platform/lock.json pins a table of the versions of `cilium` that nobody can have published: `../../x` is not a SHA-256
     ");
 }
+
+#[test]
+fn a_dry_run_fetches_checks_and_keeps_nothing() {
+    let world = World::published();
+    let data = || {
+        let mut files = std::collections::BTreeMap::new();
+        let home = world.environment.root().join("home");
+        crate::environment::collect(&home, &home, &mut files);
+        files
+    };
+    let before = data();
+    let dry = ["update-versions", "--source", "../tree", "--dry-run"];
+    insta::assert_snapshot!(world.run(&dry), @"
+    exit: 0
+    --- stdout
+    ADAPTER  TABLE  ORIGIN  SOURCE  WHY
+    cilium  2  remote  file://[ROOT]/tree  it was fetched just now
+    hetzner  1  embedded  -  file://[ROOT]/tree has no newer one
+    talos  1  embedded  -  file://[ROOT]/tree has no newer one
+    --- stderr
+    the publisher's key of file://[ROOT]/tree would be trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
+    ✓ file://[ROOT]/tree has serial 1, valid until [TIME]
+    ");
+    assert_eq!(data(), before);
+    let mut command = world.environment.command(&[&dry[..], &["--json"]].concat());
+    let json: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(
+        (&json["dry_run"], &json["versions"]["cilium"]["serial"]),
+        (&json!(true), &json!(2))
+    );
+    crate::schemas::valid("update-versions.schema.json", &json);
+    // What a lock pins, on a machine that has nothing yet.
+    world.update();
+    world.environment.ztc_ok(&["render"]);
+    world.another_machine();
+    let before = data();
+    insta::assert_snapshot!(world.run(&["update-versions", "--dry-run"]), @"
+    exit: 0
+    --- stdout
+    ADAPTER  TABLE  ORIGIN  SOURCE  WHY
+    cilium  2  cached  file://[ROOT]/tree  platform/lock.json pins it
+    hetzner  1  embedded  -  no channel is configured
+    talos  1  embedded  -  no channel is configured
+    --- stderr
+    ✓ would fetch table 2 of the versions of `cilium`, which platform/lock.json pins, from file://[ROOT]/tree
+    ");
+    assert_eq!(data(), before);
+    world.update();
+    insta::assert_snapshot!(world.run(&["update-versions", "--forget", "--dry-run"]), @"
+    exit: 0
+    --- stderr
+    ✓ adapters would work with their own tables of versions again, and with those that a lock pins
+    ");
+    let offline = world.run(&["update-versions", "--offline", "--json"]);
+    assert!(!offline.json()["channel"].is_null());
+}

@@ -2,7 +2,7 @@
 
 use ztc_adapter_sdk::protocol::message::Severity;
 
-use super::document::{Content, Meaning, Node};
+use super::document::{Content, Entry, Meaning, Merge, Node};
 use super::finding::{Findings, Place, push_index, push_key};
 
 /// A place in a document.
@@ -55,7 +55,9 @@ impl<'a> At<'a> {
                 place: node.place,
             }
         };
-        items.iter().enumerate().map(item).collect()
+        // Talos drops items without a value.
+        let all = items.iter().enumerate();
+        all.filter(|(_, item)| !item.is_null()).map(item).collect()
     }
 
     /// The entries of a mapping; none where there is no mapping.
@@ -63,7 +65,7 @@ impl<'a> At<'a> {
         let Some(Content::Mapping(entries)) = self.node.map(|node| &node.content) else {
             return Vec::new();
         };
-        let sorted = entries.iter().map(|entry| {
+        let at = |entry: &'a Entry| {
             let mut path = self.path.clone();
             push_key(&mut path, &entry.key);
             let at = Self {
@@ -72,8 +74,18 @@ impl<'a> At<'a> {
                 place: entry.place,
             };
             (entry.key.as_str(), at)
-        });
-        sorted.collect()
+        };
+        let mut all: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.merge == Merge::No)
+            .map(at)
+            .collect();
+        for merged in entries.iter().filter(|entry| entry.merge != Merge::No) {
+            if let Content::Mapping(entries) = &merged.value.content {
+                all.extend(entries.iter().map(at));
+            }
+        }
+        all
     }
 
     /// Whether something stands there.
@@ -97,7 +109,7 @@ impl<'a> At<'a> {
     /// Whether a list or mapping stands there that is not empty.
     pub(crate) fn has_items(&self) -> bool {
         match self.node.map(|node| &node.content) {
-            Some(Content::List(items)) => !items.is_empty(),
+            Some(Content::List(items)) => items.iter().any(|item| !item.is_null()),
             Some(Content::Mapping(entries)) => !entries.is_empty(),
             _ => false,
         }
@@ -106,12 +118,7 @@ impl<'a> At<'a> {
     /// `true`, `false`, or nothing.
     pub(crate) fn boolean(&self) -> Option<bool> {
         match self.node.map(|node| &node.content) {
-            Some(Content::Scalar(scalar)) => match (scalar.meaning, scalar.text.as_str()) {
-                (Meaning::Bool(value), _) => Some(value),
-                (Meaning::Text, "y" | "Y" | "yes" | "on") => Some(true),
-                (Meaning::Text, "n" | "N" | "no" | "off") => Some(false),
-                _ => None,
-            },
+            Some(Content::Scalar(scalar)) => scalar.boolean(),
             _ => None,
         }
     }
@@ -126,6 +133,7 @@ impl<'a> At<'a> {
         match self.node.map(|node| &node.content) {
             Some(Content::Scalar(scalar)) => match scalar.meaning {
                 Meaning::Integer(number) => number,
+                Meaning::Float => scalar.truncated().unwrap_or_default(),
                 _ => 0,
             },
             _ => 0,

@@ -2,11 +2,12 @@
 
 use ztc_adapter_sdk::protocol::message::Severity;
 
-use super::document::{Content, Entry, Meaning, Node, Scalar};
+use super::document::{Content, Entry, Meaning, Merge, Node, Scalar};
 use super::expression::{self, About};
 use super::finding::{Findings, Place, push_index, push_key};
 use super::forms::{self, BLACKED_OUT, PLACEHOLDER};
 use super::kinds::{FieldsId, Form, kinds};
+use super::runtime_spec;
 use super::suggest::nearest;
 use super::url::Url;
 
@@ -77,6 +78,11 @@ impl Reader<'_> {
             _ => {}
         }
         match (form, &node.content) {
+            (Form::RuntimeSpec, Content::Mapping(_)) => {
+                self.free(node);
+                self.runtime_spec(node);
+            }
+            (Form::RuntimeSpec, _) => self.wrong(node, "a mapping"),
             (Form::Object, Content::Mapping(_)) => self.free(node),
             (Form::Object, _) => self.wrong(node, "a mapping"),
             (Form::List(form), Content::List(items)) => self.items(items, form),
@@ -84,6 +90,14 @@ impl Reader<'_> {
             (Form::Map(form), Content::Mapping(entries)) => {
                 self.duplicates(entries);
                 for entry in entries {
+                    // Talos knows the keys of a mapping that an alias stands for, and no others.
+                    if entry.merge == Merge::Alias
+                        && **form == Form::Text
+                        && matches!(entry.value.content, Content::Mapping(_))
+                    {
+                        self.value(&entry.value, &Form::Map(form.clone()));
+                        continue;
+                    }
                     self.below(
                         |path| push_key(path, &entry.key),
                         |reader| {
@@ -108,6 +122,15 @@ impl Reader<'_> {
         }
     }
 
+    fn runtime_spec(&mut self, node: &Node) {
+        for fault in runtime_spec::check(node) {
+            self.below(
+                |path| path.push_str(&fault.path),
+                |reader| reader.error(fault.place, fault.message, fault.help),
+            );
+        }
+    }
+
     fn wrong(&mut self, node: &Node, expected: &str) {
         let found = match &node.content {
             Content::List(_) => "a list".to_owned(),
@@ -126,11 +149,20 @@ impl Reader<'_> {
             self.below(
                 |path| push_index(path, index),
                 |reader| {
-                    if item.is_null() && matches!(form, Form::Fields(_) | Form::Object) {
+                    let is_empty = item.is_null() && matches!(form, Form::Fields(_) | Form::Object);
+                    if is_empty && needs_items(&reader.path) {
                         reader.broken(
                             item.place,
                             "the item is empty",
                             "give it a value, or take it out",
+                        );
+                    } else if is_empty {
+                        reader.findings.add(
+                            Severity::Warning,
+                            &reader.path,
+                            item.place,
+                            "the item is empty, and Talos drops it",
+                            "take it out",
                         );
                     } else {
                         reader.value(item, form);
@@ -245,8 +277,50 @@ impl Reader<'_> {
                 "the key was blacked out",
                 "put the key back before the machine gets this configuration",
             );
+        } else if let Some(message) = damaged(text, form) {
+            // Talos takes these bytes as they are, and the machine fails with them.
+            let help = "encode the PEM file with `base64 -w0`";
+            self.findings
+                .add(Severity::Warning, &self.path, place, message, help);
+        } else if scalar.meaning == Meaning::Float
+            && matches!(form, Form::Integer(..))
+            && scalar.has_fraction()
+        {
+            let message = format!("Talos drops the fraction of `{}`", short(text));
+            let help = "write a whole number";
+            self.findings
+                .add(Severity::Warning, &self.path, place, message, help);
         }
     }
+}
+
+/// What is wrong with a certificate or a key that is base64.
+fn damaged(text: &str, form: &Form) -> Option<String> {
+    let (what, label) = match form {
+        Form::Certificate => ("certificate", "CERTIFICATE"),
+        Form::Key => ("key", "PRIVATE KEY"),
+        _ => return None,
+    };
+    let bytes = forms::base64(text).ok().filter(|bytes| !bytes.is_empty())?;
+    let why = forms::check_pem(&bytes, label).err()?;
+    Some(format!("the {what} {why}"))
+}
+
+/// Lists in which Talos stumbles over an item without a value; it drops those of the others.
+fn needs_items(path: &str) -> bool {
+    let list = path.rsplit('.').next().unwrap_or_default();
+    let list = list.split('[').next().unwrap_or_default();
+    [
+        "interfaces",
+        "routes",
+        "vlans",
+        "peers",
+        "disks",
+        "partitions",
+        "keys",
+        "authorizationConfig",
+    ]
+    .contains(&list)
 }
 
 fn found(scalar: &Scalar) -> String {
@@ -280,10 +354,7 @@ fn check(text: &str, scalar: &Scalar, form: &Form) -> Result<(), (String, String
     };
     match form {
         Form::Bool => {
-            let old = ["y", "Y", "yes", "on", "n", "N", "no", "off"];
-            let good = matches!(scalar.meaning, Meaning::Bool(_))
-                || scalar.meaning == Meaning::Text && old.contains(&text);
-            if good {
+            if scalar.boolean().is_some() {
                 Ok(())
             } else {
                 let message = format!(
@@ -315,14 +386,14 @@ fn check(text: &str, scalar: &Scalar, form: &Form) -> Result<(), (String, String
             )
         }),
         Form::Certificate if text.is_empty() => Ok(()),
-        Form::Certificate => forms::check_pem(text, "CERTIFICATE").map_err(|why| {
+        Form::Certificate => forms::base64(text).map(drop).map_err(|why| {
             (
                 format!("the certificate {why}"),
                 "encode the PEM file with `base64 -w0`".into(),
             )
         }),
         Form::Key if text.is_empty() || text == BLACKED_OUT => Ok(()),
-        Form::Key => forms::check_pem(text, "PRIVATE KEY").map_err(|why| {
+        Form::Key => forms::base64(text).map(drop).map_err(|why| {
             (
                 format!("the key {why}"),
                 "encode the PEM file with `base64 -w0`".into(),
@@ -349,7 +420,7 @@ fn check(text: &str, scalar: &Scalar, form: &Form) -> Result<(), (String, String
             "write it as `203.0.113.10:51820` or `[2001:db8::1]:51820`",
         ),
         Form::Ports => unless(
-            forms::ports(text).is_some(),
+            is_ports(text, scalar),
             "a port or a range of ports",
             "write it as `443` or `1200-1299`",
         ),
@@ -365,28 +436,23 @@ fn check(text: &str, scalar: &Scalar, form: &Form) -> Result<(), (String, String
             unless(good, &format!("one of {}", words.join(", ")), &help)
         }
         Form::Text | Form::Any => Ok(()),
-        Form::Object | Form::List(_) | Form::Map(_) | Form::Fields(_) => Ok(()),
+        Form::Object | Form::RuntimeSpec | Form::List(_) | Form::Map(_) | Form::Fields(_) => Ok(()),
     }
 }
 
-/// What a scalar means where a number is wanted: `1500.0` is a whole number too. Talos takes the whole part of any other, which nobody means.
-fn whole(scalar: &Scalar) -> Meaning {
-    match scalar.meaning {
-        Meaning::Float => scalar
-            .text
-            .split_once('.')
-            .filter(|(_, fraction)| !fraction.is_empty() && fraction.bytes().all(|c| c == b'0'))
-            .and_then(|(whole, _)| whole.parse().ok())
-            .map_or(Meaning::Float, Meaning::Integer),
-        meaning => meaning,
+/// A number, or a range as a text.
+fn is_ports(text: &str, scalar: &Scalar) -> bool {
+    match scalar.truncated() {
+        Some(port) => u16::try_from(port).is_ok(),
+        None => text.contains('-') && forms::ports(text).is_some(),
     }
 }
 
 fn integer(scalar: &Scalar, lowest: i128, highest: i128) -> Result<(), (String, String)> {
     let text = short(&scalar.text);
-    match whole(scalar) {
-        Meaning::Integer(number) if (lowest..=highest).contains(&number) => Ok(()),
-        Meaning::Integer(number) => {
+    match scalar.truncated() {
+        Some(number) if (lowest..=highest).contains(&number) => Ok(()),
+        Some(number) => {
             let message = if number < lowest && lowest == 0 {
                 format!("`{text}` is negative")
             } else {

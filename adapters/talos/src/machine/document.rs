@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag};
 use serde_json::Value;
 
 use super::finding::Place;
+use super::layout;
 
 /// Most values of all documents together, those of repeated aliases included.
 const MAX_NODES: usize = 250_000;
@@ -43,6 +44,17 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) place: Place,
     pub(crate) value: Node,
+    pub(crate) merge: Merge,
+}
+
+/// Whether a key takes over the entries of another mapping (`<<` without quotes).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Merge {
+    No,
+    /// Those of the mapping that stands there.
+    Written,
+    /// Those of the mapping that an alias stands for.
+    Alias,
 }
 
 /// A scalar: its text, and what the text means where no type is asked for.
@@ -60,6 +72,35 @@ pub(crate) enum Meaning {
     Integer(i128),
     Float,
     Text,
+}
+
+impl Scalar {
+    /// What it means where `true` or `false` is asked for: the words of YAML 1.1 too.
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match (self.meaning, self.text.as_str()) {
+            (Meaning::Bool(value), _) => Some(value),
+            (Meaning::Text, "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON") => Some(true),
+            (Meaning::Text, "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF") => Some(false),
+            _ => None,
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        self.text.replace('_', "").parse().ok()
+    }
+
+    pub(crate) fn has_fraction(&self) -> bool {
+        self.number().is_some_and(|number| number.fract() != 0.0)
+    }
+
+    /// The number without its fraction, which is what Talos takes where it wants a whole one.
+    pub(crate) fn truncated(&self) -> Option<i128> {
+        match self.meaning {
+            Meaning::Integer(number) => Some(number),
+            Meaning::Float => format!("{:.0}", self.number()?.trunc()).parse().ok(),
+            _ => None,
+        }
+    }
 }
 
 impl Node {
@@ -94,6 +135,7 @@ impl Node {
                         key: key.clone(),
                         place: Place::default(),
                         value: Self::from_value(value),
+                        merge: Merge::No,
                     })
                     .collect(),
             ),
@@ -116,6 +158,9 @@ impl Node {
 /// Reads all documents of a text.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Breaks of lines in YAML 1.1, which Talos reads.
+    let text = &text.replace(['\u{85}', '\u{2028}', '\u{2029}'], "\n");
+    layout::directives(text)?;
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| Unreadable {
@@ -124,6 +169,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, Unreadable> {
         })?;
         builder.take(event, span)?;
     }
+    layout::tabs(text, &builder.long)?;
     Ok(builder.documents)
 }
 
@@ -131,12 +177,22 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, Unreadable> {
 struct Open {
     node: Node,
     /// The key that waits for its value.
-    key: Option<(String, Place)>,
+    key: Option<Key>,
     anchor: usize,
+}
+
+struct Key {
+    text: String,
+    place: Place,
+    merge: Merge,
 }
 
 #[derive(Default)]
 struct Builder {
+    /// The lines, first and last, of scalars of several lines, and of what stands in brackets or braces.
+    long: Vec<(usize, usize)>,
+    /// The outermost brackets or braces that are open: how deep they stand, and their first line.
+    flow: Option<(usize, usize)>,
     documents: Vec<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
@@ -148,6 +204,10 @@ impl Builder {
         let place = place(span.start.line(), span.start.col());
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                if span.end.line() > span.start.line() {
+                    self.long.push((span.start.line(), span.end.line()));
+                }
+                let plain_merge = style == ScalarStyle::Plain && text == "<<";
                 let scalar = scalar(text.into_owned(), style, tag.as_deref());
                 self.count(1, place)?;
                 self.add(
@@ -156,16 +216,28 @@ impl Builder {
                         content: Content::Scalar(scalar),
                     },
                     anchor,
+                    if plain_merge {
+                        Merge::Written
+                    } else {
+                        Merge::No
+                    },
                 )
             }
-            Event::SequenceStart(_, anchor, _) => {
+            Event::SequenceStart(style, anchor, _) => {
+                self.flow_begins(style, place);
                 self.begin(Content::List(Vec::new()), anchor, place)
             }
-            Event::MappingStart(_, anchor, _) => {
+            Event::MappingStart(style, anchor, _) => {
+                self.flow_begins(style, place);
                 self.begin(Content::Mapping(Vec::new()), anchor, place)
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(open) => self.add(open.node, open.anchor),
+                Some(open) if self.flow.is_some_and(|(depth, _)| depth == self.open.len()) => {
+                    let first = self.flow.take().map_or(place.line, |(_, line)| line);
+                    self.long.push((first, place.line));
+                    self.add(open.node, open.anchor, Merge::No)
+                }
+                Some(open) => self.add(open.node, open.anchor, Merge::No),
                 None => Ok(()),
             },
             Event::Alias(anchor) => {
@@ -178,9 +250,18 @@ impl Builder {
                 let (mut node, size) = (node.clone(), *size);
                 node.place = place;
                 self.count(size, place)?;
-                self.add(node, 0)
+                self.add(node, 0, Merge::Alias)
             }
+            Event::DocumentStart(explicit, _) if !explicit && !self.documents.is_empty() => Err(
+                refuse("a further document begins without `---` before it", place),
+            ),
             _ => Ok(()),
+        }
+    }
+
+    fn flow_begins(&mut self, style: StructureStyle, place: Place) {
+        if style == StructureStyle::Flow && self.flow.is_none() {
+            self.flow = Some((self.open.len(), place.line));
         }
     }
 
@@ -197,8 +278,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Puts a complete value where it belongs.
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Unreadable> {
+    /// Puts a complete value where it belongs; `how` says whether it is `<<`, or came by an alias.
+    fn add(&mut self, node: Node, anchor: usize, how: Merge) -> Result<(), Unreadable> {
         if anchor != 0 {
             let size = node.size();
             self.anchors.insert(anchor, (node.clone(), size));
@@ -209,13 +290,36 @@ impl Builder {
         };
         match (&mut open.node.content, open.key.take()) {
             (Content::List(items), _) => items.push(node),
-            (Content::Mapping(entries), Some((key, place))) => entries.push(Entry {
-                key,
-                place,
-                value: node,
-            }),
+            (Content::Mapping(entries), Some(key)) => {
+                if key.merge != Merge::No && !can_be_merged(&node) {
+                    return Err(refuse(
+                        "`<<` takes a mapping, or a list of mappings",
+                        node.place,
+                    ));
+                }
+                let merge = match key.merge {
+                    Merge::Written if how == Merge::Alias => Merge::Alias,
+                    merge => merge,
+                };
+                entries.push(Entry {
+                    key: key.text,
+                    place: key.place,
+                    value: node,
+                    merge,
+                });
+            }
             (Content::Mapping(_), None) => match node.content {
-                Content::Scalar(scalar) => open.key = Some((scalar.text, node.place)),
+                Content::Scalar(scalar) => {
+                    open.key = Some(Key {
+                        text: scalar.text,
+                        place: node.place,
+                        merge: if how == Merge::Written {
+                            how
+                        } else {
+                            Merge::No
+                        },
+                    });
+                }
                 _ => return Err(refuse("a key must be a single value", node.place)),
             },
             (Content::Scalar(_), _) => {}
@@ -231,6 +335,14 @@ impl Builder {
             return Err(refuse(&message, place));
         }
         Ok(())
+    }
+}
+
+fn can_be_merged(node: &Node) -> bool {
+    let is_mapping = |node: &Node| matches!(node.content, Content::Mapping(_));
+    match &node.content {
+        Content::List(items) => items.iter().all(is_mapping),
+        _ => is_mapping(node),
     }
 }
 

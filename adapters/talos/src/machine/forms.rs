@@ -77,7 +77,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "in range, and a fraction of a byte is nothing"
     )]
-    (bytes < 1.8e19).then_some(bytes as u64)
+    (bytes < 18_446_744_073_709_551_616.0).then_some(bytes as u64)
 }
 
 /// A size with an optional comparison, such as `>= 100GB`.
@@ -100,9 +100,23 @@ pub(crate) fn is_network(text: &str) -> bool {
         Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
-    let plain =
-        bits.chars().all(|c| c.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
-    plain && bits.parse::<u8>().is_ok_and(|bits| bits <= width)
+    let plain = bits.len() == 1 || !bits.starts_with('0');
+    plain && is_bits(bits, width)
+}
+
+/// The same where Talos takes zeros before the bits, as in `10.0.0.0/08`.
+pub(crate) fn is_lenient_network(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, bits)| {
+        let bits = bits.trim_start_matches('0');
+        is_network(&format!(
+            "{address}/{}",
+            if bits.is_empty() { "0" } else { bits }
+        )) && text.len() > address.len() + 1
+    })
+}
+
+fn is_bits(bits: &str, width: u8) -> bool {
+    bits.chars().all(|c| c.is_ascii_digit()) && bits.parse::<u8>().is_ok_and(|bits| bits <= width)
 }
 
 /// An address without a network.
@@ -119,7 +133,16 @@ pub(crate) fn is_subnet_filter(text: &str) -> bool {
 
 /// `address:port`.
 pub(crate) fn is_address_port(text: &str) -> bool {
-    text.parse::<SocketAddr>().is_ok()
+    // The zone of a link-local address is a name, and Rust reads numbers only.
+    let without_zone = text.split_once('%').and_then(|(address, rest)| {
+        let (zone, port) = rest.split_once(']')?;
+        (!zone.is_empty()).then(|| format!("{address}]{port}"))
+    });
+    without_zone
+        .as_deref()
+        .unwrap_or(text)
+        .parse::<SocketAddr>()
+        .is_ok()
 }
 
 /// A port or a range such as `1200-1299`.
@@ -153,11 +176,10 @@ pub(crate) fn base64(text: &str) -> Result<Vec<u8>, String> {
     })
 }
 
-/// Says what is wrong with the base64 of a PEM text whose label ends with these words.
-pub(crate) fn check_pem(text: &str, label: &str) -> Result<(), String> {
-    let bytes = base64(text)?;
-    let content = String::from_utf8(bytes).map_err(|_| no_pem(label))?;
-    check_pem_text(&content, label)
+/// Says what is wrong with bytes that should be a PEM text whose label ends with these words.
+pub(crate) fn check_pem(bytes: &[u8], label: &str) -> Result<(), String> {
+    let content = std::str::from_utf8(bytes).map_err(|_| no_pem(label))?;
+    check_pem_text(content, label)
 }
 
 /// Says what is wrong with a PEM text whose label ends with these words.
@@ -253,6 +275,14 @@ mod tests {
         for bad in ["", "-", "80-", "65536", "a", "1-2-3"] {
             assert_eq!(ports(bad), None, "{bad}");
         }
+        for (text, good) in [
+            ("10.0.0.0/08", true),
+            ("fd00::/00", true),
+            ("10.0.0.0/", false),
+            ("10.0.0.0/033", false),
+        ] {
+            assert_eq!(is_lenient_network(text), good, "{text}");
+        }
         assert!(is_address_port("[::1]:51820") && !is_address_port("10.0.0.1"));
     }
 
@@ -260,7 +290,8 @@ mod tests {
     fn base64_and_pem() {
         let pem = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
         let encoded = STANDARD.encode(pem);
-        assert_eq!(check_pem(&encoded, "PRIVATE KEY"), Ok(()));
+        let checked = |text: &str, label| base64(text).and_then(|bytes| check_pem(&bytes, label));
+        assert_eq!(checked(&encoded, "PRIVATE KEY"), Ok(()));
         for (text, label, why) in [
             (
                 encoded.as_str(),
@@ -279,7 +310,7 @@ mod tests {
             ),
             ("Zm9", "CERTIFICATE", "is not base64: its end is wrong"),
         ] {
-            assert_eq!(check_pem(text, label).unwrap_err(), why);
+            assert_eq!(checked(text, label).unwrap_err(), why);
         }
     }
 }

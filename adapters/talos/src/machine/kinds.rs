@@ -72,6 +72,7 @@ pub(crate) enum Form {
     Ports,
     DiskExpression,
     VolumeExpression,
+    RuntimeSpec,
     OneOf(Vec<String>),
     List(Box<Self>),
     Map(Box<Self>),
@@ -209,6 +210,7 @@ fn parse(text: &str, ids: &HashMap<String, FieldsId>) -> Form {
         "ports" => Form::Ports,
         "disk-expression" => Form::DiskExpression,
         "volume-expression" => Form::VolumeExpression,
+        "runtime-spec" => Form::RuntimeSpec,
         name => Form::Fields(ids[name]),
     }
 }

@@ -10,8 +10,10 @@ mod expression;
 mod finding;
 mod forms;
 mod kinds;
+mod layout;
 mod patch;
 mod rules;
+mod runtime_spec;
 mod suggest;
 mod url;
 
@@ -285,7 +287,30 @@ impl Places {
 }
 
 /// Kinds that come only with later releases, and what serves instead.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 19] = [
+    ("BondConfig", "use `.machine.network.interfaces[].bond`"),
+    ("BridgeConfig", "use `.machine.network.interfaces[].bridge`"),
+    ("DHCPv4Config", "use `.machine.network.interfaces[].dhcp`"),
+    (
+        "DHCPv6Config",
+        "use `.machine.network.interfaces[].dhcpOptions`",
+    ),
+    (
+        "DummyLinkConfig",
+        "use `.machine.network.interfaces[].dummy`",
+    ),
+    (
+        "LinkAliasConfig",
+        "use `.machine.network.interfaces[].deviceSelector`",
+    ),
+    ("OOMConfig", "1.11 has nothing like it"),
+    ("RegistryAuthConfig", "use `.machine.registries.config`"),
+    ("RegistryTLSConfig", "use `.machine.registries.config`"),
+    ("VLANConfig", "use `.machine.network.interfaces[].vlans`"),
+    (
+        "WireguardConfig",
+        "use `.machine.network.interfaces[].wireguard`",
+    ),
     ("HostnameConfig", "use `.machine.network.hostname`"),
     ("LinkConfig", "use `.machine.network.interfaces`"),
     ("ResolverConfig", "use `.machine.network.nameservers`"),

@@ -234,7 +234,7 @@ fn every_kind_of_document_is_read() {
         "kind: ExistingVolumeConfig\nname: my-data\ndiscovery: {volumeSelector: {match: volume.partition_label == 'MY-DATA'}}\nmount: {readOnly: true}\n",
         "kind: ExtensionServiceConfig\nname: nut-client\nconfigFiles: [{content: a, mountPath: /etc/a}]\nenvironment: [A=b]\n",
         "kind: KmsgLogConfig\nname: remote-log\nurl: tcp://192.168.3.7:3478/\n",
-        "kind: KubeSpanEndpoints\nextraAnnouncedEndpoints: ['192.168.13.46:52000', '[2001:db8::1]:52000']\n",
+        "kind: KubeSpanEndpointsConfig\nextraAnnouncedEndpoints: ['192.168.13.46:52000', '[2001:db8::1]:52000']\n",
         "kind: NetworkDefaultActionConfig\ningress: block\n",
         "kind: NetworkRuleConfig\nname: apid\nportSelector: {ports: [50000, 1200-1299], protocol: tcp}\ningress: [{subnet: 10.0.0.0/8, except: 10.1.0.0/16}]\n",
         "kind: PCIDriverRebindConfig\nname: '0000:04:00.00'\ntargetDriver: vfio-pci\n",

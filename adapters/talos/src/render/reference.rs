@@ -117,6 +117,45 @@ fn variants() -> Vec<(&'static str, Option<Map<String, Value>>)> {
     ]
 }
 
+/// The shared address of Hetzner Cloud by its input; the other interface of the variant by a patch, which stands behind it.
+#[test]
+fn the_token_of_a_shared_address_is_an_input() {
+    let vip = json!({"ip": "10.0.1.100", "interface": "eth1", "hcloud_token": {"from": "store", "name": "vip-token"}});
+    let cni = json!({"provider": "none", "manifests": "", "replaces_kube_proxy": true});
+    let patch = json!({"target": "controlplane", "patch": {"machine": {"network": {"interfaces": [{"interface": "eth0", "dhcp": true}]}}}});
+    let changes = json!({"vip": vip, "patches": [patch]});
+    let result = TalosAdapter
+        .render(
+            params(changes.clone(), capabilities(cni.clone())),
+            &CallContext::detached(),
+        )
+        .unwrap();
+    let text = artifact(&result, "nodes/cp01/config.yaml");
+    assert!(
+        text.contains("hcloud:\n                    apiToken: 'ztc-secret:store/vip-token'\n"),
+        "{text}"
+    );
+    let worker = artifact(&result, "nodes/worker01/config.yaml");
+    assert!(!worker.contains("store/"));
+    let Some(directory) = std::env::var_os("ZTC_REFERENCE_DIR") else {
+        return;
+    };
+    let directory = PathBuf::from(directory).join("talos");
+    let interfaces = |text: &str| {
+        let mut config = yaml::parse(text).unwrap();
+        let list = config
+            .pointer_mut("/machine/network/interfaces")
+            .unwrap()
+            .as_array_mut()
+            .unwrap();
+        list.sort_by_key(|interface| interface["interface"].to_string());
+        list.clone()
+    };
+    let theirs = read(&directory.join("variants/hcloud-vip/controlplane.yaml"));
+    let ours = text.replace("'ztc-secret:store/vip-token'", VIP_TOKEN);
+    assert_eq!(interfaces(&ours), interfaces(&theirs));
+}
+
 /// What stands for a token in the reference; patches hold no tokens here.
 const VIP_TOKEN: &str = "REPLACE-ME";
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde_json::Value;
 use ztc_adapter_sdk::protocol::capability::Cni;
 
 use crate::config::{Config, Patch, Role};
@@ -64,11 +65,28 @@ fn vip(config: &Config, findings: &mut Findings) -> Option<IpAddr> {
         findings.error("/vip/ip", message, "take an address that no machine has");
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if let Some(reference) = &vip.hcloud_token {
+        token(reference, findings);
+    }
     if vip.interface.is_empty() || !vip.interface.chars().all(plain) {
         let message = format!("`{}` is not the name of a network interface", vip.interface);
         findings.error("/vip/interface", message, "write it as `eth0`");
     }
     Some(address)
+}
+
+/// A token that becomes part of a configuration is read whenever one is applied, so it has to lie where every command finds it.
+fn token(reference: &Value, findings: &mut Findings) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let (from, name) = (&reference["from"], reference["name"].as_str());
+    let stored = from == "store" && name.is_some_and(|name| name.chars().all(plain));
+    if !stored {
+        findings.error(
+            "/vip/hcloud_token",
+            "the token stands in machine configurations, so it must be in the store, where whoever applies one has it",
+            "write `{from: store, name: hcloud-vip-token}`, and put the token there: `install -d -m 700 secrets; (umask 077; cat > secrets/hcloud-vip-token)`",
+        );
+    }
 }
 
 fn endpoint(config: &Config, vip: Option<IpAddr>, findings: &mut Findings) {
@@ -155,7 +173,8 @@ fn families(pods: &[(usize, Network)], services: &[(usize, Network)], findings: 
     }
 }
 
-/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise.
+/// Every node gets a part of each pod network, as large as Kubernetes cuts them unless it is told otherwise: /24 and /64, and of IPv6 at most 2^16 parts
+/// (`clusterSubnetMaxDiff` of its controller manager).
 fn ranges(config: &Config, pods: &[(usize, Network)], findings: &mut Findings) {
     let is_told = |patch: &Patch| patch.patch.to_string().contains("node-cidr-mask-size");
     if config.patches.iter().any(is_told) {
@@ -407,6 +426,19 @@ mod tests {
                 "error /vip/ip: `203.0.113.11` is the address of node `worker01` and cannot move between control planes",
                 "error /vip/interface: `eth 1` is not the name of a network interface",
             ]
+        );
+        assert_eq!(
+            found(
+                json!({"vip": {"ip": "10.0.1.100", "hcloud_token": {"from": "env", "name": "HCLOUD_TOKEN"}}})
+            ),
+            [
+                "error /vip/hcloud_token: the token stands in machine configurations, so it must be in the store, where whoever applies one has it"
+            ]
+        );
+        let stored = json!({"from": "store", "name": "hcloud-vip-token"});
+        assert_eq!(
+            found(json!({"vip": {"ip": "10.0.1.100", "hcloud_token": stored}})),
+            Vec::<String>::new()
         );
         assert_eq!(
             found(json!({"vip": {"ip": "ten"}})),

@@ -11,6 +11,7 @@ use crate::machine::check_patch;
 use crate::merge::is_further;
 use crate::patch::{Document, documents};
 use crate::problem::{Findings, Problem};
+use crate::syntax::has_credentials;
 use crate::versions::table;
 
 /// Where Talos' own secrets stand; a patch there would put a secret into git and cut the node off from the cluster.
@@ -28,12 +29,22 @@ const SECRETS: [&str; 11] = [
     "/cluster/etcd/ca",
 ];
 
-/// The kinds of documents that Talos 1.10 does not know.
+/// The kinds of documents that Talos 1.10 does not know: v1.10.7 registers 13 kinds, v1.11.0 these beside them.
 const SINCE_1_11: [&str; 4] = [
     "ExistingVolumeConfig",
     "RawVolumeConfig",
     "SwapVolumeConfig",
     "ZswapConfig",
+];
+
+/// The fields that Talos 1.10 does not know, of documents that it knows: its schema of v1.10.7 against that of v1.11.5. `*` is each item of a list.
+const FIELDS_SINCE_1_11: [(&str, &[&str]); 3] = [
+    ("VolumeConfig", &["encryption"]),
+    ("UserVolumeConfig", &["filesystem", "projectQuotaSupport"]),
+    (
+        "UserVolumeConfig",
+        &["encryption", "keys", "*", "lockToState"],
+    ),
 ];
 
 /// How a placeholder begins for what the operator stored himself.
@@ -201,11 +212,19 @@ fn rules(config: &Config, patch: &Patch, content: &Map<String, Value>, findings:
 
 /// Finds kinds of documents that came after the Talos version of the section.
 fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings) {
-    let kind = content.get("kind").and_then(Value::as_str);
-    let Some(kind) = kind.filter(|kind| SINCE_1_11.contains(kind)) else {
+    if !config.version.starts_with("v1.10.") {
         return;
-    };
-    if config.version.starts_with("v1.10.") {
+    }
+    let kind = content
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    for (of, way) in FIELDS_SINCE_1_11 {
+        if of == kind {
+            later_field(config, content, way, findings);
+        }
+    }
+    if SINCE_1_11.contains(&kind) {
         findings.error(
             "/kind",
             format!(
@@ -220,26 +239,68 @@ fn later(config: &Config, content: &Map<String, Value>, findings: &mut Findings)
     }
 }
 
+/// Finds a field, if the way leads to one, and refuses it.
+fn later_field(
+    config: &Config,
+    content: &Map<String, Value>,
+    way: &[&str],
+    findings: &mut Findings,
+) {
+    let document = Value::Object(content.clone());
+    let mut places = vec![String::new()];
+    for step in way {
+        let next = |place: &String| -> Vec<String> {
+            let value = document.pointer(place);
+            match *step {
+                "*" => (0..value.and_then(Value::as_array).map_or(0, Vec::len))
+                    .map(|index| format!("{place}/{index}"))
+                    .collect(),
+                key => value
+                    .and_then(|value| value.get(key))
+                    .map(|_| format!("{place}/{key}"))
+                    .into_iter()
+                    .collect(),
+            }
+        };
+        places = places.iter().flat_map(next).collect();
+    }
+    for place in places {
+        let field = place.trim_start_matches('/').replace('/', ".");
+        findings.error(
+            place,
+            format!(
+                "Talos `{}` does not know the field `{field}`: it comes with 1.11",
+                config.version
+            ),
+            format!("take `version: {}`, or take the field out", table().default),
+        );
+    }
+}
+
 /// Finds secrets of others in the clear: a patch and what is rendered from it are in git.
 fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
     let of_key = |key: &str| match key {
         "apiToken" | "password" | "identityToken" | "passphrase" | "privateKey" | "uniqueToken"
         | "auth" => true,
         "key" => place.ends_with("/clientIdentity"),
+        header if place.ends_with("/extraManifestHeaders") => is_credential(header),
         _ => false,
     };
     match value {
+        Value::String(text) if has_password(text) => secret_in_clear(place, findings),
+        // What is stored is one line, so no placeholder can stand for it.
+        Value::String(text) if text.contains("PRIVATE KEY-----") => findings.error(
+            place,
+            "a private key stands here in the clear, and git would keep it",
+            "take it out, and bring it to the cluster by other means, such as a Secret of Kubernetes that is not in git",
+        ),
         Value::Object(map) => {
             for (key, value) in map {
                 let place = format!("{place}/{}", escaped(key));
                 match value {
                     Value::String(text) if of_key(key) => {
                         if !text.is_empty() && !text.starts_with(STORED) {
-                            findings.error(
-                                place,
-                                "a secret stands here in the clear, and git would keep it",
-                                format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
-                            );
+                            secret_in_clear(&place, findings);
                         }
                     }
                     _ => in_clear(value, &place, findings),
@@ -253,6 +314,28 @@ fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
         }
         _ => {}
     }
+}
+
+fn secret_in_clear(place: &str, findings: &mut Findings) {
+    findings.error(
+        place,
+        "a secret stands here in the clear, and git would keep it",
+        format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
+    );
+}
+
+/// Whether a header of a request says who asks.
+fn is_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    ["auth", "token", "key", "cookie", "secret"]
+        .iter()
+        .any(|word| header.contains(word))
+}
+
+/// Whether a text is a URL with a password in front of its host, as proxies have them.
+fn has_password(text: &str) -> bool {
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    is_url && !text.contains(char::is_whitespace) && has_credentials(text)
 }
 
 /// The roles of the machines that a patch is for; a patch for nobody is read all the same.
@@ -307,12 +390,51 @@ mod tests {
     }
 
     #[test]
+    fn fields_belong_to_a_version() {
+        let documents = json!([
+            {"patch": {"apiVersion": "v1alpha1", "kind": "VolumeConfig", "name": "EPHEMERAL", "encryption": {"provider": "luks2", "keys": [{"slot": 0, "nodeID": {}}]}}},
+            {"patch": {"apiVersion": "v1alpha1", "kind": "UserVolumeConfig", "name": "a", "provisioning": {"diskSelector": {"match": "system_disk"}, "minSize": "1GB"}, "filesystem": {"projectQuotaSupport": true}, "encryption": {"provider": "luks2", "keys": [{"slot": 0, "nodeID": {}}, {"slot": 1, "tpm": {}, "lockToState": true}]}}},
+        ]);
+        assert_eq!(patches(documents.clone()), Vec::<String>::new());
+        assert_eq!(
+            found(json!({"version": "v1.10.7", "patches": documents})),
+            [
+                "error /patches/0/patch/encryption: Talos `v1.10.7` does not know the field `encryption`: it comes with 1.11",
+                "error /patches/1/patch/filesystem/projectQuotaSupport: Talos `v1.10.7` does not know the field `filesystem.projectQuotaSupport`: it comes with 1.11",
+                "error /patches/1/patch/encryption/keys/1/lockToState: Talos `v1.10.7` does not know the field `encryption.keys.1.lockToState`: it comes with 1.11",
+            ]
+        );
+    }
+
+    #[test]
     fn taints_by_patch_do_not_reach_workers() {
         let taints = json!({"machine": {"nodeTaints": {"a": "NoSchedule"}}});
         assert_eq!(
             patches(json!([{"target": "controlplane", "patch": taints}, {"patch": taints}])),
             [
                 "warning /patches/1/patch/machine/nodeTaints: Kubernetes does not let a worker change its taints, so workers do not get these"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_are_found_by_what_they_look_like_too() {
+        let in_clear = "a secret stands here in the clear, and git would keep it";
+        let key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEI\n-----END EC PRIVATE KEY-----\n";
+        assert_eq!(
+            patches(json!([{"patch": {
+                "machine": {
+                    "env": {"http_proxy": "http://me:password@proxy:3128", "no_proxy": "a@b"},
+                    "files": [{"path": "/var/etc/a.pem", "op": "create", "permissions": 0o600, "content": key}],
+                },
+                "cluster": {
+                    "extraManifestHeaders": {"Authorization": "Bearer abc", "Accept": "text/yaml", "X-Token": "ztc-secret:store/manifests"},
+                },
+            }}])),
+            [
+                format!("error /patches/0/patch/machine/env/http_proxy: {in_clear}"),
+                "error /patches/0/patch/machine/files/0/content: a private key stands here in the clear, and git would keep it".to_owned(),
+                format!("error /patches/0/patch/cluster/extraManifestHeaders/Authorization: {in_clear}"),
             ]
         );
     }

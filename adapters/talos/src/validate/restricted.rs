@@ -1,7 +1,7 @@
 //! What a worker may not say about itself: Kubernetes (`NodeRestriction`) lets the kubelet's own credentials, which Talos uses on workers,
 //! set no other labels of Kubernetes' own domains, and no taints after the node has registered.
 
-/// Labels that a kubelet may set though their domains are Kubernetes' own.
+/// Labels that a kubelet may set though their domains are Kubernetes' own: `kubeletLabels` of Kubernetes' package `k8s.io/kubelet/pkg/apis`.
 const OWN: [&str; 11] = [
     "kubernetes.io/hostname",
     "kubernetes.io/os",

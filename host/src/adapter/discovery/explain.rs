@@ -64,13 +64,21 @@ impl Discovery {
             return None;
         }
         let used = &winner.candidate;
-        let unused: Vec<String> = places
-            .iter()
-            .filter(|place| place.fits() && place.candidate.source != used.source)
-            .map(|place| &place.candidate)
-            .filter(|other| other.source != Source::BuiltIn && !is_same(used, other))
-            .map(shown)
-            .collect();
+        let mut unused: Vec<&Candidate> = Vec::new();
+        for place in places.iter().filter(|place| place.fits()) {
+            let other = &place.candidate;
+            // Older versions beside a newer one are what these places are for; two directories of PATH are not.
+            let is_rival = other.source != used.source || other.source == Source::Path;
+            let is_known = || {
+                std::iter::once(&used)
+                    .chain(&unused)
+                    .any(|known| is_same(known, other))
+            };
+            if is_rival && other.source != Source::BuiltIn && !is_known() {
+                unused.push(other);
+            }
+        }
+        let unused: Vec<String> = unused.into_iter().map(shown).collect();
         let verb = if unused.len() == 1 { "is" } else { "are" };
         let what = match used.source {
             Source::BuiltIn => "the one of ztc".to_owned(),

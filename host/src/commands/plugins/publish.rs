@@ -187,14 +187,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
     let yank = arguments.yank.iter();
-    let claim = || {
-        Claim::new(&directory, || {
-            context
-                .ui
-                .say("another ztc publishes into this directory; waiting for it");
-        })
+    let waiting = || {
+        context
+            .ui
+            .say("another ztc publishes into this directory; waiting for it");
     };
-    let _claim = (!arguments.dry_run).then(claim).transpose()?;
+    // Who only looks changes nothing, and the directory need not be there.
+    let _claim = (!arguments.dry_run)
+        .then(|| Claim::new(&directory, waiting))
+        .transpose()?;
     let terms = Terms {
         days: arguments.days,
         publisher: arguments.publisher.clone(),

@@ -83,17 +83,24 @@ fn read(repository: &Repository, environment: &str, name: &str) -> Option<String
     std::fs::read_to_string(Bundle::path(repository, environment, name)).ok()
 }
 
-/// Files below `secrets/` that others on this machine may read; nothing where there are none.
+/// Files below `secrets/` that others on this machine may read, and directories in which they may look or write; nothing where there are none.
 pub(crate) fn open_files(repository: &Repository) -> Option<Finding> {
-    let mut open = Vec::new();
-    look(&repository.secrets(), &mut open);
-    let first = open.first()?;
-    let shown = repository.display(first);
-    let which = match open.len() {
-        1 => format!("`{shown}` holds secrets"),
-        count => format!("`{shown}` and {} more hold secrets", count - 1),
+    let mut open = Open::default();
+    look(&repository.secrets(), 0, &mut open);
+    let (found, what) = match open.files.is_empty() {
+        false => (&open.files, "can be read by others on this machine"),
+        true => (&open.directories, "is open to others on this machine"),
     };
-    let message = format!("{which} and can be read by others on this machine");
+    let first = found.first()?;
+    let shown = repository.display(first);
+    let message = match (found.len(), open.files.is_empty()) {
+        (1, _) => format!("`{shown}` holds secrets and {what}"),
+        (count, false) => format!("`{shown}` and {} more hold secrets and {what}", count - 1),
+        (count, true) => format!(
+            "`{shown}` and {} more directories hold secrets and are open to others on this machine",
+            count - 1
+        ),
+    };
     Some(
         Finding::warning(message)
             .at(Location::file(&shown))
@@ -101,15 +108,27 @@ pub(crate) fn open_files(repository: &Repository) -> Option<Finding> {
     )
 }
 
-fn look(path: &Path, open: &mut Vec<PathBuf>) {
+#[derive(Default)]
+struct Open {
+    files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+/// `depth` counts from `secrets/` itself, which tools of others may have made: there only writing is a finding. ztc makes those inside with 0700.
+fn look(path: &Path, depth: usize, open: &mut Open) {
     let Ok(meta) = std::fs::symlink_metadata(path) else {
         return;
     };
     let is_public = path.extension().is_some_and(|extension| extension == "pub");
-    if meta.is_file() && !is_public && meta.permissions().mode() & 0o077 != 0 {
-        open.push(path.to_owned());
+    let mode = meta.permissions().mode();
+    if meta.is_file() && !is_public && mode & 0o077 != 0 {
+        open.files.push(path.to_owned());
     }
     if meta.is_dir() {
+        let too_much = if depth == 0 { 0o022 } else { 0o077 };
+        if mode & too_much != 0 {
+            open.directories.push(path.to_owned());
+        }
         let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
             .into_iter()
             .flatten()
@@ -117,7 +136,7 @@ fn look(path: &Path, open: &mut Vec<PathBuf>) {
             .map(|entry| entry.path())
             .collect();
         inside.sort();
-        inside.iter().for_each(|path| look(path, open));
+        inside.iter().for_each(|path| look(path, depth + 1, open));
     }
 }
 
@@ -163,4 +182,60 @@ pub(crate) fn judge(checked: &[Checked]) -> Result<Vec<Finding>, Failure> {
         return Err(Failure::findings("secret bundles are not valid", found));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_directories_that_others_can_open_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::at(directory.path());
+        let inside = repository.secrets_of("lab");
+        let file = inside.join("talos.yaml");
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::write(&file, "a: b\n").unwrap();
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let found = || open_files(&repository).map(|finding| finding.message);
+        for (own, environment, bundle, expected) in [
+            (0o700, 0o700, 0o600, None),
+            (0o755, 0o700, 0o600, None),
+            (
+                0o775,
+                0o700,
+                0o600,
+                Some("`secrets` holds secrets and is open to others on this machine"),
+            ),
+            (
+                0o700,
+                0o755,
+                0o600,
+                Some("`secrets/lab` holds secrets and is open to others on this machine"),
+            ),
+            (
+                0o777,
+                0o711,
+                0o600,
+                Some(
+                    "`secrets` and 1 more directories hold secrets and are open to others on this machine",
+                ),
+            ),
+            (
+                0o700,
+                0o755,
+                0o644,
+                Some(
+                    "`secrets/lab/talos.yaml` holds secrets and can be read by others on this machine",
+                ),
+            ),
+        ] {
+            set(&repository.secrets(), own);
+            set(&inside, environment);
+            set(&file, bundle);
+            assert_eq!(found().as_deref(), expected, "{own:o} {environment:o}");
+        }
+    }
 }

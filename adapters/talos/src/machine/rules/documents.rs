@@ -38,14 +38,21 @@ pub(super) fn check(kind: &str, document: &At<'_>, findings: &mut Findings) {
     }
 }
 
+/// A name that Talos wants.
 fn named(document: &At<'_>, example: &str, findings: &mut Findings) {
     let name = document.get("name");
     if !name.has_text() {
-        name.error(
-            findings,
-            "the name is missing",
-            format!("write it as `name: {example}`"),
-        );
+        let help = format!("write it as `name: {example}`");
+        name.error(findings, "the name is missing", help);
+    }
+}
+
+/// A name that Talos does not ask for, though the document does nothing without it.
+fn worth_a_name(document: &At<'_>, example: &str, findings: &mut Findings) {
+    let name = document.get("name");
+    if !name.has_text() {
+        let help = format!("write it as `name: {example}`");
+        name.warn(findings, "the name is missing", help);
     }
 }
 
@@ -185,24 +192,24 @@ fn rule(document: &At<'_>, findings: &mut Findings) {
 }
 
 fn rebind(document: &At<'_>, findings: &mut Findings) {
-    named(document, "0000:04:00.00", findings);
+    worth_a_name(document, "0000:04:00.00", findings);
     let driver = document.get("targetDriver");
     if !driver.has_text() {
-        driver.error(
+        driver.warn(
             findings,
-            "the driver is missing",
+            "the driver is missing, so the device is not bound",
             "write it as `targetDriver: vfio-pci`",
         );
     }
 }
 
 fn roots(document: &At<'_>, findings: &mut Findings) {
-    named(document, "my-enterprise-ca", findings);
+    worth_a_name(document, "my-enterprise-ca", findings);
     let certificates = document.get("certificates");
     if let Err(why) = forms::check_pem_text(certificates.text(), "CERTIFICATE") {
-        certificates.error(
+        certificates.warn(
             findings,
-            format!("the value {why}"),
+            format!("the value {why}, so no certificate is trusted"),
             "paste the certificates as PEM",
         );
     }

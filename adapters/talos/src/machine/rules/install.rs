@@ -67,6 +67,15 @@ fn extensions(list: &At<'_>, findings: &mut Findings) {
 
 fn partitions(disk: &At<'_>, findings: &mut Findings) {
     let partitions = disk.get("partitions").items();
+    for size in partitions.iter().map(|partition| partition.get("size")) {
+        if size.is_set() && !size.has_text() {
+            size.error(
+                findings,
+                "the size is empty",
+                "write it as `100GB`, or take it out",
+            );
+        }
+    }
     let Some((_, before_last)) = partitions.split_last() else {
         return;
     };

@@ -49,8 +49,11 @@ pub(super) fn check(kind: &str, root: &At<'_>, options: &Options, findings: &mut
 fn configuration(root: &At<'_>, options: &Options, findings: &mut Findings) {
     let version = root.get("version");
     if version.is_set() && version.text() != "v1alpha1" {
-        let message = format!("`{}` is not a version of the configuration", version.text());
-        version.error(findings, message, "write `version: v1alpha1`");
+        let message = format!(
+            "`{}` is not a version of the configuration, and Talos does not look at it",
+            version.text()
+        );
+        version.warn(findings, message, "write `version: v1alpha1`");
     }
     if root.get("persist").boolean() == Some(false) {
         root.get("persist").error(

@@ -163,7 +163,7 @@ fn addresses(owner: &At<'_>, findings: &mut Findings) {
             "use `addresses` alone",
         );
     }
-    let good = |text: &str| forms::is_address(text) || forms::is_network(text);
+    let good = |text: &str| forms::is_address(text) || forms::is_lenient_network(text);
     if old.has_text() && !good(old.text()) {
         let message = format!("`{}` is not an address or a network", old.text());
         old.error(findings, message, ADDRESS);
@@ -177,7 +177,7 @@ fn check_route(route: &At<'_>, findings: &mut Findings) {
         route.get("gateway"),
         route.get("source"),
     );
-    if network.has_text() && !forms::is_network(network.text()) {
+    if network.has_text() && !forms::is_lenient_network(network.text()) {
         let message = format!("`{}` is not a network", network.text());
         network.error(findings, message, "write it as `0.0.0.0/0`");
     }
@@ -213,7 +213,7 @@ fn wireguard(wireguard: &At<'_>, findings: &mut Findings) {
         let networks = peer.get("allowedIPs");
         super::each(
             &networks,
-            forms::is_network,
+            forms::is_lenient_network,
             "a network",
             "write it as `10.0.0.0/8`",
             findings,
