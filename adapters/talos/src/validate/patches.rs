@@ -283,7 +283,6 @@ fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
         "apiToken" | "password" | "identityToken" | "passphrase" | "privateKey" | "uniqueToken"
         | "auth" => true,
         "key" => place.ends_with("/clientIdentity"),
-        header if place.ends_with("/extraManifestHeaders") => is_credential(header),
         _ => false,
     };
     match value {
@@ -298,6 +297,18 @@ fn in_clear(value: &Value, place: &str, findings: &mut Findings) {
             for (key, value) in map {
                 let place = format!("{place}/{}", escaped(key));
                 match value {
+                    // What a header says may be public, so this is no error.
+                    Value::String(text)
+                        if parent_is_headers(&place) && is_credential(key) =>
+                    {
+                        if !text.starts_with(STORED) {
+                            findings.warn(
+                                place,
+                                "the header looks like a secret in the clear, and git would keep it",
+                                format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
+                            );
+                        }
+                    }
                     Value::String(text) if of_key(key) => {
                         if !text.is_empty() && !text.starts_with(STORED) {
                             secret_in_clear(&place, findings);
@@ -322,6 +333,13 @@ fn secret_in_clear(place: &str, findings: &mut Findings) {
         "a secret stands here in the clear, and git would keep it",
         format!("store it as a file below `secrets/` and write `{STORED}NAME` here, NAME being that of the file"),
     );
+}
+
+/// Whether a place is a header for the manifests that Talos fetches.
+fn parent_is_headers(place: &str) -> bool {
+    place
+        .rsplit_once('/')
+        .is_some_and(|(parent, _)| parent.ends_with("/extraManifestHeaders"))
 }
 
 /// Whether a header of a request says who asks.
@@ -434,7 +452,7 @@ mod tests {
             [
                 format!("error /patches/0/patch/machine/env/http_proxy: {in_clear}"),
                 "error /patches/0/patch/machine/files/0/content: a private key stands here in the clear, and git would keep it".to_owned(),
-                format!("error /patches/0/patch/cluster/extraManifestHeaders/Authorization: {in_clear}"),
+                "warning /patches/0/patch/cluster/extraManifestHeaders/Authorization: the header looks like a secret in the clear, and git would keep it".to_owned(),
             ]
         );
     }
