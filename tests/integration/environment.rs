@@ -187,8 +187,10 @@ impl TestEnv {
         for (name, content) in bundles {
             let path = format!("secrets/{name}");
             self.write(&path, content);
-            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            std::fs::set_permissions(self.repo().join(path), private).unwrap();
+            let path = self.repo().join(path);
+            let private = std::os::unix::fs::PermissionsExt::from_mode;
+            std::fs::set_permissions(&path, private(0o600)).unwrap();
+            std::fs::set_permissions(path.parent().unwrap(), private(0o700)).unwrap();
         }
     }
 

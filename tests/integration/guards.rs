@@ -259,7 +259,7 @@ fn a_machine_keeps_its_role_and_its_cluster() {
     let foreign = environment.ztc(&["bootstrap", "--only", "apply_control_plane"]);
     insta::assert_debug_snapshot!(causes(&lab, &foreign), @r#"
     [
-        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster: restore secrets/lab/talos.yaml from its backup. Where the machine is to leave that cluster, take it out there, switch it off and install it anew: ztc bootstrap --only 'enable_rescue_mode[[IP CP01]]', then ztc bootstrap; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading …",
+        "likely cause: [IP CP01] runs Talos with a configuration of another cluster, or with other secrets than secrets/lab/talos.yaml; nothing was sent to it. Restore that file from its backup, or take the machine out of its cluster, switch it off and install it anew: ztc bootstrap --only 'enable_rescue_mode[[IP CP01]]', then ztc bootstrap; last error: rpc error: code = Unavailable desc = connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
     ]
     "#);
 

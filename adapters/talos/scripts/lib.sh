@@ -127,7 +127,7 @@ wait_for_node() {
         esac
         # A machine that changes from maintenance to its configuration looks foreign for a moment.
         if [[ -n $foreign_since && $((SECONDS - foreign_since)) -ge 20 ]]; then
-            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Bring back the secrets of its cluster: restore secrets/$ZTC_ENVIRONMENT/talos.yaml from its backup. Where the machine is to leave that cluster, take it out there, switch it off and install it anew: $(anew "$ip"); last error: $last_error"
+            fail "$ip runs Talos with a configuration of another cluster, or with other secrets than secrets/$ZTC_ENVIRONMENT/talos.yaml; nothing was sent to it. Restore that file from its backup, or take the machine out of its cluster, switch it off and install it anew: $(anew "$ip"); last error: $last_error"
         fi
         not_yet
         if ((SECONDS >= end)); then
