@@ -484,6 +484,8 @@ fn a_version_without_templates_names_what_there_is() {
     exit: 2
     --- stderr
     error: `platform.yaml` is not valid
+      platform.yaml:6:14: warning: `cilium.version`: it is not known here with which versions of Kubernetes Cilium `v1.21.0` was tested
+        help: its documentation says so under Kubernetes Compatibility; compare with `kubernetes_version` of the section `talos`
       platform.yaml:5:3: error: `cilium.gateway_api`: it is not known which Gateway API goes with Cilium `v1.21.0`
         help: give the definitions that its documentation names, `gateway_api: {manifest: FILE}`, or set it to `false`
     ");
