@@ -7,6 +7,7 @@ use ztc_adapter_sdk::protocol::capability::Cni;
 
 use crate::config::{Config, Patch, Role};
 use crate::endpoint::Endpoint;
+use crate::patch::documents;
 use crate::problem::Findings;
 use crate::syntax::{Network, is_dns_name};
 
@@ -17,7 +18,9 @@ pub(super) fn check(config: &Config, cni: Option<&Cni>, findings: &mut Findings)
     let services = networks("/service_subnets", &config.service_subnets, findings);
     families(&pods, &services, findings);
     ranges(config, &pods, findings);
-    if let Some(cni) = cni {
+    if let Some(cni) = cni
+        && !patched(config, cni, findings)
+    {
         agreed(cni, &pods, findings);
     }
     overlaps(config, &pods, &services, findings);
@@ -232,8 +235,10 @@ fn agreed(cni: &Cni, pods: &[(usize, Network)], findings: &mut Findings) {
     }
     for (family, wanted, given) in ours {
         let name = if family == "ipv4" { "IPv4" } else { "IPv6" };
-        let (message, help) = match (wanted, given) {
-            (true, false) => (
+        let place = "/pod_subnets";
+        match (wanted, given) {
+            (true, false) => findings.error(
+                place,
                 format!(
                     "`{provider}` gives every pod an {name} address, and no pod network is of {name}: its agents would never start"
                 ),
@@ -242,7 +247,9 @@ fn agreed(cni: &Cni, pods: &[(usize, Network)], findings: &mut Findings) {
                     turned(family, provider, "false")
                 ),
             ),
-            (false, true) => (
+            // The cluster works; what is of this family is not used.
+            (false, true) => findings.warn(
+                place,
                 format!(
                     "there is an {name} network, but `{provider}` gives pods no {name} addresses"
                 ),
@@ -251,10 +258,35 @@ fn agreed(cni: &Cni, pods: &[(usize, Network)], findings: &mut Findings) {
                     turned(family, provider, "true")
                 ),
             ),
-            _ => continue,
-        };
-        findings.error("/pod_subnets", message, help);
+            _ => {}
+        }
     }
+}
+
+/// Whether a patch says the pod networks; the rendered configurations are judged then. What pods do not get is said here.
+fn patched(config: &Config, cni: &Cni, findings: &mut Findings) -> bool {
+    const PLACE: &str = "/cluster/network/podSubnets";
+    let provider = &cni.provider;
+    let gets_six = cni.address_families.iter().any(|family| family == "ipv6");
+    let has_six = |network: &Value| network.as_str().is_some_and(|text| text.contains(':'));
+    let mut is_patched = false;
+    for (index, patch) in config.patches.iter().enumerate() {
+        for one in documents(patch, index).unwrap_or_default() {
+            let content = Value::Object(one.content.clone());
+            let Some(networks) = content.pointer(PLACE).and_then(Value::as_array) else {
+                continue;
+            };
+            is_patched = true;
+            if networks.iter().any(has_six) && !gets_six && !cni.address_families.is_empty() {
+                let message = format!(
+                    "there is an IPv6 network, but `{provider}` gives pods no IPv6 addresses"
+                );
+                let help = format!("take it out{}", turned("ipv6", provider, "true"));
+                findings.warn(one.at(PLACE), one.name(PLACE, &message), help);
+            }
+        }
+    }
+    is_patched
 }
 
 /// IPv4 cannot be chosen everywhere; IPv6 can.
@@ -365,7 +397,7 @@ mod tests {
         let both = || (json!([six, four]), json!([six_services, four_services]));
         let no_four = "error /pod_subnets: `cilium` gives every pod an IPv4 address, and no pod network is of IPv4: its agents would never start";
         let no_six = "error /pod_subnets: `cilium` gives every pod an IPv6 address, and no pod network is of IPv6: its agents would never start";
-        let six_unused = "error /pod_subnets: there is an IPv6 network, but `cilium` gives pods no IPv6 addresses";
+        let six_unused = "warning /pod_subnets: there is an IPv6 network, but `cilium` gives pods no IPv6 addresses";
         for (families, (pods, services), expected) in [
             (
                 json!(["ipv4"]),
@@ -393,6 +425,24 @@ mod tests {
         ] {
             assert_eq!(check(families, pods, services), expected);
         }
+    }
+
+    #[test]
+    fn pod_networks_of_patches_are_judged_where_they_are_rendered() {
+        let dual = json!({"cluster": {"network": {"podSubnets": ["10.0.0.0/16", "fd00:10::/56"]}}});
+        let check = |families: Value| {
+            let cni = json!({"provider": "cilium", "manifests": "", "replaces_kube_proxy": true, "address_families": families});
+            let section = json!({"patches": [{"patch": dual}]});
+            found_with(section, &[("cni".to_owned(), cni)].into())
+        };
+        assert_eq!(check(json!(["ipv4", "ipv6"])), Vec::<String>::new());
+        assert_eq!(check(json!([])), Vec::<String>::new());
+        assert_eq!(
+            check(json!(["ipv4"])),
+            [
+                "warning /patches/0/patch/cluster/network/podSubnets: there is an IPv6 network, but `cilium` gives pods no IPv6 addresses"
+            ]
+        );
     }
 
     #[test]
