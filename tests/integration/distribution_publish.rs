@@ -335,7 +335,7 @@ fn a_dry_run_writes_nothing() {
     ✓ would sign the index with serial 1, valid until [TIME]
     ");
     assert!(!root.join("nowhere").exists());
-    insta::assert_snapshot!(publish(&publisher, &["--dry-run", "--to", "oci://127.0.0.1:1/a"]).code.unwrap(), @"2");
+    insta::assert_snapshot!(publish(&publisher, &["--dry-run", "--to", "oci://127.0.0.1:1/a"]).code.unwrap(), @"1");
     let keygen = ["plugins", "keygen", "new.key", "--dry-run"];
     insta::assert_snapshot!(publisher.run(&keygen), @"
     exit: 0

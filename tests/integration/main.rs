@@ -28,6 +28,7 @@ mod distribution_powers;
 mod distribution_precedence;
 mod distribution_publish;
 mod distribution_robust;
+mod distribution_rotation;
 mod distribution_run;
 mod distribution_shown;
 mod distribution_signed;

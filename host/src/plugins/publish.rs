@@ -68,6 +68,16 @@ pub(crate) enum OtherKey {
     Replace,
 }
 
+impl OtherKey {
+    /// What `--replace-key` means.
+    pub(crate) fn of(replace: bool) -> Self {
+        match replace {
+            true => Self::Replace,
+            false => Self::Refuse,
+        }
+    }
+}
+
 /// What was published.
 #[derive(Debug, Serialize)]
 pub(crate) struct Published {
@@ -85,12 +95,14 @@ pub(crate) struct Published {
     pub(crate) tables: BTreeMap<String, Vec<u64>>,
 }
 
-/// Makes the tree. `describe` is asked once for each new version, with its files by platform.
+/// Makes the tree. `describe` is asked once for each new version, with its files by platform; `refuse` sees the new index before anything is
+/// signed or written.
 pub(crate) fn publish(
     directory: &Path,
     signer: &Signer,
     terms: &Terms,
     mut describe: impl FnMut(&FileName, &BTreeMap<String, PathBuf>) -> Result<Described, Failure>,
+    refuse: impl FnOnce(&[u8], &Index) -> Result<(), Failure>,
 ) -> Result<Published, Failure> {
     let previous = previous::read(directory, signer.public(), terms.other_key)?;
     let old = &previous.index;
@@ -169,6 +181,8 @@ pub(crate) fn publish(
         .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` or `ztc-versions-NAME-1.yaml` into it"));
     }
     yank(&mut index, &terms.yank)?;
+    let content = content(&index)?;
+    refuse(content.as_bytes(), &index)?;
     if terms.mode == Mode::Publish {
         let key = previous.replaced.as_ref().unwrap_or(signer.public());
         previous::finish(directory, key)?;
@@ -176,7 +190,7 @@ pub(crate) fn publish(
             copy(path, &directory.join(file.path()))?;
         }
         tables::put(directory, &tables)?;
-        write(directory, &index, signer)?;
+        write(directory, (&content, &index), signer)?;
         // They wait at the top until the index has them, so that whoever is interrupted can do the same again.
         clear(directory, &found)?;
         tables::clear(&tables)?;
@@ -338,7 +352,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 }
 
 /// Writes sums, index and signatures, each in one step. The index comes last, so that it never names what is not there.
-fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure> {
+fn write(directory: &Path, (text, index): (&str, &Index), signer: &Signer) -> Result<(), Failure> {
     let signed = |path: &Path, content: &str, what: &str| -> Result<(), Failure> {
         let signature = signer.sign(content.as_bytes(), what)?;
         atomic::public(path, content)?;
@@ -367,16 +381,21 @@ fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure
             }
         }
     }
+    let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
+    atomic::public(&previous::waiting(directory), &signature)?;
+    atomic::public(&directory.join(index::FILE), text)?;
+    previous::arrive(directory)
+}
+
+/// The text of an index, as it is signed.
+fn content(index: &Index) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(index).map_err(|error| {
         Failure::failed("failed to write the index")
             .detail(error)
             .help("report this to the authors of ztc, with the whole command")
     })?;
     text.push('\n');
-    let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
-    atomic::public(&previous::waiting(directory), &signature)?;
-    atomic::public(&directory.join(index::FILE), &text)?;
-    previous::arrive(directory)
+    Ok(text)
 }
 
 fn text(time: Timestamp) -> String {
