@@ -261,7 +261,8 @@ fn a_thief_in_a_registry_is_left_behind_with_a_new_key() {
         "plugins", "publish", "../mine", "--key", "../key", "--serial", &most,
     ];
     world.ok(&[&theft[..], &["--to", &world.to]].concat());
-    // An operator has seen it.
+    // On a machine of theirs; an operator has seen it.
+    world.publisher.forget();
     world.ok(&["plugins", "install", "hello@6.6.6", "--source", &world.to]);
     let before = world.files();
     insta::assert_snapshot!(world.publish("../key", &["--to", &world.to]), @"

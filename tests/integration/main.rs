@@ -27,6 +27,7 @@ mod distribution_offer;
 mod distribution_powers;
 mod distribution_precedence;
 mod distribution_publish;
+mod distribution_renewal;
 mod distribution_robust;
 mod distribution_rotation;
 mod distribution_run;

@@ -18,7 +18,7 @@ use crate::plugins::claim::Claim;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
 use crate::plugins::powers;
-use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
+use crate::plugins::publish::{self, Described, News, OtherKey, Published, Terms};
 use crate::plugins::registry::Repository;
 use crate::plugins::registry::push::{Mode, Pushed, would_refuse};
 use crate::plugins::signature::{self, PASSWORD, Signer};
@@ -78,6 +78,9 @@ pub(crate) struct Arguments {
     /// The serial of the index: above every one that was ever served, where the tree was lost and begins anew
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     serial: Option<u64>,
+    /// Only sign the index anew, with a later end: whatever is not signed yet is refused
+    #[arg(long, conflicts_with_all = ["add", "yank", "replace_key", "protocol"])]
+    renew: bool,
     /// Then push it to a repository of a registry
     #[arg(long, value_name = "oci://HOST/PATH")]
     to: Option<String>,
@@ -208,13 +211,21 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             .collect(),
         add: added::read(context, &directory, &arguments.add)?,
         serial: arguments.serial,
+        news: match arguments.renew {
+            true => News::Refuse,
+            false => News::Publish,
+        },
+        data: context.machine.data(),
         mode: match arguments.dry_run {
             true => publish::Mode::DryRun,
             false => publish::Mode::Publish,
         },
         now: Timestamp::now(),
     };
-    show_to_adapters(context, &directory)?;
+    // A renewal takes none.
+    if !arguments.renew {
+        show_to_adapters(context, &directory)?;
+    }
     let published = publish::publish(
         &directory,
         &signer,
@@ -228,6 +239,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             refused.unwrap_or(Ok(()))
         },
     )?;
+    if let Some(failure) = &published.forgotten {
+        let why = "it is signed, and this machine cannot remember that";
+        context.ui.warning(format!("{why}: {}", failure.message));
+    }
     let pushed = to.as_ref().filter(|_| !arguments.dry_run);
     let pushed = pushed.map(|to| {
         let how = (Mode::Push, terms.other_key);
