@@ -202,7 +202,7 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     insta::assert_snapshot!(check, @"
     exit: 0
     --- stderr
-    ✓ 1 files, 1 versions, 1 adapters: serial 1, valid until [TIME], key [KEY]
+    ✓ 1 file, 1 version, 1 adapter: serial 1, valid until [TIME], key [KEY]
     ");
     insta::assert_snapshot!(publisher.install(&["--dry-run"]), @"
     exit: 0

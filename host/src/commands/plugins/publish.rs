@@ -10,7 +10,7 @@ use crate::adapter::Discovery;
 use crate::atomic::{self, Existing};
 use crate::commands::plugins::{added, introduce_program, push};
 use crate::commands::{Context, wait_for};
-use crate::error::{Exit, Failure, Finding};
+use crate::error::{Exit, Failure, Finding, counted};
 use crate::lock;
 use crate::pipeline::context::word;
 use crate::plugins::check;
@@ -353,10 +353,10 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
             ));
         }
         context.ui.done(format!(
-            "{} files, {} versions, {} adapters{}: serial {}, valid until {}, key {}",
-            checked.files,
-            checked.versions,
-            checked.adapters,
+            "{}, {}, {}{}: serial {}, valid until {}, key {}",
+            counted(checked.files, "file", "files"),
+            counted(checked.versions, "version", "versions"),
+            counted(checked.adapters, "adapter", "adapters"),
             match checked.tables {
                 0 => String::new(),
                 1 => ", one table of versions".to_owned(),
