@@ -30,6 +30,9 @@ enum Old {
     Unusable(Failure),
 }
 
+/// An index and its signature.
+type Signed = (Vec<u8>, Vec<u8>);
+
 /// Refuses to put a tree where another one is, or one that takes something back.
 pub(crate) fn compare(
     to: &Repository,
@@ -121,7 +124,7 @@ fn old(to: &Repository) -> Result<Old, Failure> {
 fn signed(
     to: &Repository,
     manifest: &Manifest,
-) -> Result<Result<(Vec<u8>, Vec<u8>), Failure>, Failure> {
+) -> Result<Result<Signed, Failure>, Failure> {
     let mut texts = Vec::new();
     for (path, most) in [
         (index::FILE, index::MOST_INDEX),
