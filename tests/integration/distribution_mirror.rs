@@ -380,7 +380,7 @@ fn a_mirror_holds_what_is_locked_and_serves_a_lock_without_the_network() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc validate --locked
     exit: 0
     --- stderr

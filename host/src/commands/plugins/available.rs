@@ -168,6 +168,13 @@ fn text(available: &Available) -> String {
     page.section("protocol", [release.protocols.join(", ")]);
     page.always("provides", release.provides.clone());
     page.always("requires", release.requires.clone());
+    page.section(
+        "stages",
+        [
+            "run as you, outside of the sandbox; `ztc render` writes their scripts to read"
+                .to_owned(),
+        ],
+    );
     if powers.known {
         touches(&mut page, powers);
         inputs(&mut page, release.inputs.as_ref());
