@@ -50,6 +50,7 @@ fn begin_anew(publisher: &Publisher, key: &str) {
             }
         }
     }
+    publisher.forget();
     let publish = ["plugins", "publish", "../tree", "--key", &key];
     publisher.environment.ztc_ok(&publish);
 }
