@@ -31,6 +31,7 @@ mod distribution_robust;
 mod distribution_run;
 mod distribution_shown;
 mod distribution_signed;
+mod distribution_special;
 mod distribution_team;
 mod distribution_trust;
 mod distribution_upgrade;
