@@ -82,8 +82,8 @@ fn a_new_key_begins_anew_after_a_thief_has_run_ahead() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     $ ztc plugins install hello@1.1.0 --key [second]
     exit: 0
@@ -140,8 +140,8 @@ fn trust_add_and_trust_remove_forget_what_was_seen() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     $ ztc plugins trust add ../tree [second] --dry-run
     exit: 0

@@ -10,6 +10,7 @@ use crate::adapter::Candidate;
 use crate::adapter::report::place;
 use crate::adapter::verified::others_may_write;
 use crate::error::{Exit, Failure};
+use crate::pipeline::context::word;
 
 /// The program could not be started at all.
 pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure {
@@ -27,7 +28,7 @@ pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure 
             );
             return Failure { message, ..failure }.help(format!(
                 "run `chmod go-w {}`, and `ztc plugins verify`",
-                path.display()
+                word(&path.display().to_string())
             ));
         }
         return failure
@@ -60,7 +61,10 @@ fn not_permitted(path: &Path) -> Why {
         ),
         Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => (
             "the file is not executable".into(),
-            Some(format!("run `chmod +x {}`", path.display())),
+            Some(format!(
+                "run `chmod +x {}`",
+                word(&path.display().to_string())
+            )),
         ),
         _ => {
             let why = "the system does not permit this user to run it".to_owned();
