@@ -208,3 +208,27 @@ fn the_readme_leads_from_nothing_to_a_lab_with_an_adapter_of_somebody_else() {
         assert!(last.contains(part), "{last}");
     }
 }
+
+#[test]
+fn the_lab_builds_ztc_as_a_person_would() {
+    let environment = TestEnv::new();
+    let bin = environment.root().join("built");
+    fs::create_dir(&bin).unwrap();
+    let stand_in = "#!/bin/sh\nset -eu\nprintf '%s\\n' \"$*\" >\"$CARGO_HOME/words\"\n\
+        env | sed -n 's/^\\(CARGO_[A-Z_]*\\)=.*/\\1/p' | sort >\"$CARGO_HOME/variables\"\n\
+        ln -s \"$(command -v ztc)\" \"$CARGO_HOME/built/ztc\"\n";
+    fs::write(bin.join("cargo"), stand_in).unwrap();
+    fs::copy(programs().join("ztc-lab"), bin.join("ztc-lab")).unwrap();
+    let root = environment.root().display();
+    // What `cargo run` says to the program that it runs, and what a person sets for cargo.
+    let said = "CARGO_PKG_NAME=ztc-lab CARGO_PKG_VERSION_PRE= CARGO_MANIFEST_DIR=/lab CARGO_MANIFEST_PATH=/lab/Cargo.toml";
+    let set = format!("CARGO_HOME='{root}' CARGO_TERM_COLOR=never");
+    let run = environment.shell(
+        "repo",
+        &format!("chmod +x '{root}/built/cargo'; PATH='{root}/built':$PATH {said} {set} '{root}/built/ztc-lab' publish ../tree"),
+    );
+    assert_eq!(run.code, Some(0), "{run}");
+    let read = |name: &str| fs::read_to_string(environment.root().join(name)).unwrap();
+    assert_eq!(read("words"), "build -p ztc --bin ztc\n");
+    assert_eq!(read("variables"), "CARGO_HOME\nCARGO_TERM_COLOR\n");
+}

@@ -130,3 +130,20 @@ fn what_explains_a_name_can_be_read_on_a_narrow_terminal() {
     let widest = others.map(|line| line.chars().count()).max();
     assert!(widest.is_some_and(|widest| widest <= 100), "{explained}");
 }
+
+#[test]
+fn the_words_of_other_package_managers_mean_the_same() {
+    let environment = crate::environment::TestEnv::new();
+    for (word, ours) in [
+        ("ls", "list"),
+        ("update", "upgrade"),
+        ("outdated", "upgrade"),
+        ("uninstall", "remove"),
+        ("delete", "remove"),
+        ("rm", "remove"),
+    ] {
+        let [theirs, ours] =
+            [word, ours].map(|word| environment.ztc_ok(&["plugins", word, "--help"]).to_string());
+        assert_eq!(theirs, ours, "{word}");
+    }
+}

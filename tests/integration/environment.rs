@@ -145,6 +145,10 @@ impl TestEnv {
         if arguments.contains(&"plugins") && !own.iter().any(|own| arguments.contains(own)) {
             run.every_refusal_says_what_to_type();
         }
+        let last = run.stdout.lines().last().unwrap_or_default();
+        if arguments.contains(&"--json") && last.starts_with("{\"error\":") {
+            crate::schemas::valid("error.schema.json", &serde_json::from_str(last).unwrap());
+        }
         run
     }
 

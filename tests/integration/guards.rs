@@ -140,6 +140,53 @@ fn control_planes_that_reboot_for_their_configuration_do_so_one_after_the_other(
 }
 
 #[test]
+fn a_living_cluster_goes_up_one_minor_after_the_other_and_its_talos_not_by_itself() {
+    let (environment, lab) = rendered(&["--nodes", "2"]);
+    let platform = environment.read("platform.yaml");
+    let with = |kubernetes: &str, talos: &str| {
+        let text = platform
+            .replace("v1.33.4", kubernetes)
+            .replace("v1.11.5", talos);
+        environment.write("platform.yaml", &text);
+        environment.ztc_ok(&["render"]);
+        environment.ztc(&BOOTSTRAP)
+    };
+    let first = with("v1.31.13", "v1.11.5");
+    assert_eq!(first.code, Some(0), "{first}");
+    let before = lab.state();
+    let skipped = with("v1.33.4", "v1.11.5");
+    insta::assert_debug_snapshot!(causes(&lab, &skipped), @r#"
+    [
+        "likely cause: cp01 ([IP CP01]) runs Kubernetes v1.31.13, and platform.yaml says v1.33.4: a cluster goes up by one minor at a time. Put a version of 1.32 into platform.yaml, then ztc render and ztc bootstrap; nothing was sent to it",
+    ]
+    "#);
+    assert_eq!(lab.state()["nodes"], before["nodes"]);
+    let next = with("v1.32.9", "v1.11.5");
+    assert_eq!(next.code, Some(0), "{next}");
+    let before = lab.state();
+    let back = with("v1.31.13", "v1.11.5");
+    insta::assert_debug_snapshot!(causes(&lab, &back), @r#"
+    [
+        "likely cause: cp01 ([IP CP01]) runs Kubernetes v1.32.9, and platform.yaml says v1.31.13: a cluster cannot go back to an older minor, since its data in etcd stay those of the newer one. Put v1.32.9 back into platform.yaml, then ztc render and ztc bootstrap; nothing was sent to it",
+    ]
+    "#);
+    let newer = with("v1.32.9", "v1.11.6");
+    insta::assert_debug_snapshot!(causes(&lab, &newer), @r#"
+    [
+        "likely cause: platform.yaml says Talos v1.11.6, and a bootstrap upgrades no running node. Upgrade one after the other (ztc secrets talosconfig writes what talosctl needs), then ztc bootstrap; or put the version back: cp01 runs Talos v1.11.5: talosctl upgrade -n [IP CP01] -e [IP CP01] --talosconfig secrets/lab/talosconfig --image [FACTORY]/hcloud-installer/[SHA256]:v1.11.6; worker01 runs Talos v1.11.5: talosctl upgrade -n [IP WORKER01] …",
+    ]
+    "#);
+    assert_eq!(lab.state()["nodes"], before["nodes"]);
+    let good = with("v1.32.9", "v1.11.5");
+    assert_eq!(good.code, Some(0), "{good}");
+    assert!(
+        logs(&environment).contains("2 nodes are ready with Kubernetes v1.32.9 on Talos v1.11.5\n"),
+        "{good}"
+    );
+    assert_eq!(lab.state()["violations"], serde_json::json!([]));
+}
+
+#[test]
 fn a_kubectl_that_hangs_ends_in_time_and_is_named() {
     let (environment, lab) = rendered(&["--nodes", "1"]);
     let kubectl = format!("{}/kubectl", lab.bin());

@@ -373,6 +373,17 @@ fn secrets_that_git_tracks_are_refused() {
 }
 
 #[test]
+fn git_never_sees_what_a_render_leaves_beside_its_files() {
+    let (environment, _lab) = rendered();
+    fs::remove_file(environment.repo().join(".gitignore")).unwrap();
+    let seen = environment.shell(
+        "repo",
+        "git init -q; git add -A; git ls-files -- .zerotouch-cache",
+    );
+    assert_eq!(seen.to_string(), "exit: 0");
+}
+
+#[test]
 fn a_git_that_cannot_say_what_it_tracks_is_refused() {
     let (environment, _lab) = rendered();
     environment.write("../repo/.git/config", "[broken");

@@ -213,10 +213,37 @@ apply_new() {
     done
 }
 
+# check_kubernetes IP: whether a control plane may go from the Kubernetes that it runs to the one of platform.yaml: up, one minor after the other.
+# What a newer API server has written into etcd an older one cannot read, and no minor knows the objects of the one before the last.
+check_kubernetes() {
+    local ip=$1 end=$((SECONDS + 120)) attempt=0 image runs from to
+    local back="then ztc render and ztc bootstrap; nothing was sent to it"
+    until limit=10 try talosctl get kubeletspec -n "$ip" -e "$ip" --talosconfig "$ZTC_FILES_DIR/talosconfig" -o "jsonpath={.spec.image}"; do
+        if ! is_transient "$last_error" || ((SECONDS >= end)); then
+            fail "$name ($ip) does not say which Kubernetes it runs, so its changed configuration was not sent: $last_error"
+        fi
+        not_yet
+        pause $((attempt++))
+    done
+    image=$output
+    # No kubelet yet, or one of somebody's own making: there is nothing to compare.
+    [[ $image =~ :(v1\.([0-9]+)\.[0-9]+) ]] || return 0
+    runs=${BASH_REMATCH[1]}
+    from=${BASH_REMATCH[2]}
+    [[ $CTX_KUBERNETES_VERSION =~ ^v1\.([0-9]+)\. ]] || return 0
+    to=${BASH_REMATCH[1]}
+    if ((to < from)); then
+        fail "$name ($ip) runs Kubernetes $runs, and platform.yaml says $CTX_KUBERNETES_VERSION: a cluster cannot go back to an older minor, since its data in etcd stay those of the newer one. Put $runs back into platform.yaml, $back"
+    elif ((to > from + 1)); then
+        fail "$name ($ip) runs Kubernetes $runs, and platform.yaml says $CTX_KUBERNETES_VERSION: a cluster goes up by one minor at a time. Put a version of 1.$((from + 1)) into platform.yaml, $back"
+    fi
+}
+
 # apply_changed IP: for a machine that has an older configuration of this cluster.
 apply_changed() {
     local ip=$1 end attempt=0 guarded="" answer
     if [[ $role == controlplane ]]; then
+        check_kubernetes "$ip"
         await_turn
         keeps_cluster_alive "$ip" && guarded=yes
     fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that every node is in the cluster, ready, and runs the Kubernetes version of platform.yaml.
-# Needs: kubectl, jq. Context: kubeconfig, kubernetes_version, nodes.
+# Checks that every node is in the cluster, ready, and runs the versions of Kubernetes and Talos of platform.yaml.
+# Needs: kubectl, jq. Context: kubeconfig, kubernetes_version, talos_version, nodes, installers.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$ZTC_CONTEXT_SH"
@@ -24,6 +24,19 @@ complaints() {
           elif $node.ready != "True" then "\($name) is not ready"
           elif $node.version != $version then "\($name) runs Kubernetes \($node.version) instead of \($version)"
           else empty end' "$ZTC_CONTEXT_FILE" /dev/stdin <<<"$output"
+}
+
+# Prints the nodes that run another version of Talos, each with the command that upgrades it. A system that calls itself otherwise is not judged.
+other_systems() {
+    jq -rn --arg version "$CTX_TALOS_VERSION" --arg config "secrets/$ZTC_ENVIRONMENT/talosconfig" '
+        input as $context
+        | (input.items | map({key: .metadata.name, value: .status.nodeInfo.osImage}) | from_entries) as $live
+        | $context.nodes[] as $name
+        | ($live[$name] // "" | capture("^Talos \\((?<version>v[0-9][^ )]*)\\)$").version) as $runs
+        | select($runs != $version)
+        | $context.installers[$name] as $node
+        | "\($name) runs Talos \($runs): talosctl upgrade -n \($node.ip) -e \($node.ip) --talosconfig \($config) --image \($node.image)"
+    ' "$ZTC_CONTEXT_FILE" /dev/stdin <<<"$output"
 }
 
 # The first lines are enough to see what is wrong.
@@ -56,4 +69,10 @@ while true; do
     not_yet
     pause $((attempt++))
 done
-say "${#CTX_NODES[@]} nodes are ready with Kubernetes $CTX_KUBERNETES_VERSION"
+# Waiting does not change this one: a bootstrap writes Talos to a disk once, and upgrades are somebody's decision.
+others=$(other_systems 2>&1) || fail "the list of nodes cannot be read: $others"
+if [[ -n $others ]]; then
+    say "$others"
+    fail "platform.yaml says Talos $CTX_TALOS_VERSION, and a bootstrap upgrades no running node. Upgrade one after the other (ztc secrets talosconfig writes what talosctl needs), then ztc bootstrap; or put the version back: $(shortened "$others")"
+fi
+say "${#CTX_NODES[@]} nodes are ready with Kubernetes $CTX_KUBERNETES_VERSION on Talos $CTX_TALOS_VERSION"

@@ -8,7 +8,7 @@ use ztc_adapter_sdk::protocol::stage::{Script, StageKind};
 use ztc_adapter_sdk::script;
 
 use crate::cluster::Cluster;
-use crate::versions::minor_text;
+use crate::versions::{minor_text, with_v};
 use crate::{KUBECONFIG, OUTPUT_DIR};
 
 pub(crate) const REGISTER: &str = "register-schematics.sh";
@@ -106,6 +106,7 @@ fn apply(cluster: &Cluster) -> Script {
     script.context_data = object(json!({
         "boot_seconds": BOOT_SECONDS,
         "control_planes": control_planes(cluster),
+        "kubernetes_version": cluster.kubernetes_version,
     }));
     script
 }
@@ -165,10 +166,20 @@ fn validate(cluster: &Cluster) -> Script {
         .iter()
         .map(|machine| machine.name.as_str())
         .collect();
+    let installers: BTreeMap<&str, Value> = cluster
+        .machines
+        .iter()
+        .map(|machine| {
+            let upgrade = json!({ "ip": machine.ip, "image": machine.installer_image });
+            (machine.name.as_str(), upgrade)
+        })
+        .collect();
     script.context_data = object(json!({
         "kubeconfig": KUBECONFIG,
         "kubernetes_version": cluster.kubernetes_version,
+        "talos_version": with_v(&cluster.config.version),
         "nodes": nodes,
+        "installers": installers,
         "ready_seconds": READY_SECONDS,
     }));
     script

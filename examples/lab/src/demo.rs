@@ -262,7 +262,7 @@ pub(crate) async fn find_ztc(executable: &Path) -> Result<PathBuf, DemoError> {
     if process::find("cargo").is_none() || !manifest.is_dir() {
         return Err(DemoError::NoZtc(ztc));
     }
-    let mut cargo = process::program("cargo");
+    let mut cargo = process::cargo();
     cargo.args(&words).current_dir(manifest);
     let built = finish("cargo", cargo).await?;
     if built.success() && ztc.is_file() {

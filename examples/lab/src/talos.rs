@@ -27,6 +27,7 @@ pub(crate) fn answer(state: &mut State, call: &TalosCall) -> Answer {
         TalosVerb::Disks => disks(state, call),
         TalosVerb::Stage => stage(state, call),
         TalosVerb::Role => role(state, call),
+        TalosVerb::Kubelet => kubelet(state, call),
         TalosVerb::Etcd => etcd(state, call),
         TalosVerb::EtcdFiles => etcd_files(state, call),
         TalosVerb::Apply(_) => unreachable!("handled above"),
@@ -279,6 +280,12 @@ fn role(state: &State, call: &TalosCall) -> Result<Reply, String> {
         Role::ControlPlane => "controlplane",
         Role::Worker => "worker",
     }))
+}
+
+fn kubelet(state: &State, call: &TalosCall) -> Result<Reply, String> {
+    let (_, config) = authenticate(state, call)?;
+    let version = &config.kubelet_version;
+    Ok(Reply::said(format!("ghcr.io/siderolabs/kubelet:{version}")))
 }
 
 /// The service, which every control plane has once its disk is there.

@@ -303,9 +303,10 @@ fn get(
         "disks" | "disk" => TalosVerb::Disks,
         "machinestatus" | "machinestatuses" => TalosVerb::Stage,
         "machinetype" | "machinetypes" => TalosVerb::Role,
+        "kubeletspec" | "kubeletspecs" => TalosVerb::Kubelet,
         other => {
             return Err(format!(
-                "the lab's stand-in knows `get disks`, `get machinestatus` and `get machinetype`, not `get {other}`"
+                "the lab's stand-in knows `get disks`, `get machinestatus`, `get machinetype` and `get kubeletspec`, not `get {other}`"
             ));
         }
     };
@@ -318,7 +319,8 @@ fn get(
                 say::line(&reply.stdout);
             })
         }
-        (TalosVerb::Role, Some("jsonpath={.spec}" | "jsonpath='{.spec}'")) => {
+        (TalosVerb::Role, Some("jsonpath={.spec}" | "jsonpath='{.spec}'"))
+        | (TalosVerb::Kubelet, Some("jsonpath={.spec.image}" | "jsonpath='{.spec.image}'")) => {
             each(control, cli, insecure, &verb, |reply| {
                 say::line(&reply.stdout);
             })

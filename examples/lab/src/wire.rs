@@ -74,6 +74,8 @@ pub(crate) enum TalosVerb {
     Stage,
     /// `get machinetype`.
     Role,
+    /// `get kubeletspec`: the image of the kubelet.
+    Kubelet,
     /// `service etcd`.
     Etcd,
     /// `list /var/lib/etcd`.

@@ -106,6 +106,10 @@ impl Scene {
         let help = match self.status.and_then(|status| status.signal()) {
             Some(9) => "the system may have run out of memory (see `dmesg`), or somebody ended it"
                 .to_owned(),
+            // What a shell and `env` say where they do not find a program.
+            _ if self.status.and_then(|status| status.code()) == Some(127) => {
+                return self.details(Failure::new(Exit::Missing, message)).help("a program that the adapter needs is not on PATH: install the one that its last lines name");
+            }
             _ => self.no_adapter().unwrap_or_else(|| self.whose_fault()),
         };
         self.details(Failure::failed(message)).help(help)

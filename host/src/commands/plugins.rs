@@ -36,12 +36,14 @@ use crate::platform::{Platform, Plugin};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     /// List all adapters: built in, installed, on PATH, named in platform.yaml
+    #[command(alias = "ls")]
     List(list::Arguments),
     /// Show what an adapter provides, requires and may touch, also before it is installed
     Info(info::Arguments),
     /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
     Install(install::Arguments),
     /// Show what newer versions change, and then install them
+    #[command(aliases = ["update", "outdated"])]
     Upgrade(upgrade::Arguments),
     /// Search what the known sources offer
     Search(search::Arguments),
@@ -50,6 +52,7 @@ pub(crate) enum Arguments {
     /// Check that what is installed still has the bytes that were installed
     Verify,
     /// Remove an installed adapter
+    #[command(aliases = ["uninstall", "delete", "rm"])]
     Remove(installed::Remove),
     /// List, pin and forget the keys of publishers
     #[command(subcommand)]

@@ -163,3 +163,17 @@ fn every_command_says_the_same() {
         );
     }
 }
+
+#[test]
+fn a_script_that_needs_what_this_machine_does_not_have() {
+    let program = "#!/bin/sh\nexec a-program-that-is-nowhere --flag\n";
+    let said = Fake::with_program(program, 0o755).fatal(4);
+    insta::assert_snapshot!(without_times(&said), @"
+    error: adapter `fake` exited with code 127 during `initialize`
+      adapter: fake, path, `[REPO]/../bin/fake`
+      after: [TIME] in `initialize`, [TIME] since its start
+      last lines of its stderr:
+        [REPO]/../bin/fake: 2: exec: a-program-that-is-nowhere: not found
+      help: a program that the adapter needs is not on PATH: install the one that its last lines name
+    ");
+}

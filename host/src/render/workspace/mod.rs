@@ -69,6 +69,11 @@ impl RenderLock {
         let shown = repository.display(&path);
         let fail = |error: io::Error| Failure::io("lock", &shown, &error);
         fs::create_dir_all(repository.cache()).map_err(fail)?;
+        // Git passes over the whole directory, also where the repository's own `.gitignore` does not say so.
+        let ignored = repository.cache().join(".gitignore");
+        if !ignored.exists() {
+            atomic::public(&ignored, "*\n")?;
+        }
         let file = fs::OpenOptions::new()
             .write(true)
             .create(true)

@@ -22,6 +22,7 @@ const MANIFEST = {
     required: ["message"],
     additionalProperties: false,
   },
+  tools: [{ name: "node", version_arguments: ["--version"], install_hint: "install the package `nodejs`, or see https://nodejs.org" }],
 };
 
 const CHECK = `#!/usr/bin/env bash

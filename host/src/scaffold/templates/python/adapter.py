@@ -24,6 +24,11 @@ MANIFEST = {
         "required": ["message"],
         "additionalProperties": False,
     },
+    "tools": [{
+        "name": "python3",
+        "version_arguments": ["--version"],
+        "install_hint": "install the package `python3`",
+    }],
 }
 
 CHECK = """#!/usr/bin/env bash

@@ -18,7 +18,10 @@ manifest='{
     },
     "required": ["message"],
     "additionalProperties": false
-  }
+  },
+  "tools": [
+    { "name": "jq", "minimum_version": "1.6", "version_arguments": ["--version"], "install_hint": "install the package `jq`" }
+  ]
 }'
 
 check=$(cat <<'SCRIPT'
