@@ -33,7 +33,7 @@ fn said(publisher: &Publisher, commands: &[&[&str]]) -> String {
             text = text.replace(&id, &format!("[id of {name}]"));
         }
     }
-    text.replace(&machine(), "[MACHINE]")
+    publisher.filtered(&text)
 }
 
 fn data(publisher: &Publisher) -> PathBuf {
@@ -344,13 +344,13 @@ fn what_was_seen_and_cannot_be_read_does_not_count_as_not_seen() {
     fs::write(&file, &text[..text.len() / 2]).unwrap();
     // The server shows an older index again.
     change_and_sign(&publisher, |index| index["serial"] = 1.into());
-    let name = file.file_name().unwrap().to_str().unwrap();
     let key = public(&publisher, "key").1;
     let search: &[&str] = &["plugins", "search", "hello", "--offline"];
     let add: &[&str] = &["plugins", "trust", "add", "../tree", &key];
     let dry = [add, &["--dry-run"]].concat();
-    let text = said(&publisher, &[INSTALL, search, &dry, add, INSTALL]);
-    insta::assert_snapshot!(text.replace(name, "[SOURCE].json"), @"
+    let verify: &[&str] = &["plugins", "verify"];
+    let text = said(&publisher, &[INSTALL, search, verify, &dry, add, INSTALL]);
+    insta::assert_snapshot!(text, @"
     $ ztc plugins install hello --source ../tree
     exit: 5
     --- stderr
@@ -366,6 +366,14 @@ fn what_was_seen_and_cannot_be_read_does_not_count_as_not_seen() {
       --> [ROOT]/home/.local/share/ztc/sources/[SHA256].json
       the index of `file://[ROOT]/tree` cannot be used: it is not JSON: EOF while parsing a value at line 22 column 10
       without it an older index, or other bytes of a version, would not be recognised
+      help: put the file back from a copy; or forget what was seen with `ztc plugins trust add file://[ROOT]/tree KEY`, with the key that `ztc plugins trust list` shows
+    $ ztc plugins verify
+    exit: 0
+    --- stdout
+    NAME  VERSION  TRUST  SOURCE  STATUS
+    hello  1.0.0  signed  file://[ROOT]/tree  ok
+    --- stderr
+    warning: what this machine has seen of `file://[ROOT]/tree` cannot be read
       help: put the file back from a copy; or forget what was seen with `ztc plugins trust add file://[ROOT]/tree KEY`, with the key that `ztc plugins trust list` shows
     $ ztc plugins trust add ../tree [key] --dry-run
     exit: 0

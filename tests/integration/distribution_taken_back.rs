@@ -121,6 +121,7 @@ fn what_is_locked_and_was_taken_back_is_named_without_the_network() {
     publisher
         .environment
         .ztc_ok(&["plugins", "search", "hello"]);
+    let commands = [&commands[..], &[&["plugins", "upgrade", "--dry-run"]]].concat();
     insta::assert_snapshot!(steps(&publisher, &commands), @"
     $ ztc plugins install
     exit: 0
@@ -138,5 +139,14 @@ fn what_is_locked_and_was_taken_back_is_named_without_the_network() {
     --- stderr
     warning: `hello` 1.0.0 was taken back by its publisher: it does harm
       help: where it is not wanted any more, run `ztc plugins install hello@1.2.0 --source file://[ROOT]/tree`
+    $ ztc plugins upgrade --dry-run
+    exit: 0
+    --- stderr
+    warning: `hello` 1.0.0 was taken back by its publisher: it does harm
+    hello 1.0.0 -> 1.2.0 from file://[ROOT]/tree
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      inputs    as before
+      touches   what it touched before
     ");
 }

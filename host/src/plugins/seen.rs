@@ -134,33 +134,30 @@ fn remove(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Returns all that was ever seen and is not in a new index; nothing where it has everything.
+/// Returns all that was ever taken away, with what a new index takes away; nothing where nothing was. What comes back stays in it: an index that is not
+/// written after all would have it nowhere.
 fn gone(last: &Seen, new: &Index) -> Option<Index> {
-    let mut gone = Index {
+    let mut gone = last.gone.clone().unwrap_or_else(|| Index {
         adapters: [].into(),
         versions: [].into(),
         ..last.index.clone()
-    };
-    // The last index comes last: of two words about one version the later one counts.
-    for index in last.gone.iter().chain([&last.index]) {
-        for (name, entry) in &index.adapters {
-            for (version, release) in &entry.versions {
-                let now = new.adapters.get(name);
-                let now = now.and_then(|entry| entry.versions.get(version));
-                keep(&mut gone, (name, version), release, now);
-            }
+    });
+    for (name, entry) in &last.index.adapters {
+        for (version, release) in &entry.versions {
+            let now = new.adapters.get(name);
+            let now = now.and_then(|entry| entry.versions.get(version));
+            keep(&mut gone, (name, version), release, now);
         }
-        for (name, tables) in &index.versions {
-            let now = new.versions.get(name);
-            let is_there = |table: &Table| {
-                now.is_some_and(|now| now.iter().any(|one| one.serial == table.serial))
-            };
-            for table in tables.iter().filter(|table| !is_there(table)) {
-                let kept = gone.versions.entry(name.clone()).or_default();
-                kept.retain(|one| one.serial != table.serial);
-                kept.push(table.clone());
-                kept.sort_by_key(|table| table.serial);
-            }
+    }
+    for (name, tables) in &last.index.versions {
+        let now = new.versions.get(name);
+        let is_there =
+            |table: &Table| now.is_some_and(|now| now.iter().any(|one| one.serial == table.serial));
+        for table in tables.iter().filter(|table| !is_there(table)) {
+            let kept = gone.versions.entry(name.clone()).or_default();
+            kept.retain(|one| one.serial != table.serial);
+            kept.push(table.clone());
+            kept.sort_by_key(|table| table.serial);
         }
     }
     (!gone.adapters.is_empty() || !gone.versions.is_empty()).then_some(gone)
@@ -169,24 +166,14 @@ fn gone(last: &Seen, new: &Index) -> Option<Index> {
 /// Keeps of a release what a new index does not say of it: all, or some platforms.
 fn keep(gone: &mut Index, (name, version): (&str, &str), old: &Release, now: Option<&Release>) {
     let is_gone = |platform: &str| now.is_none_or(|now| !now.platforms.contains_key(platform));
-    let mut platforms = old.platforms.clone();
-    let kept = gone.adapters.get(name);
-    if let Some(kept) = kept.and_then(|entry| entry.versions.get(version)) {
-        for (platform, asset) in &kept.platforms {
-            let known = platforms.entry(platform.clone());
-            known.or_insert_with(|| asset.clone());
-        }
-    }
-    platforms.retain(|platform, _| is_gone(platform));
-    if now.is_some() && platforms.is_empty() {
+    if now.is_some() && !old.platforms.keys().any(|platform| is_gone(platform)) {
         return;
     }
-    let release = Release {
-        platforms,
-        ..now.unwrap_or(old).clone()
-    };
-    let entry = gone.adapters.entry(name.to_owned());
-    let entry: &mut Entry = entry.or_default();
+    let entry: &mut Entry = gone.adapters.entry(name.to_owned()).or_default();
+    let kept = entry.versions.remove(version).unwrap_or_default();
+    let mut release = old.clone();
+    // One sum a platform: what is in both was compared.
+    release.platforms.extend(kept.platforms);
     entry.versions.insert(version.to_owned(), release);
 }
 
@@ -385,19 +372,31 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_what_is_there() {
+    fn nothing_is_kept_of_a_source_that_takes_nothing_away() {
         let data = tempfile::tempdir().unwrap();
         let gone = gone_path(data.path(), HERE);
         let one: &[&str] = &["0.1.0 linux=a"];
         shown(data.path(), &[one, one]).unwrap();
         assert!(!gone.exists());
-        shown(data.path(), &[&[]]).unwrap();
+        shown(data.path(), &[&[], one]).unwrap();
         assert!(gone.exists());
-        shown(data.path(), &[one]).unwrap();
-        assert!(!gone.exists());
-        shown(data.path(), &[&[]]).unwrap();
         forget(data.path(), HERE).unwrap();
         assert!(!gone.exists() && load(data.path(), HERE).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_comes_back_is_remembered_also_where_its_index_was_not_written() {
+        let data = tempfile::tempdir().unwrap();
+        let one: &[&str] = &["0.1.0 linux=a"];
+        shown(data.path(), &[one, &[]]).unwrap();
+        let before = std::fs::read(path(data.path(), HERE)).unwrap();
+        shown(data.path(), &[one]).unwrap();
+        // As a kill between the two files leaves them.
+        std::fs::write(path(data.path(), HERE), before).unwrap();
+        let said = shown(data.path(), &[&["0.1.0 linux=b"]]);
+        let other =
+            "`bgp` 0.1.0 of `https://example.org` has other bytes than before for linux-x86_64";
+        assert_eq!(said, Err(other.to_owned()));
     }
 
     #[test]

@@ -282,6 +282,12 @@ fn plan(
             yanked: reason.map(|reason| reason.why),
         }));
     }
+    if let Some(reason) = reason {
+        // What to type is the plan itself.
+        context
+            .ui
+            .warning(taken_back::message(&record.name, &version, &reason.why));
+    }
     let step = upgrade::step(&record, &place, &choice);
     Ok(Ok(Job {
         step,
