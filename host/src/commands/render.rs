@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::adapter::Source;
 use crate::commands::bootstrap::refused;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedAdapter};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::run_lock;
 use crate::plugins::projects;
@@ -290,7 +291,12 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
     );
     if write {
         ui.done(format!("rendered `{environment}`: {size} ({count})"));
+        let is_dev = |adapter: &LockedAdapter| adapter.source == Source::Dev.word();
         match rendered.unmade.is_empty() {
+            true if rendered.lock.adapters.values().any(is_dev) => ui.next(
+                "unset ZTC_PLUGIN_DEV && ztc render",
+                "renders what a bootstrap takes: an author's build is never locked",
+            ),
             true => ui.next("ztc plan", "shows what a bootstrap would do"),
             false => ui.next(
                 "ztc secrets generate",
