@@ -36,12 +36,12 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 would be installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins install hello@1.1.0
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
       platform/lock.json names hello 1.1.0 instead of 1.0.0
       next: ztc render  renders with it
     $ ztc validate
@@ -75,7 +75,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     --- stderr
     warning: the lock goes on with `hello` 1.1.0: `plugins.hello.version` asks for `^1`
     ✓ hello 2.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     // And where platform.yaml wants another, the lock has to be changed on purpose.
     let platform = PLATFORM.replace("^1", "^2");
@@ -146,7 +146,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     the publisher's key of file://[ROOT]/moved is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 2.0.0 installed from file://[ROOT]/moved
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
       platform/lock.json names hello 2.0.0 as it is now
       next: ztc render  renders with it
     $ ztc render
@@ -211,7 +211,7 @@ fn the_bytes_that_start_are_compared_with_the_lock_and_not_with_the_record() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     publisher.environment.ztc_ok(&["validate", "--locked"]);
     // What lies beside it does not matter.
@@ -327,7 +327,7 @@ fn one_that_cannot_be_installed_does_not_keep_the_others_from_it() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     error: there is no directory `[ROOT]/nowhere`
       help: name the directory that holds `index.json`
     error: 2 of 3 adapters were not installed: `absent` and `lost`

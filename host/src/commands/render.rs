@@ -15,6 +15,7 @@ use crate::pipeline::run_lock;
 use crate::plugins::projects;
 use crate::render::assemble::Rendered;
 use crate::render::bundles::Missing;
+use crate::render::output::SCRIPTS;
 use crate::render::trace::Trace;
 use crate::render::workspace::{self, Changes, RenderLock};
 use crate::render::{Request, Strictness, diff, partial};
@@ -291,6 +292,11 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
     );
     if write {
         ui.done(format!("rendered `{environment}`: {size} ({count})"));
+        for directory in scripts_of_others(session, added.iter().chain(changed)) {
+            ui.say(format!(
+                "  read what is new in {directory}: `ztc bootstrap` runs it as you, outside of the sandbox"
+            ));
+        }
         let is_dev = |adapter: &LockedAdapter| adapter.source == Source::Dev.word();
         match rendered.unmade.is_empty() {
             true if rendered.lock.adapters.values().any(is_dev) => ui.next(
@@ -309,6 +315,23 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
         ));
         ui.next("ztc render", "writes them");
     }
+}
+
+/// The directories below which scripts came or changed whose adapter is no part of ztc.
+fn scripts_of_others<'a>(
+    session: &Session,
+    paths: impl Iterator<Item = &'a String>,
+) -> BTreeSet<String> {
+    let below = format!("{SCRIPTS}/");
+    let sections = paths.filter_map(|path| path.strip_prefix(&below)?.split_once('/'));
+    let is_other = |section: &str| {
+        let adapter = session.adapters.get(section);
+        adapter.is_some_and(|adapter| adapter.candidate.source != Source::BuiltIn)
+    };
+    sections
+        .filter(|(section, _)| is_other(section))
+        .map(|(section, _)| format!("{SCRIPTS}/{section}"))
+        .collect()
 }
 
 /// Keeps the record of a failed render and says where it is.
