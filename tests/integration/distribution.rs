@@ -545,7 +545,7 @@ fn what_was_changed_after_it_was_installed_does_not_run() {
     --- stderr
     error: adapter `hello` was not started: its file does not have the bytes that were installed
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
-      help: install it again with `ztc plugins install`, and find out who has changed it
+      help: install it again with `ztc plugins install hello`, and find out who has changed it
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello", "--no-sandbox"]).code.unwrap(), @"5");
     insta::assert_snapshot!(publisher.run(&["plugins", "verify"]), @"
@@ -556,7 +556,7 @@ fn what_was_changed_after_it_was_installed_does_not_run() {
     --- stderr
     error: installed adapters are not what was installed
       hello 1.0.0: has other bytes: [SHA256]
-      help: install them again, each by its name: `ztc plugins install NAME --source SOURCE`
+      help: run `ztc plugins install hello@1.0.0 --source file://[ROOT]/tree`, and `ztc plugins verify` again
     ");
     assert_eq!(publisher.install(&[]).code, Some(0));
     assert_eq!(publisher.run(&["plugins", "verify"]).code, Some(0));

@@ -11,6 +11,7 @@ mod bootstrap;
 mod cilium;
 mod client;
 mod distribution;
+mod distribution_advice;
 mod distribution_authors;
 mod distribution_broken;
 mod distribution_edges;

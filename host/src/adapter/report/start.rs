@@ -30,8 +30,10 @@ pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure 
             return Failure { message, ..failure }
                 .help(format!("run `{mend}`, and `ztc plugins verify`"));
         }
-        return failure
-            .help("install it again with `ztc plugins install`, and find out who has changed it");
+        return failure.help(format!(
+            "install it again with `ztc plugins install {}`, and find out who has changed it",
+            word(&candidate.name)
+        ));
     }
     let (why, help) = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOEXEC) => not_for_this_machine(path),

@@ -119,11 +119,16 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     for job in jobs {
         let name = job.name();
         match one(&work, job) {
-            Ok(one) => {
+            Ok(mut one) => {
+                let keeps_own = project.keeps_own(&one.name);
+                one.warnings.extend(keeps_own.then(|| unused(&one.name)));
                 if !context.ui.is_json() {
                     say(context, &one);
                     say_powers(context, &one);
                     say_lock(context, &one);
+                    if keeps_own {
+                        say_lines(context, &one);
+                    }
                 }
                 done.push(one);
             }
@@ -289,6 +294,23 @@ fn say_powers(context: &Context, done: &Done) {
     if done.state != State::Present {
         context.ui.say(format!("  touches {words}"));
     }
+}
+
+/// That it stands behind one of ztc's own.
+fn unused(name: &str) -> String {
+    format!("ztc goes on with its own `{name}` until `plugins` of platform.yaml names this one")
+}
+
+/// Says what to write into platform.yaml, so that it takes the place of one of ztc's own.
+fn say_lines(context: &Context, done: &Done) {
+    let source = serde_json::Value::from(done.source.as_str());
+    let ui = &context.ui;
+    ui.say("  in platform.yaml, to use it:");
+    ui.say("    plugins:");
+    ui.say(format!(
+        "      {}: {{source: {source}, version: \"{}\"}}",
+        done.name, done.version
+    ));
 }
 
 /// Says what changed in the lock.

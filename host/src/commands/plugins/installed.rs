@@ -45,7 +45,7 @@ struct Verified {
     sha256: String,
     /// `ok`, or what is wrong.
     status: String,
-    /// What mends it, beside another installation.
+    /// The command that mends it.
     #[serde(skip)]
     remedy: Option<String>,
     /// Why its publisher has taken this version back.
@@ -113,13 +113,10 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     if bad.is_empty() {
         return Ok(Exit::Done);
     }
-    let remedies: Vec<&str> = rows
-        .iter()
-        .filter_map(|row| row.remedy.as_deref())
-        .collect();
-    let help = match (remedies.len() == bad.len(), remedies.first()) {
-        (true, Some(first)) => format!("run `{first}`, and `ztc plugins verify` again"),
-        (_, _) => again(context),
+    let first = rows.iter().find_map(|row| row.remedy.as_deref());
+    let help = match (first, unreadable.first().and_then(|one| one.finding().help)) {
+        (Some(first), _) => format!("run `{first}`, and `ztc plugins verify` again"),
+        (None, help) => help.unwrap_or_default(),
     };
     let mut failure = Failure::new(
         Exit::Refused,
@@ -133,25 +130,39 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     }
 }
 
-/// How what is broken is brought back. Outside of a repository there is nothing that says what to install.
-fn again(context: &Context) -> String {
-    match context.repository.platform().exists() {
-        true => "install them again: `ztc plugins install`".to_owned(),
-        false => "install them again, each by its name: `ztc plugins install NAME --source SOURCE`"
-            .to_owned(),
+/// The command that brings what was installed once more, in a repository and outside of one.
+fn again(record: &Record) -> String {
+    if record.is_file() {
+        let path = record.source.trim_start_matches("file://");
+        return format!("ztc plugins install {} --allow-unsigned", word(path));
     }
+    let what = format!("{}@{}", record.name, record.version);
+    let unsigned = match record.publisher_key {
+        Some(_) => "",
+        None => " --allow-unsigned",
+    };
+    format!(
+        "ztc plugins install {} --source {}{unsigned}",
+        word(&what),
+        word(&record.source)
+    )
 }
 
 fn verified(store: &Store, record: &Record) -> Verified {
-    let mut remedy = None;
+    let remedy;
     let (sha256, status) = match (record.asset(), store.program(record)) {
         (Some(asset), Some(program)) => {
             let flaw = intact::flaw(&program, &asset.sha256);
-            remedy = flaw.as_ref().and_then(|flaw| flaw.remedy(&program));
-            let status = flaw.map_or_else(|| "ok".to_owned(), |flaw| flaw.word());
+            let status = flaw
+                .as_ref()
+                .map_or_else(|| "ok".to_owned(), |flaw| flaw.word());
+            remedy = flaw.map(|flaw| flaw.remedy(&program).unwrap_or_else(|| again(record)));
             (asset.sha256.clone(), status)
         }
-        _ => (String::new(), "has no file for its platform".to_owned()),
+        _ => {
+            remedy = Some(again(record));
+            (String::new(), "has no file for its platform".to_owned())
+        }
     };
     Verified {
         name: record.name.clone(),
