@@ -333,11 +333,11 @@ fn another_adapter_under_the_name_that_was_asked_for_is_refused() {
     });
     assert_eq!(publisher.install(&[]).code, Some(0));
     insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello"]), @"
-    exit: 1
+    exit: 5
     --- stderr
     error: the program that should be adapter `hello` says that it is `other`
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-other-1.0.0-[MACHINE]`
-      help: rename the file to `ztc-adapter-other`, or use the name `other` in platform.yaml
+      help: do not use it: tell its publisher, who has to say what a file is
     ");
 }
 

@@ -15,6 +15,7 @@ mod distribution_authors;
 mod distribution_broken;
 mod distribution_edges;
 mod distribution_examples;
+mod distribution_fields;
 mod distribution_https;
 mod distribution_kills;
 mod distribution_lab;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::adapter::Source;
+use crate::commands::bootstrap::refused;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
@@ -19,7 +20,7 @@ use crate::render::trace::Trace;
 use crate::render::workspace::{self, Changes, RenderLock};
 use crate::render::{Request, Strictness, diff, partial};
 use crate::secrets::git;
-use crate::session::Session;
+use crate::session::{OnlyFound, Session};
 use crate::versions::{Pins, Used};
 use crate::yaml;
 
@@ -80,14 +81,19 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             Some([]) => Pins::Dropped,
             Some(names) => Pins::HoldExcept(names.iter().cloned().collect()),
         };
+        let found = match arguments.locked {
+            true => OnlyFound::AsLocked,
+            false => OnlyFound::AsTheyAre,
+        };
         let session = Session::open_with(
             &context.repository,
             &context.machine,
             &context.ui,
             arguments.env.as_deref(),
-            &pins,
+            (&pins, found),
         )
-        .await?;
+        .await
+        .map_err(refused)?;
         let trace = Trace::new(arguments.debug);
         let result = work(context, arguments, &session, &trace, guard.as_ref()).await;
         session.close().await;
