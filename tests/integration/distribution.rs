@@ -556,7 +556,7 @@ fn what_was_changed_after_it_was_installed_does_not_run() {
     --- stderr
     error: installed adapters are not what was installed
       hello 1.0.0: has other bytes: [SHA256]
-      help: install them again: `ztc plugins install`
+      help: install them again, each by its name: `ztc plugins install NAME --source SOURCE`
     ");
     assert_eq!(publisher.install(&[]).code, Some(0));
     assert_eq!(publisher.run(&["plugins", "verify"]).code, Some(0));

@@ -345,10 +345,10 @@ fn a_key_is_never_taken_for_the_name_of_a_file() {
     ");
     insta::assert_snapshot!(add("nowhere.pub"), @"
     $ ztc plugins trust add ../tree nowhere.pub
-    exit: 2
+    exit: 4
     --- stderr
-    error: `nowhere.pub` is not a public key of minisign
-      help: give the line that begins with `RW`, as it stands in the publisher's `.pub` file
+    error: there is no file `nowhere.pub` with a key
+      help: give the publisher's `.pub` file, or its line that begins with `RW`
     ");
     assert_eq!(publisher.install(&["--key", "../key.pub"]).code, Some(0));
     assert_eq!(publisher.install(&["--key", "../other.pub"]).code, Some(5));
