@@ -71,7 +71,7 @@ mod tests {
         let good = script("good.sh", "#!/usr/bin/env bash\ntrue\n");
         assert_eq!(
             syntax(std::slice::from_ref(&good)).await,
-            Outcome::ok("bash reads 1 scripts")
+            Outcome::ok("bash reads 1 script")
         );
         let bad = script("bad.sh", "#!/usr/bin/env bash\nif true; then\n");
         let Outcome::Failed { faults } = syntax(&[good, bad]).await else {
