@@ -108,10 +108,16 @@ impl Publisher {
         for word in text.split_inclusive([' ', '\n', '"']) {
             let bare = word.trim_end_matches([' ', '\n', '"', ',']);
             let is_key = bare.starts_with("RW") && bare.len() == 56;
+            let id = bare.trim_end_matches(')');
+            let is_id = id.len() == 16 && id.bytes().all(|it| b"0123456789ABCDEF".contains(&it));
             let is_time = bare.len() >= 20
                 && bare.starts_with("20")
                 && bare.contains('T')
                 && bare.ends_with('Z');
+            if is_id {
+                words.push(word.replace(id, "[ID]"));
+                continue;
+            }
             match (is_key, is_time) {
                 (true, _) => words.push(word.replace(bare, "[KEY]")),
                 (_, true) => words.push(word.replace(bare, "[TIME]")),
@@ -390,8 +396,8 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     ");
     let add = ["plugins", "trust", "add", "../tree", "../other.pub"];

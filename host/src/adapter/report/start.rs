@@ -62,7 +62,10 @@ fn not_permitted(path: &Path) -> Why {
         ),
         Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => (
             "the file is not executable".into(),
-            Some(format!("run `chmod +x {}`", path.display())),
+            Some(format!(
+                "run `chmod +x {}`",
+                word(&path.display().to_string())
+            )),
         ),
         _ => {
             let why = "the system does not permit this user to run it".to_owned();

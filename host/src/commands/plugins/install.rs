@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
-use crate::commands::plugins::trust::key_or_file;
+use crate::commands::plugins::trust::{key_or_file, show_planned_key};
 use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure, Location};
 use crate::foreign::printable;
@@ -271,17 +271,8 @@ pub(crate) fn say(context: &Context, done: &Done) {
         ..
     } = done;
     match (&done.publisher_key, done.trust) {
-        (Some(key), TrustWord::FirstUse) => {
-            let pinned = match done.state {
-                State::Planned => "would be trusted from now on",
-                _ => "is trusted from now on",
-            };
-            context
-                .ui
-                .say(format!("the publisher's key of {source} {pinned}: {key}"));
-            context
-                .ui
-                .say("  compare it with what the publisher shows elsewhere");
+        (Some(key), TrustWord::FirstUse) if done.state == State::Planned => {
+            show_planned_key(&context.ui, source, key);
         }
         (None, _) => context.ui.warning(format!(
             "nobody has signed `{name}` {version}: whoever can change {source} decides what it does"

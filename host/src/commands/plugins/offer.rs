@@ -271,7 +271,7 @@ fn show(
             ui.say("  what it touches is not known: nobody has asked it when it was published");
         }
         (true, true) => {
-            ui.say("  touches nothing outside of its own files, apart from what its stages do")
+            ui.say("  touches nothing outside of its own files, apart from what its stages do");
         }
         (true, false) => {}
     }

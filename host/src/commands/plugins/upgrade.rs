@@ -11,6 +11,7 @@ use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
 use crate::lock;
+use crate::pipeline::context::word;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;
 use crate::plugins::install::{self, Done, Mode, Terms, Wish};
@@ -18,6 +19,7 @@ use crate::plugins::locked;
 use crate::plugins::powers::Power;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
+use crate::plugins::taken_back;
 use crate::plugins::tree::{Tree, Unsigned};
 use crate::plugins::upgrade::{self, InputChanges, Step, Words};
 
@@ -61,6 +63,8 @@ struct Current {
     name: String,
     version: Version,
     source: String,
+    /// Why its publisher has taken it back.
+    yanked: Option<String>,
 }
 
 /// One upgrade, ready to be done.
@@ -174,14 +178,13 @@ fn wanted(
                 Some((name, range)) => (name, Some(requirement(range)?)),
                 None => (text.as_str(), None),
             };
-            let record =
-                used(project, &installed, name)?.ok_or_else(|| {
-                    let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
-                    let names = installed.iter().map(|record| record.name.as_str());
-                    failure.help(did_you_mean(name, names).unwrap_or_else(|| {
-                        format!("run `ztc plugins install {name} --source SOURCE`")
-                    }))
-                })?;
+            let record = used(project, &installed, name)?.ok_or_else(|| {
+                let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
+                let names = installed.iter().map(|record| record.name.as_str());
+                failure.help(did_you_mean(name, names).unwrap_or_else(|| {
+                    format!("run `ztc plugins install {} --source SOURCE`", word(name))
+                }))
+            })?;
             if record.is_file() {
                 return Err(Failure::invalid(format!(
                     "`{name}` was installed from a single file, which has no newer versions"
@@ -266,12 +269,24 @@ fn plan(
     let choice = tree
         .index
         .choose(&place, &record.name, range.as_ref(), &lock::machine())?;
+    let version = record.version.to_string();
+    let reason = taken_back::reason(&tree.index, &place, &record.name, &version);
     if choice.version <= record.version {
+        if let Some(reason) = &reason {
+            context.ui.finding(&reason.finding());
+        }
         return Ok(Err(Current {
             name: record.name,
             version: record.version,
             source: place,
+            yanked: reason.map(|reason| reason.why),
         }));
+    }
+    if let Some(reason) = reason {
+        // What to type is the plan itself.
+        context
+            .ui
+            .warning(taken_back::message(&record.name, &version, &reason.why));
     }
     let step = upgrade::step(&record, &place, &choice);
     Ok(Ok(Job {
@@ -335,14 +350,7 @@ fn upgrade_all(
 /// The command that was typed, without its options.
 fn command(names: &[String]) -> String {
     let mut words = vec!["ztc plugins upgrade".to_owned()];
-    words.extend(
-        names
-            .iter()
-            .map(|name| match name.contains(['<', '>', '*', ' ']) {
-                true => format!("'{name}'"),
-                false => name.clone(),
-            }),
-    );
+    words.extend(names.iter().map(|name| word(name)));
     words.join(" ")
 }
 
@@ -351,11 +359,16 @@ fn show(context: &Context, jobs: &[Job], current: &[Current], failed: usize) {
         name,
         version,
         source,
+        yanked,
     } in current
     {
-        context.ui.say(format!(
-            "{name} {version} is the newest that fits, from {source}"
-        ));
+        let newest = match yanked {
+            None => "is the newest that fits",
+            Some(_) => "has no newer one that fits",
+        };
+        context
+            .ui
+            .say(format!("{name} {version} {newest}, from {source}"));
     }
     if jobs.is_empty() && current.is_empty() && failed == 0 {
         context
