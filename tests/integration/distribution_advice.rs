@@ -74,10 +74,10 @@ fn a_tree_that_is_installed_from_without_a_name_is_held_to_the_key_of_the_lock()
     insta::assert_snapshot!(publisher.run(&["plugins", "install", "../tree"]), @"
     exit: 5
     --- stderr
-    error: `hello` is signed with another key than the lock names
-      locked: [KEY]
-      now: [KEY]
-      help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install hello@1.0.0 --key KEY`
+    error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
+      known: [KEY] (id [ID])
+      signed with: [KEY] (id [ID])
+      help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     ");
     let trusted = publisher.run(&["plugins", "trust", "list"]);
     assert_eq!(trusted.stdout.lines().count(), 1, "{trusted}");
@@ -106,9 +106,9 @@ fn one_that_is_called_like_one_of_ztc_says_that_it_is_not_used_yet() {
     insta::assert_snapshot!(run, @r#"
     exit: 0
     --- stderr
-    warning: ztc goes on with its own `talos` until `plugins` of platform.yaml names this one
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
+    warning: ztc goes on with its own `talos` until `plugins` of platform.yaml names this one
     ✓ talos 3.0.0 installed from file://[ROOT]/tree
       touches network example.org:443
       in platform.yaml, to use it:
