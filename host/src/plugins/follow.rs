@@ -12,7 +12,6 @@ use crate::lock::fields::Contradiction;
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::Choice;
 use crate::plugins::install::{self, Done, Mode, State, Terms, TrustWord, Watch};
@@ -24,6 +23,7 @@ use crate::plugins::store::{Record, Store};
 use crate::plugins::taken_back::{self, TakenBack};
 use crate::plugins::tree::{Signed, Tree};
 use crate::plugins::trust::Trust;
+use crate::shell::word;
 
 /// Whether anything may be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

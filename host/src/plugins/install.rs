@@ -12,7 +12,6 @@ use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::lock::plugins::LockedPlugin;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::agreed::{self, NewPowers, Powers};
 use crate::plugins::index::{Asset, Choice, and};
@@ -26,6 +25,7 @@ use crate::plugins::taken_back;
 use crate::plugins::tree::{Known, OPTION, PIN, Signed, Tree, Unsigned};
 use crate::plugins::trust::Trust;
 use crate::regular;
+use crate::shell::word;
 
 /// What is wanted.
 #[derive(Clone, Debug)]

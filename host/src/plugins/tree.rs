@@ -5,11 +5,11 @@ use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::index::{self, Index};
 use crate::plugins::seen::Seen;
 use crate::plugins::signature::{Key, Refused, signed_with};
 use crate::plugins::source::Source;
+use crate::shell::word;
 
 /// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";

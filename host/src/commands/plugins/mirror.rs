@@ -7,7 +7,6 @@ use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::commands::plugins::trust::{key_or_file, show_key, show_planned_key};
 use crate::error::{Exit, Failure};
-use crate::pipeline::context::word;
 use crate::plugins::claim::Claim;
 use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
@@ -15,6 +14,7 @@ use crate::plugins::name::is_platform;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tree::{Signed, Tree};
+use crate::shell::word;
 
 /// Options of `ztc plugins mirror`.
 #[derive(Debug, clap::Args)]

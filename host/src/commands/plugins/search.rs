@@ -7,7 +7,6 @@ use crate::commands::Context;
 use crate::commands::plugins::sources::Sources;
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::{Entry, Index, Release};
 use crate::plugins::install::{self, Mode, Terms};
@@ -15,6 +14,7 @@ use crate::plugins::seen;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
 use crate::plugins::tree::Signed;
+use crate::shell::word;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins search`.

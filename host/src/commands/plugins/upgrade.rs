@@ -11,7 +11,6 @@ use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
 use crate::lock;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;
 use crate::plugins::install::{self, Done, Mode, Terms, Wish};
@@ -22,6 +21,7 @@ use crate::plugins::store::{Record, Store};
 use crate::plugins::taken_back;
 use crate::plugins::tree::{Tree, Unsigned};
 use crate::plugins::upgrade::{self, InputChanges, Step, Words};
+use crate::shell::word;
 
 /// Options of `ztc plugins upgrade`.
 #[derive(Debug, clap::Args)]
