@@ -492,13 +492,18 @@ fn what_another_environment_uses_stays_locked() {
     let gone = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  other: {}\n";
     publisher.environment.write("platform.yaml", gone);
     publisher.environment.ztc_ok(&["render"]);
-    let names: Vec<String> = lock(&publisher)["plugins"]
+    assert_eq!(names(&publisher), ["other"]);
+}
+
+/// The adapters that the lock names.
+pub(crate) fn names(publisher: &Publisher) -> Vec<String> {
+    let lock = lock(publisher);
+    lock["plugins"]
         .as_object()
         .unwrap()
         .keys()
         .cloned()
-        .collect();
-    assert_eq!(names, ["other"]);
+        .collect()
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod client;
 mod distribution;
 mod distribution_authors;
 mod distribution_broken;
+mod distribution_environments;
 mod distribution_examples;
 mod distribution_https;
 mod distribution_kills;

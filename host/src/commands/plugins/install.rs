@@ -1,4 +1,4 @@
-//! `ztc plugins install`: what is named, or everything that platform.yaml asks for.
+//! `ztc plugins install`: what is named, or everything that platform.yaml and its overlays ask for.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::plugins::trust::key_or_file;
 use crate::commands::plugins::work::Work;
-use crate::error::{Exit, Failure, Location};
+use crate::error::{Exit, Failure};
 use crate::foreign::printable;
 use crate::lock::plugins::LockedPlugin;
 use crate::plugins::agreed::NewPowers;
@@ -24,7 +24,7 @@ use crate::plugins::tree::{Tree, Unsigned};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// An adapter with a range of versions (`bgp`, `bgp@^1.2`), a tree (a directory or an address), or an executable
-    /// [default: everything that platform.yaml asks for]
+    /// [default: everything that platform.yaml and its overlays ask for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
     what: Option<String>,
     /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`; for what is locked, a copy to take it from instead
@@ -352,6 +352,7 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         Some((name, range)) => (name, Some(requirement(range)?)),
         None => (what, None),
     };
+    project.refuse_contradiction(name)?;
     let locked = project.pin(name);
     if let (None, Some(locked)) = (&range, locked) {
         return Ok(vec![follow(project, name, locked)]);
@@ -377,7 +378,7 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
     }])
 }
 
-/// Returns everything that platform.yaml asks for and the lock names.
+/// Returns everything that platform.yaml and its overlays ask for and the lock names.
 fn wanted(
     context: &Context,
     arguments: &Arguments,
@@ -394,6 +395,9 @@ fn wanted(
         plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
     });
     let asked = wanted.map(|(name, plugin)| {
+        if let Err(failure) = project.refuse_contradiction(name) {
+            return Ok(Job::Refused(name.clone(), failure));
+        }
         Ok(match (project.pin(name), &plugin.source) {
             (Some(locked), _) => follow(project, name, locked),
             (None, _) if arguments.locked => not_locked(name),
@@ -407,7 +411,7 @@ fn wanted(
                         locked: None,
                     })
                 })
-                .map_err(|failure| failure.at(Location::file("platform.yaml")))?,
+                .map_err(|failure| failure.at(project.place_of(name, "/source")))?,
         })
     });
     let mut jobs = asked.collect::<Result<Vec<Job>, Failure>>()?;

@@ -43,6 +43,7 @@ struct Missing {
 /// Shows and offers what is missing.
 pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
     let project = Project::with(context, platform)?;
+    let platform = project.platform.as_ref().unwrap_or(platform);
     let names = missing(context, platform, &project);
     if names.is_empty() {
         return Ok(Offered::Nothing);
@@ -112,7 +113,9 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
 
 /// Says what is missing where nobody can be asked.
 pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
-    let names = missing(context, platform, &Project::with(context, platform)?);
+    let project = Project::with(context, platform)?;
+    let platform = project.platform.as_ref().unwrap_or(platform);
+    let names = missing(context, platform, &project);
     let Some(name) = names.first() else {
         return Ok(());
     };
@@ -154,6 +157,7 @@ fn look(
     project: &Project,
     name: &str,
 ) -> Result<(Tree, Choice), Failure> {
+    project.refuse_contradiction(name)?;
     let plugin = &platform.plugins[name];
     let source = plugin.source.as_deref().unwrap_or_default();
     let source = Source::parse(source, context.repository.root())?;

@@ -1,6 +1,7 @@
 //! The repository in which a command about plugins runs: what its platform.yaml asks for, what its lock names, and how that is changed: by naming
 //! an adapter on the command line, and by nothing else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use crate::adapter::builtin;
 use crate::atomic;
 use crate::commands::Context;
 use crate::commands::render::refuse_during_a_run;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Location};
 use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::lock::{self, Lock};
 use crate::paths::Repository;
 use crate::pipeline::journal::now;
 use crate::platform::{Platform, Plugin};
+use crate::plugins::environments::{Contradiction, Joined, join};
 use crate::plugins::install::{Done, Mode, Moved, Terms};
 use crate::plugins::signature::Key;
 use crate::plugins::store::Store;
@@ -25,7 +27,9 @@ use crate::render::workspace::{self, RenderLock};
 /// A repository, which may be none: then nothing is asked for and nothing locked.
 pub(crate) struct Project {
     repository: Repository,
+    /// platform.yaml, with what the overlays ask for.
     pub(crate) platform: Option<Platform>,
+    contradictions: BTreeMap<String, Contradiction>,
     lock: Option<Lock>,
 }
 
@@ -33,25 +37,34 @@ impl Project {
     /// Reads it.
     pub(crate) fn read(context: &Context) -> Result<Self, Failure> {
         let repository = context.repository.clone();
-        let platform = match repository.platform().exists() {
-            true => Some(Platform::load(&repository, None)?),
+        let joined = match repository.platform().exists() {
+            true => Some(join(&repository, Platform::load(&repository, None)?)?),
             false => None,
         };
-        let lock = Lock::load(&repository)?;
-        Ok(Self {
-            repository,
-            platform,
-            lock,
-        })
+        Self::of(repository, joined)
     }
 
     /// Takes a platform that was read already, of which anything may be missing.
     pub(crate) fn with(context: &Context, platform: &Platform) -> Result<Self, Failure> {
         let repository = context.repository.clone();
+        // What is wrong with an overlay is said by whoever needs it.
+        let joined = join(&repository, platform.clone()).unwrap_or_else(|_| Joined {
+            platform: platform.clone(),
+            contradictions: BTreeMap::new(),
+        });
+        Self::of(repository, Some(joined))
+    }
+
+    fn of(repository: Repository, joined: Option<Joined>) -> Result<Self, Failure> {
         let lock = Lock::load(&repository)?;
+        let (platform, contradictions) = match joined {
+            Some(joined) => (Some(joined.platform), joined.contradictions),
+            None => (None, BTreeMap::new()),
+        };
         Ok(Self {
             repository,
-            platform: Some(platform.clone()),
+            platform,
+            contradictions,
             lock,
         })
     }
@@ -66,9 +79,25 @@ impl Project {
         self.lock.as_ref()
     }
 
-    /// What platform.yaml says of an adapter.
+    /// What platform.yaml and its overlays say of an adapter.
     pub(crate) fn asked(&self, name: &str) -> Option<&Plugin> {
         self.platform.as_ref()?.plugins.get(name)
+    }
+
+    /// Refuses an adapter that two environments ask for in two ways.
+    pub(crate) fn refuse_contradiction(&self, name: &str) -> Result<(), Failure> {
+        match self.contradictions.get(name) {
+            Some(contradiction) => Err(contradiction.failure(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where platform.yaml, or the overlay that does, says something of an adapter.
+    pub(crate) fn place_of(&self, name: &str, pointer: &str) -> Location {
+        let platform = self.platform.as_ref();
+        platform
+            .and_then(|platform| platform.locate_plugin(name, pointer))
+            .unwrap_or_else(|| Location::file("platform.yaml"))
     }
 
     /// Whether what is installed under a name is used here.

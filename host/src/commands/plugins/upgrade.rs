@@ -256,6 +256,7 @@ fn plan(
     Candidate { record, range }: Candidate,
     terms: &Terms,
 ) -> Result<Result<Job, Current>, Failure> {
+    project.refuse_contradiction(&record.name)?;
     let source = Source::parse(&record.source, context.repository.root())?;
     let tree = match project.pin(&record.name) {
         Some(locked) => locked::open(&context.machine, project.root(), source, locked, terms)?,
