@@ -276,9 +276,25 @@ pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// Writes how many there are: "1 file", "2 files".
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(
+    count: N,
+    one: &str,
+    several: &str,
+) -> String {
+    let is_one = count == N::from(1);
+    format!("{count} {}", if is_one { one } else { several })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_read_like_english() {
+        let files = |count: usize| counted(count, "file", "files");
+        assert_eq!([0, 1, 2].map(files), ["0 files", "1 file", "2 files"]);
+    }
 
     #[test]
     fn near_words_are_suggested_and_far_ones_are_not() {

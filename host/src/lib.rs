@@ -25,6 +25,7 @@ pub mod atomic;
 pub mod digest;
 pub mod error;
 mod foreign;
+mod intact;
 mod jq;
 pub mod mask;
 pub mod paths;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams};
 
-use crate::adapter::{Adapter, Discovery, Supervisor, attach, grant};
+use crate::adapter::{Adapter, Discovery, Source, Supervisor, attach, grant};
+use crate::digest;
 use crate::error::{Failure, Finding};
-use crate::lock::Lock;
+use crate::lock::{Lock, verify};
 use crate::paths::{Machine, Repository};
 use crate::platform::input_files::{self, InputFiles};
 use crate::platform::{Platform, Plugin, Section, check};
@@ -19,6 +20,15 @@ use crate::render::together;
 use crate::resolve::{self, Participant, Resolution};
 use crate::ui::Ui;
 use crate::versions::{Pins, Tables};
+
+/// Which files may start that were only found: by a path in platform.yaml, in the plugin directory, on PATH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnlyFound {
+    /// Whatever is there: a render says what changed, and locks it.
+    AsTheyAre,
+    /// Those that the lock names, or none: what is rendered already is checked or run, and nothing else has a reason to start.
+    AsLocked,
+}
 
 /// An opened repository.
 pub(crate) struct Session {
@@ -44,21 +54,25 @@ impl Session {
         ui: &Ui,
         environment: Option<&str>,
     ) -> Result<Self, Failure> {
-        Self::open_with(repository, machine, ui, environment, &Pins::Hold).await
+        let manner = (&Pins::Hold, OnlyFound::AsTheyAre);
+        Self::open_with(repository, machine, ui, environment, manner).await
     }
 
-    /// The same where tables of versions may be newer than those of the lock.
+    /// The same where tables of versions may be newer than those of the lock, or where nothing may start that the lock does not name.
     pub(crate) async fn open_with(
         repository: &Repository,
         machine: &Machine,
         ui: &Ui,
         environment: Option<&str>,
-        pins: &Pins,
+        (pins, found): (&Pins, OnlyFound),
     ) -> Result<Self, Failure> {
         let platform = Platform::load(repository, environment)?;
         let lock = Lock::load(repository)?;
         let discovery =
             Discovery::new(machine, repository, &platform.plugins).with_lock(lock.as_ref());
+        if found == OnlyFound::AsLocked {
+            refuse_unlocked(&platform, &discovery)?;
+        }
         let supervisor = Supervisor::new(discovery, ui.clone()).with_tables(Tables::of(
             machine,
             lock.as_ref(),
@@ -149,6 +163,38 @@ async fn checked(
                 &others,
             ))
         }
+    }
+}
+
+/// Refuses to start a file that is not the one that rendered. What is installed is compared by whoever starts it.
+fn refuse_unlocked(platform: &Platform, discovery: &Discovery) -> Result<(), Failure> {
+    let mut others = Vec::new();
+    for section in &platform.sections {
+        let Ok(candidate) = discovery.find(&section.adapter) else {
+            continue;
+        };
+        let is_found = matches!(
+            candidate.source,
+            Source::Explicit | Source::PluginDirectory | Source::Path
+        );
+        let locked = discovery.locked(&section.adapter).filter(|_| is_found);
+        let Some((locked, here)) = locked.and_then(|locked| Some((locked, locked.here()?))) else {
+            continue;
+        };
+        let program = &candidate.program;
+        let digest = digest::file(program);
+        let digest = digest.map_err(|error| Failure::io("read", program, &error))?;
+        if digest != here.sha256 {
+            others.push(verify::other_executable(
+                &section.name,
+                &locked.version,
+                (&digest, &here.sha256),
+            ));
+        }
+    }
+    match others.is_empty() {
+        true => Ok(()),
+        false => Err(verify::older_than_inputs(others).detail("it was not started")),
     }
 }
 

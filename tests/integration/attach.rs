@@ -378,7 +378,7 @@ fn the_adapter_again_says_what_the_host_asks_differently() {
        },
        "capabilities": {},
        "platform": {
-    error: what the host asks now differs in 1 places
+    error: what the host asks now differs in 1 place
       help: look at the differences above; where they are right, record anew with `--record FILE`
     "#);
     let change = |line: &str| line.replace("\"validate\"", "\"render\"");

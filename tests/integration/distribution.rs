@@ -63,9 +63,17 @@ impl Publisher {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Publishes on a machine that remembers nothing, so that a test may put back what it likes.
     pub(crate) fn publish(&self, options: &[&str]) -> Run {
+        self.forget();
         let command = ["plugins", "publish", "../tree", "--key", "../key"];
         self.environment.ztc_ok(&[&command, options].concat())
+    }
+
+    /// Another machine, or one that was killed: it does not remember what was signed.
+    pub(crate) fn forget(&self) {
+        let home = self.environment.root().join("home/.local/share/ztc");
+        let _ = fs::remove_dir_all(home.join("signed"));
     }
 
     /// Changes the index and signs it anew, as a publisher who means ill could.
@@ -194,7 +202,7 @@ fn a_tree_is_published_checked_installed_used_verified_and_removed() {
     insta::assert_snapshot!(check, @"
     exit: 0
     --- stderr
-    ✓ 1 files, 1 versions, 1 adapters: serial 1, valid until [TIME], key [KEY]
+    ✓ 1 file, 1 version, 1 adapter: serial 1, valid until [TIME], key [KEY]
     ");
     insta::assert_snapshot!(publisher.install(&["--dry-run"]), @"
     exit: 0

@@ -382,6 +382,19 @@ pub(crate) fn run_publish(
     checkout: &str,
     reference: &str,
 ) {
+    let failed = failed_publish(environment, workflow, checkout, reference);
+    if let Some((step, run)) = failed {
+        panic!("{step}\n{run}");
+    }
+}
+
+/// The same; returns the step that failed.
+pub(crate) fn failed_publish(
+    environment: &TestEnv,
+    workflow: &Value,
+    checkout: &str,
+    reference: &str,
+) -> Option<(String, Run)> {
     let is_tag = reference.starts_with("refs/tags/v");
     let name = reference.rsplit('/').next().unwrap();
     for (job, step_name, step) in steps(workflow) {
@@ -395,15 +408,18 @@ pub(crate) fn run_publish(
             false => "",
         };
         let script = format!(
-            "export GITHUB_REF={reference} GITHUB_REF_NAME={name} GITHUB_ACTOR=author RUNNER_TEMP=$TMPDIR {key}\n{}",
+            "set -eo pipefail\nexport GITHUB_REF={reference} GITHUB_REF_NAME={name} GITHUB_ACTOR=author RUNNER_TEMP=$TMPDIR {key}\n{}",
             step["run"].as_str().unwrap()
         );
         let run = environment.shell(checkout, &script);
-        assert_eq!(run.code, Some(0), "{step_name}\n{run}");
+        if run.code != Some(0) {
+            return Some((step_name, run));
+        }
     }
     let left = fs::read_dir(environment.root().join("tmp")).unwrap();
     let left = left.filter(|entry| entry.as_ref().unwrap().file_name() == "key");
     assert_eq!(left.count(), 0, "the key was left behind");
+    None
 }
 
 #[test]

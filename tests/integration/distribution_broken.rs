@@ -70,7 +70,7 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins verify
     exit: 0
     --- stdout

@@ -49,7 +49,7 @@ fn lists_show_where_adapters_come_from_and_who_needs_them() {
       secrets      nothing
       network      nothing
       tools        nothing
-      sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only
+      sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only; stages run as you
     ");
     for command in [
         &["plugins", "list", "--json"][..],

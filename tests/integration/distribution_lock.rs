@@ -73,7 +73,7 @@ fn a_lock_made_elsewhere_installs_here_and_stays_as_it_is() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins install
     exit: 0
     --- stderr
@@ -212,7 +212,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
       platform/lock.json names hello 1.0.0 as it is now
       next: ztc render  renders with it
     ");
@@ -247,7 +247,7 @@ fn a_lock_is_followed_from_a_copy_and_without_the_network() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins install --locked
     exit: 0
     --- stderr
@@ -355,7 +355,7 @@ fn nothing_newer_and_nothing_else_runs_than_what_is_locked() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     assert_eq!(greeting(&publisher), "hello from 1.0.0\n");
     publisher.environment.ztc_ok(&["validate", "--locked"]);

@@ -130,7 +130,13 @@ fn answer(
         let manifest = json!({"schemaVersion": 2, "layers": layers}).to_string();
         return say("200 OK", "", manifest.as_bytes());
     }
-    let digest = rest.strip_prefix("blobs/sha256:")?;
+    if rest.starts_with("manifests/") {
+        return say("404 Not Found", "", b"");
+    }
+    // It is shown, and nothing is taken.
+    let Some(digest) = rest.strip_prefix("blobs/sha256:") else {
+        return say("405 Method Not Allowed", "", b"");
+    };
     let Some((path, content)) = files
         .iter()
         .find(|(_, content)| sha256_hex(content) == digest)

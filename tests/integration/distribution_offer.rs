@@ -293,7 +293,7 @@ fn every_command_that_needs_it_says_where_it_is_asked_for_and_what_to_type() {
     ok      temporary directory  [ROOT]/tmp
     ok      plugin directory     [ROOT]/home/.local/share/ztc/plugins
     ok      platform.yaml        production: hello
-    ok      sandbox              Landlock: adapters write to their scratch directory and connect to declared ports only
+    ok      sandbox              Landlock: adapters write to their scratch directory and connect to declared ports only; stages run as you
     FAILED  adapter hello        adapter `hello`, which `plugins.hello` asks for, is not installed
     ok      tool bash            5.2.15 at /usr/bin/bash
     --- stderr

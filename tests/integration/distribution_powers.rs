@@ -147,7 +147,7 @@ fn a_lock_is_what_the_team_has_agreed_to() {
     exit: 0
     --- stderr
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins install hello@1.1.0 --accept
     exit: 0
     --- stderr
@@ -307,6 +307,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       protocol     1.0
       provides     nothing
       requires     nothing
+      stages       run as you, outside of the sandbox; `ztc render` writes their scripts to read
       environment  nothing
       secrets      nothing
       network      spy.example:443
@@ -326,6 +327,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       protocol     1.0
       provides     nothing
       requires     nothing
+      stages       run as you, outside of the sandbox; `ztc render` writes their scripts to read
       environment  nothing
       secrets      nothing
       network      nothing
@@ -345,6 +347,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       protocol     1.0
       provides     nothing
       requires     nothing
+      stages       run as you, outside of the sandbox; `ztc render` writes their scripts to read
       environment  nothing
       secrets      nothing
       network      spy.example:443
@@ -387,6 +390,7 @@ fn what_an_adapter_may_touch_is_shown_before_it_is_installed() {
       protocol     1.0
       provides     nothing
       requires     nothing
+      stages       run as you, outside of the sandbox; `ztc render` writes their scripts to read
       environment  nothing
       secrets      nothing
       network      spy.example:443 (new since 1.0.0)

@@ -271,7 +271,7 @@ fn a_kill_while_bytes_come_leaves_what_was_there() {
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     assert_eq!(world.installed(), ["1.0.0"]);
     assert_eq!(world.files(), LEFT);

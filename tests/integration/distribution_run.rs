@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::distribution::{Publisher, machine};
 use crate::environment::{Run, TestEnv, programs};
+use crate::schemas::valid;
 
 /// An adapter in sh that says `word` about itself, and leaves a file where it may.
 fn script(interpreter: &str, word: &str, mark: &Path) -> String {
@@ -305,6 +306,37 @@ fn no_command_starts_what_was_changed_after_it_was_installed() {
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]`
       help: run `chmod go-w [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]`, and `ztc plugins verify`
     ");
+    // All who judge it say the same.
+    insta::assert_snapshot!(world.publisher.run(&["plugins", "verify"]), @"
+    exit: 5
+    --- stdout
+    NAME  VERSION  TRUST  SOURCE  STATUS
+    hello  1.1.0  signed  file://[ROOT]/tree  other users may write to its file
+    --- stderr
+    error: installed adapters are not what was installed
+      hello 1.1.0: other users may write to its file
+      help: run `chmod go-w [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]`, and `ztc plugins verify` again
+    ");
+    let verified = environment.ztc(&["plugins", "verify", "--json"]);
+    valid("plugins-verify.schema.json", &verified.json());
+    let chmod = format!("chmod go-w {}", file.display());
+    environment.shell("repo", &chmod);
+    environment.ztc_ok(&["plugins", "verify"]);
+    environment.ztc_ok(&["plugins", "info", "hello"]);
+    // Another installation mends it, too, and says that it did.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o757)).unwrap();
+    let install = ["plugins", "install", "hello@1.1.0", "--source", "../tree"];
+    insta::assert_snapshot!(world.publisher.run(&install), @"
+    exit: 0
+    --- stderr
+    ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches nothing outside of its own files
+    ");
+    environment.ztc_ok(&["plugins", "verify"]);
+    // A program that nobody may execute starts nowhere; a script is run by its interpreter.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    environment.ztc_ok(&["plugins", "verify"]);
+    environment.ztc_ok(&["plugins", "info", "hello"]);
 }
 
 /// A publisher whose index says something else than the files are. Nobody has signed it, which changes nothing of what is looked at here.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::distribution::{Publisher, machine};
 use crate::distribution_oci_attacks::Fake;
-use crate::distribution_publish::change_and_sign;
+use crate::distribution_publish::{change_and_sign, sign};
 use crate::web::Web;
 
 /// One tree, served in three ways.
@@ -99,8 +99,31 @@ fn paths_that_lead_out_of_a_tree_are_refused_from_every_source() {
             )
         );
     }
+    // What would be a directory of the store, or of a mirror.
     change_and_sign(&world.publisher, |index| {
         asset(index)["path"] = "hello/x".into();
+        asset(index)["sha256"] = "../..".into();
+    });
+    insta::assert_snapshot!(world.install(), @"
+    exit: 5
+    --- stderr
+    error: the index of `[SOURCE]` cannot be used: `hello` 1.0.0 for [MACHINE]: `../..` is not a SHA-256
+      help: tell its publisher; `ztc plugins publish-check DIR` shows the same to them
+    ");
+    change_and_sign(&world.publisher, |index| {
+        asset(index)["sha256"] = "a".repeat(64).into();
+        let release = index["adapters"]["hello"]["versions"]["1.0.0"].clone();
+        index["adapters"]["hello"]["versions"] = json!({"../../1.0.0": release});
+    });
+    insta::assert_snapshot!(world.install(), @"
+    exit: 5
+    --- stderr
+    error: the index of `[SOURCE]` cannot be used: `hello` ../../1.0.0: this is not a version such as 1.2.0
+      help: tell its publisher; `ztc plugins publish-check DIR` shows the same to them
+    ");
+    change_and_sign(&world.publisher, |index| {
+        let release = index["adapters"]["hello"]["versions"]["../../1.0.0"].clone();
+        index["adapters"]["hello"]["versions"] = json!({"1.0.0": release});
         let entry = index["adapters"]["hello"].clone();
         index["adapters"] = json!({"../../hello": entry});
     });
@@ -121,6 +144,31 @@ fn paths_that_lead_out_of_a_tree_are_refused_from_every_source() {
     error: the index of `[SOURCE]` cannot be used: table 2 of the versions of `talos`: the path `../x` is refused: it leaves the tree
       help: tell its publisher; `ztc plugins publish-check DIR` shows the same to them
     ");
+}
+
+#[test]
+fn what_is_no_index_is_said_by_every_source() {
+    let world = World::new();
+    let file = world.publisher.tree().join("index.json");
+    let key = world.publisher.environment.root().join("key");
+    let old = std::fs::read_to_string(&file).unwrap();
+    // Whoever shows a page in its place has not signed it.
+    std::fs::write(&file, "<html>").unwrap();
+    insta::assert_snapshot!(world.install(), @"
+    exit: 5
+    --- stderr
+    error: the index of `[SOURCE]` names no key of a publisher
+      it names: 
+      help: ask its publisher; nobody can have signed this
+    ");
+    std::fs::write(&file, old.replace("\"serial\": 1", "\"serial\": \"x\"")).unwrap();
+    sign(&file, &key);
+    insta::assert_snapshot!(world.install(), @r#"
+    exit: 1
+    --- stderr
+    error: the index of `[SOURCE]` cannot be used: it does not have its form: invalid type: string "x", expected u64
+      help: tell its publisher; `ztc plugins publish-check DIR` shows the same to them
+    "#);
 }
 
 #[test]
@@ -285,11 +333,11 @@ fn another_adapter_under_the_name_that_was_asked_for_is_refused() {
     });
     assert_eq!(publisher.install(&[]).code, Some(0));
     insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello"]), @"
-    exit: 1
+    exit: 5
     --- stderr
     error: the program that should be adapter `hello` says that it is `other`
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-other-1.0.0-[MACHINE]`
-      help: rename the file to `ztc-adapter-other`, or use the name `other` in platform.yaml
+      help: do not use it: tell its publisher, who has to say what a file is
     ");
 }
 

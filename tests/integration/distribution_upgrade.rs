@@ -389,7 +389,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc plugins upgrade
     exit: 0
     --- stderr

@@ -158,6 +158,7 @@ fn a_newer_table_is_published_fetched_used_and_pinned() {
       added    platform/generated/network/cilium/manifests.yaml
       added    platform/lock.json
     ✓ rendered `production`: 7 artifacts, 3 stages (9 added, 0 changed, 0 removed, 0 unchanged)
+      read what is new in platform/generated/debug/scripts/cluster: `ztc bootstrap` runs it as you, outside of the sandbox
       next: ztc plan  shows what a bootstrap would do
     ");
     let manifests = world

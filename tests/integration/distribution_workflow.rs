@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::distribution_authors::{run_publish, steps, workflow};
+use crate::distribution_authors::{failed_publish, run_publish, steps, workflow};
 use crate::environment::TestEnv;
 use crate::kit::has;
 use crate::tidy::root;
@@ -136,6 +136,106 @@ fn what_four_machines_have_built_is_published_together() {
         .collect();
     built.sort();
     assert_eq!(published, built.iter().collect::<Vec<_>>());
+}
+
+/// A clone of a repository with an adapter, for each run of its workflow.
+fn repository(environment: &TestEnv, clones: &[&str]) {
+    let clone = |name: &&str| format!("git clone -q file://$PWD/origin.git {name}\n");
+    let clones: String = clones.iter().map(clone).collect();
+    let prepare = format!(
+        "cd python-adapter
+        git init -q -b main
+        git config user.name a
+        git config user.email a@example.org
+        git add -A
+        git commit -q -m first
+        git tag v0.1.0
+        git init -q -b main --bare ../../origin.git
+        git push -q ../../origin.git main v0.1.0
+        cd ../..
+        {clones}"
+    );
+    let run = environment.shell("repo", &prepare);
+    assert_eq!(run.code, Some(0), "{run}");
+    environment.ztc_ok(&["plugins", "keygen", "../publisher.key", "--no-password"]);
+}
+
+#[test]
+fn the_workflow_signs_nothing_that_somebody_has_put_into_the_branch() {
+    if !has("python3") || !has("git") || !has("jq") {
+        return;
+    }
+    let environment = TestEnv::new();
+    let workflow = workflow(&environment, "python");
+    repository(
+        &environment,
+        &["early", "tagged", "weekly", "again", "evil"],
+    );
+    let (tag, main) = ("refs/tags/v0.1.0", "refs/heads/main");
+    // Before the first release there is nothing to renew, and no branch appears.
+    run_publish(&environment, &workflow, "early", main);
+    let run = environment.shell(".", "git -C origin.git branch --list gh-pages");
+    insta::assert_snapshot!(run, @"exit: 0");
+    run_publish(&environment, &workflow, "tagged", tag);
+    let put = "git -C evil fetch -q origin gh-pages && git -C evil checkout -q gh-pages && cd evil
+        cp my-check/0.1.0/ztc-adapter-my-check-0.1.0-linux-x86_64 ztc-adapter-my-check-6.6.6-linux-x86_64
+        git add -A
+        git -c user.name=e -c user.email=e@example.org commit -q -m evil && git push -q origin gh-pages";
+    let run = environment.shell(".", put);
+    assert_eq!(run.code, Some(0), "{run}");
+    let (step, run) = failed_publish(&environment, &workflow, "weekly", main).unwrap();
+    insta::assert_snapshot!(format!("{step}\n{run}"), @"
+    Sign
+    exit: 5
+    --- stderr
+    error: `[ROOT]/weekly/tree` has files that were never signed, and a renewal signs nothing new
+      ztc-adapter-my-check-6.6.6-linux-x86_64
+      help: find out where they come from, and take them away; where they are yours, publish them without `--renew`
+    ");
+    let (step, run) = failed_publish(&environment, &workflow, "again", tag).unwrap();
+    insta::assert_snapshot!(format!("{step}\n{run}"), @"
+    Sign
+    exit: 1
+    --- stderr
+    the branch gh-pages has files that were never signed: tree/ztc-adapter-my-check-6.6.6-linux-x86_64
+    ");
+}
+
+#[test]
+fn what_the_workflow_uses_is_pinned_and_gets_no_more_than_it_needs() {
+    let environment = TestEnv::new();
+    for language in ["rust", "python", "sh", "node"] {
+        let workflow = workflow(&environment, language);
+        assert_eq!(workflow["permissions"], json!({"contents": "read"}));
+        assert_eq!(workflow["defaults"]["run"]["shell"], "bash");
+        for (job, content) in workflow["jobs"].as_object().unwrap() {
+            let is_publish = job == "publish";
+            let may = match is_publish {
+                true => json!({"contents": "write"}),
+                false => Value::Null,
+            };
+            assert_eq!(content["permissions"], may, "{language} {job}");
+            let environment = content["environment"] == "publish";
+            assert_eq!(environment, is_publish, "{language} {job}");
+            for step in content["steps"].as_array().unwrap() {
+                let Some(used) = step["uses"].as_str() else {
+                    // The adapter runs where there is no key, or in ztc's sandbox.
+                    let script = step["run"].as_str().unwrap();
+                    let runs = script.contains("./ztc-adapter") || script.contains("cargo build");
+                    assert!(!(is_publish && runs), "{language}: {script}");
+                    continue;
+                };
+                let (_, revision) = used.split_once('@').unwrap();
+                let is_revision =
+                    revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
+                assert!(is_revision, "{language}: {used}");
+                if used.starts_with("actions/checkout@") {
+                    let kept = step["with"]["persist-credentials"] != false;
+                    assert_eq!(kept, is_publish, "{language} {job}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

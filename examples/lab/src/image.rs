@@ -149,7 +149,8 @@ pub(crate) fn discard(disk: &Path) -> io::Result<()> {
     file.set_len(DISK_SIZE)
 }
 
-fn digest(data: &[u8]) -> String {
+/// The SHA-256 in hexadecimal.
+pub(crate) fn digest(data: &[u8]) -> String {
     Sha256::digest(data)
         .iter()
         .map(|byte| format!("{byte:02x}"))

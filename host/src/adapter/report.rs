@@ -266,14 +266,21 @@ pub(crate) fn mismatch(candidate: &Candidate, theirs: &[ProtocolVersion]) -> Fai
 
 /// The adapter says that it is another one.
 pub(crate) fn wrong_name(candidate: &Candidate, says: &str) -> Failure {
-    Failure::failed(format!(
+    let message = format!(
         "the program that should be adapter `{}` says that it is `{says}`",
         candidate.name
-    ))
-    .detail(place(candidate))
-    .help(format!(
-        "rename the file to `ztc-adapter-{says}`, or use the name `{says}` in platform.yaml"
-    ))
+    );
+    match candidate.source {
+        // Somebody has said what it is, and another has believed it.
+        Source::Installed => Failure::new(Exit::Refused, message)
+            .detail(place(candidate))
+            .help("do not use it: tell its publisher, who has to say what a file is"),
+        _ => Failure::failed(message)
+            .detail(place(candidate))
+            .help(format!(
+                "rename the file to `ztc-adapter-{says}`, or use the name `{says}` in platform.yaml"
+            )),
+    }
 }
 
 /// The adapter declares more than its publisher has signed, and the operator has agreed to.

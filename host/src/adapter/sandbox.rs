@@ -45,10 +45,10 @@ impl Support {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Full => {
-                "Landlock: adapters write to their scratch directory and connect to declared ports only"
+                "Landlock: adapters write to their scratch directory and connect to declared ports only; stages run as you"
             }
             Self::Files => {
-                "Landlock for files only: adapters write to their scratch directory only, but connect to any port (before Linux 6.7)"
+                "Landlock for files only: adapters write to their scratch directory only, but connect to any port (before Linux 6.7); stages run as you"
             }
             Self::None => {
                 "this kernel has no Landlock: adapters can read and write what you can, and connect to any port"

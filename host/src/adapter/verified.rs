@@ -21,7 +21,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use sha2::{Digest, Sha256};
 
 use crate::adapter::{keeper, process};
-use crate::digest;
+use crate::intact::{self, others_may_write};
 
 /// The hidden first argument with which `ztc` verifies an adapter and becomes it.
 pub(crate) const ARGUMENT: &str = "__verified";
@@ -66,17 +66,11 @@ impl Stamp {
     }
 }
 
-/// Whether other users than its owner and root may write to a file.
-pub(crate) fn others_may_write(metadata: &fs::Metadata) -> bool {
-    metadata.permissions().mode() & 0o022 != 0
-}
-
-/// Makes sure that a file has the bytes that are wanted. Others are the system's error "bad message".
+/// Makes sure that a file is what was installed. Other bytes are the system's error "bad message".
 pub(crate) fn check(path: &Path, sha256: &str) -> io::Result<()> {
-    let mode_is_good = !others_may_write(&fs::metadata(path)?);
-    match mode_is_good && digest::file(path)? == sha256 {
-        true => Ok(()),
-        false => Err(Errno::BADMSG.into()),
+    match intact::flaw(path, sha256) {
+        None => Ok(()),
+        Some(flaw) => Err(flaw.into()),
     }
 }
 

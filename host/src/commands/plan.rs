@@ -1,7 +1,10 @@
 //! `ztc plan`: what a bootstrap would do.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
+use crate::adapter::Source;
 use crate::commands::validate::{Verified, verify};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
@@ -11,6 +14,7 @@ use crate::pipeline::prepared::Prepared;
 use crate::pipeline::run_lock;
 use crate::pipeline::why::{Unfinished, Why};
 use crate::render::Strictness;
+use crate::render::output::SCRIPTS;
 use crate::ui::Ui;
 use crate::ui::table::table;
 
@@ -80,6 +84,20 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         .ui
         .data(&rows(&pipeline, &prepared, live.as_deref()));
     summary(&context.ui, &pipeline, &prepared);
+    let others: BTreeSet<&str> = prepared
+        .plan
+        .running()
+        .map(|task| prepared.tasks.list[task].entry(&pipeline).adapter.as_str())
+        .filter(|section| {
+            let adapter = lock.adapters.get(*section);
+            adapter.is_some_and(|adapter| adapter.source != Source::BuiltIn.word())
+        })
+        .collect();
+    for section in others {
+        context.ui.say(format!(
+            "  `{section}` is no part of ztc, and its stages run as you, outside of the sandbox: {SCRIPTS}/{section}"
+        ));
+    }
     if let Some(run) = live {
         context.ui.finding(
             &Finding::warning(format!(

@@ -16,7 +16,7 @@ mod replay;
 mod search;
 mod sources;
 mod test;
-mod trust;
+pub(crate) mod trust;
 mod upgrade;
 mod work;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::adapter::Source;
+use crate::commands::bootstrap::refused;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
@@ -13,11 +15,12 @@ use crate::pipeline::run_lock;
 use crate::plugins::projects;
 use crate::render::assemble::Rendered;
 use crate::render::bundles::Missing;
+use crate::render::output::SCRIPTS;
 use crate::render::trace::Trace;
 use crate::render::workspace::{self, Changes, RenderLock};
 use crate::render::{Request, Strictness, diff, partial};
 use crate::secrets::git;
-use crate::session::Session;
+use crate::session::{OnlyFound, Session};
 use crate::versions::{Pins, Used};
 use crate::yaml;
 
@@ -78,14 +81,19 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             Some([]) => Pins::Dropped,
             Some(names) => Pins::HoldExcept(names.iter().cloned().collect()),
         };
+        let found = match arguments.locked {
+            true => OnlyFound::AsLocked,
+            false => OnlyFound::AsTheyAre,
+        };
         let session = Session::open_with(
             &context.repository,
             &context.machine,
             &context.ui,
             arguments.env.as_deref(),
-            &pins,
+            (&pins, found),
         )
-        .await?;
+        .await
+        .map_err(refused)?;
         let trace = Trace::new(arguments.debug);
         let result = work(context, arguments, &session, &trace, guard.as_ref()).await;
         session.close().await;
@@ -284,6 +292,11 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
     );
     if write {
         ui.done(format!("rendered `{environment}`: {size} ({count})"));
+        for directory in scripts_of_others(session, added.iter().chain(changed)) {
+            ui.say(format!(
+                "  read what is new in {directory}: `ztc bootstrap` runs it as you, outside of the sandbox"
+            ));
+        }
         match rendered.unmade.is_empty() {
             true => ui.next("ztc plan", "shows what a bootstrap would do"),
             false => ui.next(
@@ -297,6 +310,23 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
         ));
         ui.next("ztc render", "writes them");
     }
+}
+
+/// The directories below which scripts came or changed whose adapter is no part of ztc.
+fn scripts_of_others<'a>(
+    session: &Session,
+    paths: impl Iterator<Item = &'a String>,
+) -> BTreeSet<String> {
+    let below = format!("{SCRIPTS}/");
+    let sections = paths.filter_map(|path| path.strip_prefix(&below)?.split_once('/'));
+    let is_other = |section: &str| {
+        let adapter = session.adapters.get(section);
+        adapter.is_some_and(|adapter| adapter.candidate.source != Source::BuiltIn)
+    };
+    sections
+        .filter(|(section, _)| is_other(section))
+        .map(|(section, _)| format!("{SCRIPTS}/{section}"))
+        .collect()
 }
 
 /// Keeps the record of a failed render and says where it is.

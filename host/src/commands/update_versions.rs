@@ -6,15 +6,16 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::adapter::Discovery;
+use crate::commands::plugins::trust::key_or_file;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::{EMBEDDED, Lock, LockedTable};
 use crate::platform::{Platform, Plugin};
-use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tables;
 use crate::plugins::tree::Signed;
+use crate::plugins::web;
 use crate::ui::table::table;
 use crate::versions::channel::{self, Channel, Setting};
 use crate::versions::update::{self, Fetched};
@@ -26,7 +27,7 @@ pub(crate) struct Arguments {
     /// The tree that this machine takes newer versions from, from now on: a directory, `file://` or `https://`
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Its publisher's public key, known from elsewhere: no other will do
+    /// Its publisher's public key or `.pub` file, known from elsewhere: no other will do
     #[arg(long, value_name = "KEY", requires = "source")]
     key: Option<String>,
     /// Ask no network: show which tables the adapters work with, and why
@@ -157,12 +158,11 @@ fn wanted(context: &Context, arguments: &Arguments) -> Result<Option<Setting>, F
     let Some(source) = &arguments.source else {
         return Ok(None);
     };
-    if let Some(key) = &arguments.key {
-        Key::parse(key)?;
-    }
+    let key = arguments.key.as_deref();
+    let key = key.map(|key| key_or_file(context, key)).transpose()?;
     let setting = Setting {
         source: Source::parse(source, context.repository.root())?.name(),
-        key: arguments.key.clone(),
+        key: key.map(|key| key.text().to_owned()),
     };
     Ok(Some(setting))
 }
@@ -203,16 +203,26 @@ fn ask(
     for (name, table) in missing {
         match pinned(context, name, table) {
             Ok(text) => come.pins.push((name.clone(), table.clone(), text)),
-            Err(failure) => come.failures.push(failure),
+            Err(failure) => come.failures.push(of_versions(failure)),
         }
     }
     for channel in channels {
         match fetch(context, discovery, channel, adapters) {
             Ok(fetched) => come.channels.push(fetched),
-            Err(failure) => come.failures.push(failure),
+            Err(failure) => come.failures.push(of_versions(failure)),
         }
     }
     come
+}
+
+/// What helps where a source of adapters is away is not what helps here.
+fn of_versions(failure: Failure) -> Failure {
+    match failure.help.as_deref() == Some(web::AWAY) {
+        true => failure.help(
+            "check the network and run the same command again; until then adapters work with the tables that they have, `ztc update-versions --offline` shows which",
+        ),
+        false => failure,
+    }
 }
 
 /// Fetches what the lock pins. Its digest says what the bytes are, so nobody has to be trusted for them.

@@ -8,16 +8,19 @@ use crate::commands::secrets::checks;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
+use crate::lock::fields::Contradiction;
 use crate::lock::verify as compare;
 use crate::pipeline::file::Pipeline;
 use crate::platform::Platform;
 use crate::plugins::projects;
 use crate::render::bundles::{Bundles, Missing};
+use crate::render::plugins::contradictions;
 use crate::render::trace::Trace;
-use crate::render::{Request, Strictness, refuse_differences, workspace};
+use crate::render::{Request, Strictness, refuse_locked, workspace};
 use crate::secrets::bundle::Bundle;
 use crate::secrets::git;
-use crate::session::Session;
+use crate::session::{OnlyFound, Session};
+use crate::versions::Pins;
 
 /// Options of `ztc validate`.
 #[derive(Debug, clap::Args)]
@@ -118,7 +121,9 @@ async fn verified(
         context.ui.warning(message);
     }
     git::refuse_tracked(repository).await?;
-    let session = Session::open(repository, &context.machine, &context.ui, environment).await?;
+    let manner = (&Pins::Hold, OnlyFound::AsLocked);
+    let (machine, ui) = (&context.machine, &context.ui);
+    let session = Session::open_with(repository, machine, ui, environment, manner).await?;
     let result = examine(context, &session, depth, strictness).await;
     let Session {
         platform,
@@ -180,13 +185,17 @@ async fn examine(
     strictness: Strictness,
 ) -> Result<Agreed, Failure> {
     let (lock, pipeline, bundles, mut warnings) = agree(context, session)?;
+    let fields = contradictions(session, context.repository.root(), &lock.plugins)?;
     if strictness == Strictness::Locked {
         let unknown = warnings.iter().map(|warning| warning.message.clone());
-        refuse_differences(unknown.collect())?;
+        refuse_locked(unknown.collect(), &fields)?;
     }
+    warnings.extend(fields.iter().flat_map(Contradiction::findings));
     warnings.extend(secrets(context, session).await?);
     if depth == Depth::Adapters {
-        warnings.extend(between_adapters(context, session, &lock, strictness).await?);
+        let more = between_adapters(context, session, &lock, strictness).await?;
+        let unsaid = more.into_iter().filter(|one| !warnings.contains(one));
+        warnings.extend(unsaid.collect::<Vec<_>>());
     }
     Ok((lock, pipeline, bundles, warnings))
 }

@@ -3,6 +3,7 @@
 //! This module reads the lock and compares it with what is there; `render::workspace` writes it together with everything else.
 
 pub mod compare;
+pub(crate) mod fields;
 pub mod plugins;
 pub(crate) mod verify;
 

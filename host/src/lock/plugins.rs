@@ -120,6 +120,14 @@ pub(crate) fn surprises(old: &LockedPlugins, new: &LockedPlugins) -> Vec<String>
     new.iter().filter_map(surprising).collect()
 }
 
+/// Whether [`differences`] says anything of an adapter.
+pub(crate) fn is_said(name: &str, old: &LockedPlugins, new: &LockedPlugins) -> bool {
+    match (old.get(name), new.get(name)) {
+        (Some(then), Some(now)) => difference(name, then, now).is_some(),
+        (then, now) => then.is_some() || now.is_some(),
+    }
+}
+
 fn difference(name: &str, then: &LockedPlugin, now: &LockedPlugin) -> Option<String> {
     if then.version != now.version {
         return Some(format!(

@@ -16,6 +16,9 @@ use crate::platform::{Platform, canonical_json};
 use crate::render::output::GENERATED;
 use crate::yaml;
 
+const OLDER: &str = "what was rendered is older than its inputs";
+const RENDER: &str = "run `ztc render`, and read what changes with `git diff`";
+
 /// How many differences are listed.
 const LISTED: usize = 50;
 
@@ -96,7 +99,7 @@ impl Found {
             return Ok(());
         }
         let what = if files.is_empty() {
-            "what was rendered is older than its inputs"
+            OLDER
         } else {
             "files differ from the lock"
         };
@@ -105,7 +108,7 @@ impl Found {
                 "put the files back with `ztc render` or `git checkout -- platform bootstrap/pipeline`; generated files are changed \
                  through platform.yaml"
             }
-            (false, true) => "run `ztc render`, and read what changes with `git diff`",
+            (false, true) => RENDER,
             (false, false) => "run `ztc render`: it makes all files again from platform.yaml",
         };
         let all: Vec<String> = inputs.into_iter().chain(files).collect();
@@ -258,12 +261,28 @@ fn adapter(
     } else if let (Some(known), Some(digest)) = (plugin.and_then(LockedPlugin::here), &now.digest)
         && known.sha256 != *digest
     {
-        differences.push(format!(
-            "adapter `{section}` {} is another executable than the one that rendered: {digest}, it was {}",
-            now.adapter_version, known.sha256
+        differences.push(other_executable(
+            section,
+            &now.adapter_version,
+            (digest, &known.sha256),
         ));
     }
     differences
+}
+
+/// Says that a file is not the one that rendered.
+pub(crate) fn other_executable(section: &str, version: &str, (now, then): (&str, &str)) -> String {
+    format!(
+        "adapter `{section}` {version} is another executable than the one that rendered: {now}, it was {then}"
+    )
+}
+
+/// What was rendered is older than what is there now.
+pub(crate) fn older_than_inputs(differences: Vec<String>) -> Failure {
+    Failure {
+        details: differences,
+        ..Failure::new(Exit::Differences, OLDER).help(RENDER)
+    }
 }
 
 /// Another table of versions can be another render, also of the same adapter.

@@ -85,7 +85,7 @@ impl Powers {
             false => power.to_string(),
         };
         match all.is_empty() {
-            true => "nothing outside of its own files".to_owned(),
+            true => "nothing outside of its own files, apart from what its stages do".to_owned(),
             false => all.iter().map(word).collect::<Vec<_>>().join(", "),
         }
     }
@@ -264,7 +264,10 @@ mod tests {
         assert_eq!(words(&new, None), "network a");
         assert_eq!(words(&new, Some(&earlier)), "network a (new)");
         let quiet = release("2", &[]);
-        assert_eq!(words(&quiet, None), "nothing outside of its own files");
+        assert_eq!(
+            words(&quiet, None),
+            "nothing outside of its own files, apart from what its stages do"
+        );
         let unknown = "not known: nobody has asked it when it was published";
         assert_eq!(words(&Release::default(), None), unknown);
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::digest;
-use crate::error::Failure;
+use crate::error::{Failure, counted};
 use crate::plugins::index::{Asset, Release};
 use crate::plugins::install::format_problem;
 use crate::plugins::mirror;
@@ -104,7 +104,8 @@ fn executable(directory: &Path, platform: &str, asset: &Asset) -> Option<String>
     };
     if size != asset.size {
         return Some(format!(
-            "it has {size} bytes, and {} were signed",
+            "it has {}, and {} were signed",
+            counted(size, "byte", "bytes"),
             asset.size
         ));
     }

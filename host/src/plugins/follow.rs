@@ -1,13 +1,14 @@
 //! Following a lock: exactly what it names is installed, on any machine. The lock has fixed the bytes, so nobody has to be trusted on first
 //! use, and an index that is over hides nothing. Writes no lock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use semver::Version;
 
-use crate::digest;
 use crate::error::{Exit, Failure};
+use crate::intact;
+use crate::lock::fields::Contradiction;
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
@@ -15,7 +16,7 @@ use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::Choice;
 use crate::plugins::install::{self, Done, Mode, State, Terms, TrustWord, Watch};
-use crate::plugins::locked::{executable, known, place};
+use crate::plugins::locked::{against_index, against_record, executable, known, place};
 use crate::plugins::mirror;
 use crate::plugins::own;
 use crate::plugins::source::Source;
@@ -61,11 +62,19 @@ impl Follow<'_> {
         let before = store.installed();
         let recorded = before.iter().find(is_it);
         let path = store.bytes_of(&wanted.sha256, &wanted.path);
-        let is_whole = |path: &std::path::PathBuf| {
-            digest::file(path).is_ok_and(|sha256| sha256 == wanted.sha256)
-        };
+        let is_whole = |path: &PathBuf| intact::flaw(path, &wanted.sha256).is_none();
         let whole = path.filter(is_whole);
-        if whole.is_some() && (recorded.is_some() || self.network == Network::Never) {
+        let differs =
+            recorded.and_then(|record| against_record(name, locked, record, None, self.root));
+        let is_settled = match self.network {
+            // What its publisher has signed says who is right.
+            Network::Use => recorded.is_some_and(|record| differs.is_none() || record.is_file()),
+            Network::Never => true,
+        };
+        if whole.is_some() && is_settled {
+            if let Some(differs) = &differs {
+                return Err(not_as_locked(name, locked, "what was installed", differs));
+            }
             let mut done = self.done(name, locked, wanted, State::Present)?;
             done.program = whole;
             if let Some(record) = recorded {
@@ -73,7 +82,7 @@ impl Follow<'_> {
             }
             return Ok(done);
         }
-        let source = self.source(name, locked)?;
+        let source = self.source(name, locked, &store, wanted)?;
         if let Source::Directory(path) = &source
             && path.is_file()
         {
@@ -90,6 +99,16 @@ impl Follow<'_> {
                 Signed::New(_) => TrustWord::FirstUse,
                 _ => TrustWord::Pinned,
             };
+        }
+        if let Some(differs) = against_index(name, locked, &tree, &choice) {
+            // The bytes are the locked ones, whoever has signed them; but `--locked` takes nothing that the lock does not say.
+            if !differs.is_of_key_alone() || self.network == Network::Never {
+                let place = format!("the index of `{}`", tree.source.name());
+                return Err(not_as_locked(name, locked, &place, &differs));
+            }
+            let lines = differs.lines().into_iter();
+            done.warnings
+                .extend(lines.map(|line| format!("{line}: {}", differs.help())));
         }
         // The team has agreed to what its lock names; that it may touch more than what was here is said.
         let earlier = agreed::earlier(&before, None, None, &choice);
@@ -152,7 +171,13 @@ impl Follow<'_> {
     }
 
     /// Returns where it comes from, as far as that may be asked.
-    fn source(&self, name: &str, locked: &LockedPlugin) -> Result<Source, Failure> {
+    fn source(
+        &self,
+        name: &str,
+        locked: &LockedPlugin,
+        store: &Store,
+        wanted: &LockedExecutable,
+    ) -> Result<Source, Failure> {
         let source = match self.instead {
             Some(source) => source.clone(),
             None => mirror::through(self.machine, Source::parse(&locked.source, self.root)?)?,
@@ -160,14 +185,36 @@ impl Follow<'_> {
         match self.network {
             Network::Use => Ok(source),
             Network::Never if source.is_here() => Ok(source),
-            Network::Never => Err(Failure::new(
-                Exit::Refused,
-                format!(
-                    "`{name}` {} is locked and not installed, and `--locked` uses no network",
-                    locked.version
-                ),
-            )
-            .help("run `ztc plugins install` without `--locked` first, or give a copy: `ztc plugins install --locked --source DIR`")),
+            Network::Never => Err(self.away(name, locked, store, wanted)),
+        }
+    }
+
+    /// Says that what is locked is not here, or not as it was, and may not be fetched.
+    fn away(
+        &self,
+        name: &str,
+        locked: &LockedPlugin,
+        store: &Store,
+        wanted: &LockedExecutable,
+    ) -> Failure {
+        let version = &locked.version;
+        let refused = |message: String| Failure::new(Exit::Refused, message);
+        let other = "run `ztc plugins install` without `--locked` first, or give a copy: `ztc plugins install --locked --source DIR`";
+        let flawed = store
+            .bytes_of(&wanted.sha256, &wanted.path)
+            .and_then(|path| Some((intact::flaw(&path, &wanted.sha256)?, path)));
+        let Some((flaw, path)) = flawed else {
+            let message = "is locked and not installed, and `--locked` uses no network";
+            return refused(format!("`{name}` {version} {message}")).help(other);
+        };
+        let failure = refused(format!(
+            "`{name}` {version} is not what was installed: {}",
+            flaw.word()
+        ))
+        .detail(format!("installed: `{}`", path.display()));
+        match flaw.remedy(&path) {
+            Some(remedy) => failure.help(format!("run `{remedy}`, and `ztc plugins verify`")),
+            None => failure.help(other),
         }
     }
 
@@ -261,10 +308,27 @@ pub(crate) fn look(
         instead: None,
         network: Network::Use,
     };
-    executable(name, locked)?;
-    let tree = follow.open(locked, follow.source(name, locked)?)?;
+    let wanted = executable(name, locked)?;
+    let source = follow.source(name, locked, &Store::new(machine), wanted)?;
+    let tree = follow.open(locked, source)?;
     let choice = follow.choose(&tree, name, locked)?;
     Ok((tree, choice))
+}
+
+/// Refuses a lock that says of an adapter what is not so.
+fn not_as_locked(
+    name: &str,
+    locked: &LockedPlugin,
+    place: &str,
+    differs: &Contradiction,
+) -> Failure {
+    let message = format!(
+        "the lock says of `{name}` {} what {place} does not",
+        locked.version
+    );
+    let mut failure = Failure::new(Exit::Refused, message).help(differs.help());
+    failure.details = differs.lines();
+    failure
 }
 
 fn parse(version: &str) -> Result<Version, Failure> {
@@ -316,6 +380,7 @@ mod tests {
             index_serial: 7,
             platforms: [(machine(), executable)].into(),
             version: "1.0.0".into(),
+            protocol: "1.0".into(),
             source: format!("file://{}", directory.display()),
             ..LockedPlugin::default()
         }

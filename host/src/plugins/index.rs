@@ -151,7 +151,7 @@ impl Index {
         }
         let index: Self = serde_json::from_value(document)
             .map_err(|error| broken(format!("it does not have its form: {error}")))?;
-        // What leads out of the tree is an attack, or looks like one.
+        // What leads out of the tree, or of the store, is an attack, or looks like one.
         match (index.escape(), index.problem()) {
             (Some(escape), _) => Err(bad(Exit::Refused, escape)),
             (None, Some(problem)) => Err(broken(problem)),
@@ -159,29 +159,38 @@ impl Index {
         }
     }
 
-    /// Says what leads out of the tree: a path, or a name of which one is made.
+    /// Says what leads out of the tree or of the store: a path, or a name, a version or a digest of which one is made.
     fn escape(&self) -> Option<String> {
         let names = self.adapters.keys().chain(self.versions.keys());
         let mut names = names.filter(|name| !is_name(name));
         if let Some(name) = names.next() {
             return Some(format!("`{name}` is not the name of an adapter"));
         }
+        let versions = self.adapters.iter().flat_map(|(name, entry)| {
+            let versions = entry.versions.keys();
+            versions.filter_map(move |version| version_problem(name, version))
+        });
+        if let Some(problem) = versions.into_iter().next() {
+            return Some(problem);
+        }
         let paths = self.adapters.iter().flat_map(|(name, entry)| {
             entry.versions.iter().flat_map(move |(version, release)| {
                 let platforms = release.platforms.iter();
                 platforms.map(move |(platform, asset)| {
-                    (format!("`{name}` {version} for {platform}"), &asset.path)
+                    let at = format!("`{name}` {version} for {platform}");
+                    (at, &asset.path, &asset.sha256)
                 })
             })
         });
         let tables = self.versions.iter().flat_map(|(name, tables)| {
             let at =
                 move |table: &Table| format!("table {} of the versions of `{name}`", table.serial);
-            tables.iter().map(move |table| (at(table), &table.path))
+            let file = move |table| (at(table), &table.path, &table.sha256);
+            tables.iter().map(file)
         });
         paths
             .chain(tables)
-            .find_map(|(at, path)| Some(format!("{at}: {}", refused_path(path)?)))
+            .find_map(|(at, path, sha256)| Some(format!("{at}: {}", file_problem(path, sha256)?)))
     }
 
     /// Says what is wrong with it, first thing first.
@@ -284,10 +293,6 @@ impl Entry {
 impl Release {
     fn problem(&self, name: &str, version: &str) -> Option<String> {
         let at = format!("`{name}` {version}");
-        match Version::parse(version) {
-            Ok(version) if version.build.is_empty() => {}
-            _ => return Some(format!("{at}: this is not a version such as 1.2.0")),
-        }
         if let Some(protocol) = self
             .protocols
             .iter()
@@ -345,6 +350,15 @@ impl Asset {
                 self.size
             )
         })
+    }
+}
+
+fn version_problem(name: &str, version: &str) -> Option<String> {
+    match Version::parse(version) {
+        Ok(version) if version.build.is_empty() => None,
+        _ => Some(format!(
+            "`{name}` {version}: this is not a version such as 1.2.0"
+        )),
     }
 }
 

@@ -8,11 +8,12 @@ use semver::VersionReq;
 use ztc_protocol::{PROTOCOL, ProtocolVersion};
 
 use crate::error::{Exit, Failure};
+use crate::lock::fields::{self, Contradiction};
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
 use crate::platform::Plugin;
-use crate::plugins::index::Asset;
+use crate::plugins::index::{Asset, Choice, Release};
 use crate::plugins::install::{self, Moved, Terms};
 use crate::plugins::mirror;
 use crate::plugins::signature::Key;
@@ -23,24 +24,75 @@ use crate::plugins::trust::Trust;
 
 /// Makes what the lock says of what is installed. `root` is the repository, `asked` what its platform.yaml says of the adapter.
 pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> LockedPlugin {
-    let spoken: Vec<ProtocolVersion> = record
-        .release
-        .protocols
-        .iter()
-        .filter_map(|protocol| protocol.parse().ok())
-        .collect();
-    let protocol = ProtocolVersion::agree(&[PROTOCOL], &spoken).unwrap_or(PROTOCOL);
-    let platforms = record.release.platforms.iter();
-    let platforms = platforms.map(|(platform, asset)| (platform.clone(), asset.into()));
     LockedPlugin {
         version: record.version.to_string(),
         source: portable(&record.source, root, asked),
-        protocol: protocol.to_string(),
         publisher_key: record.publisher_key.clone(),
         index_serial: record.index_serial,
-        unrendered: false,
-        platforms: platforms.collect(),
+        ..of_release(&record.release)
     }
+}
+
+fn of_release(release: &Release) -> LockedPlugin {
+    let protocol = ProtocolVersion::agree(&[PROTOCOL], &spoken(release)).unwrap_or(PROTOCOL);
+    let platforms = release.platforms.iter();
+    let platforms = platforms.map(|(platform, asset)| (platform.clone(), asset.into()));
+    LockedPlugin {
+        protocol: protocol.to_string(),
+        platforms: platforms.collect(),
+        ..LockedPlugin::default()
+    }
+}
+
+fn spoken(release: &Release) -> Vec<ProtocolVersion> {
+    let protocols = release.protocols.iter();
+    protocols
+        .filter_map(|protocol| protocol.parse().ok())
+        .collect()
+}
+
+/// Says in which fields the lock is not what was installed; nothing where it is. `running` is the protocol that it speaks now, where it runs.
+pub(crate) fn against_record(
+    name: &str,
+    locked: &LockedPlugin,
+    record: &Record,
+    running: Option<ProtocolVersion>,
+    root: &Path,
+) -> Option<Contradiction> {
+    let mut protocols = spoken(&record.release);
+    if protocols.is_empty() {
+        // Nobody has asked it before it was installed.
+        protocols.extend(running);
+    }
+    let known = fields::Known {
+        plugin: entry(record, root, None),
+        protocols,
+        place: "what was installed".to_owned(),
+    };
+    known.against(name, locked, |one, other| {
+        place(one, root) == place(other, root)
+    })
+}
+
+/// Says in which fields the lock is not what the index of a source has signed, from wherever that was read.
+pub(crate) fn against_index(
+    name: &str,
+    locked: &LockedPlugin,
+    tree: &Tree,
+    choice: &Choice,
+) -> Option<Contradiction> {
+    let known = fields::Known {
+        plugin: LockedPlugin {
+            version: choice.version.to_string(),
+            source: locked.source.clone(),
+            publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
+            index_serial: tree.index.serial,
+            ..of_release(&choice.release)
+        },
+        protocols: spoken(&choice.release),
+        place: format!("the index of `{}`", tree.source.name()),
+    };
+    known.against(name, locked, |one, other| one == other)
 }
 
 /// Writes a source as other machines understand it: as platform.yaml does, or relative to the repository where it is inside.

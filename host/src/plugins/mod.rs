@@ -28,6 +28,7 @@ pub(crate) mod publish;
 pub(crate) mod registry;
 pub(crate) mod seen;
 pub(crate) mod signature;
+pub(crate) mod signed;
 pub(crate) mod source;
 pub(crate) mod store;
 pub(crate) mod tables;

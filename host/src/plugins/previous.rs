@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure};
 use crate::plugins::index::{self, Index};
 use crate::plugins::name::FileName;
@@ -20,6 +21,8 @@ const NEXT: &str = "index.json.minisig.next";
 #[derive(Debug, Default)]
 pub(crate) struct Previous {
     pub(crate) index: Index,
+    /// SHA-256 of its text, where there is one.
+    pub(crate) digest: Option<String>,
     /// The key that had signed it, where that is another one.
     pub(crate) replaced: Option<Key>,
 }
@@ -74,7 +77,11 @@ pub(crate) fn read(directory: &Path, signer: &Key, other: OtherKey) -> Result<Pr
         .detail(format!("names: {}", index.publisher.key))
         .detail(format!("signed: {}", key.text())));
     }
-    Ok(Previous { index, replaced })
+    Ok(Previous {
+        index,
+        digest: Some(sha256_hex(&text)),
+        replaced,
+    })
 }
 
 impl Previous {
@@ -108,6 +115,41 @@ impl Previous {
     ) -> Result<(), Failure> {
         self.refuse_missing(directory, found)?;
         self.refuse_strange(directory, found, added)
+    }
+
+    /// A renewal signs nothing that was not signed before. `found` are all executables, `tables` the new tables of versions.
+    pub(crate) fn refuse_new(
+        &self,
+        directory: &Path,
+        found: &[(FileName, PathBuf)],
+        tables: &[PathBuf],
+    ) -> Result<(), Failure> {
+        let shown = directory.display();
+        if self.digest.is_none() {
+            return Err(Failure::new(
+                Exit::Missing,
+                format!("`{shown}` has no `{}` that could be renewed", index::FILE),
+            )
+            .help("publish without `--renew`, or name the tree that was published before"));
+        }
+        let known: BTreeSet<&str> = self.index.executables().collect();
+        let new = found.iter();
+        let new = new.filter(|(file, _)| !known.contains(file.path().as_str()));
+        let new = new.map(|(_, path)| path).chain(tables);
+        let new: Vec<String> = new
+            .map(|path| path.strip_prefix(directory).unwrap_or(path))
+            .map(|path| path.display().to_string())
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(
+            Exit::Refused,
+            format!("`{shown}` has files that were never signed, and a renewal signs nothing new"),
+        )
+        .help("find out where they come from, and take them away; where they are yours, publish them without `--renew`");
+        failure.details = new;
+        Err(failure)
     }
 
     /// A release that was published stays: others have locked it.

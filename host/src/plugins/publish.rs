@@ -18,6 +18,7 @@ use crate::plugins::install::format_problem;
 use crate::plugins::name::FileName;
 use crate::plugins::previous;
 use crate::plugins::signature::Signer;
+use crate::plugins::signed::{Memory, Serial};
 use crate::plugins::tables;
 
 /// The sums of one version, as `sha256sum` writes them.
@@ -49,6 +50,9 @@ pub(crate) struct Terms {
     pub(crate) add: Vec<(FileName, PathBuf)>,
     /// The serial, where it is not the one after the last.
     pub(crate) serial: Option<u64>,
+    pub(crate) news: News,
+    /// What ztc keeps on this machine, what it has signed among it.
+    pub(crate) data: PathBuf,
     pub(crate) mode: Mode,
     pub(crate) now: Timestamp,
 }
@@ -61,11 +65,29 @@ pub(crate) enum Mode {
     DryRun,
 }
 
+/// What is done about executables and tables that were not published before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Publish,
+    /// Only the date and the serial are new.
+    Refuse,
+}
+
 /// What is done about a tree that another key has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OtherKey {
     Refuse,
     Replace,
+}
+
+impl OtherKey {
+    /// What `--replace-key` means.
+    pub(crate) fn of(replace: bool) -> Self {
+        match replace {
+            true => Self::Replace,
+            false => Self::Refuse,
+        }
+    }
 }
 
 /// What was published.
@@ -83,14 +105,19 @@ pub(crate) struct Published {
     pub(crate) adapters: BTreeMap<String, Vec<String>>,
     /// The serials of all tables of versions, by adapter.
     pub(crate) tables: BTreeMap<String, Vec<u64>>,
+    /// Why this machine does not remember it.
+    #[serde(skip)]
+    pub(crate) forgotten: Option<Failure>,
 }
 
-/// Makes the tree. `describe` is asked once for each new version, with its files by platform.
+/// Makes the tree. `describe` is asked once for each new version, with its files by platform; `refuse` sees the new index before anything is
+/// signed or written.
 pub(crate) fn publish(
     directory: &Path,
     signer: &Signer,
     terms: &Terms,
     mut describe: impl FnMut(&FileName, &BTreeMap<String, PathBuf>) -> Result<Described, Failure>,
+    refuse: impl FnOnce(&[u8], &Index) -> Result<(), Failure>,
 ) -> Result<Published, Failure> {
     let previous = previous::read(directory, signer.public(), terms.other_key)?;
     let old = &previous.index;
@@ -111,6 +138,16 @@ pub(crate) fn publish(
         versions: old.versions.clone(),
     };
     previous.compare(directory, &found, &terms.add)?;
+    let tables = tables::waiting(directory)?;
+    if terms.news == News::Refuse {
+        let new = tables.iter().filter(|table| !tables::is_known(old, table));
+        let new: Vec<PathBuf> = new.map(|table| table.path.clone()).collect();
+        previous.refuse_new(directory, &found, &new)?;
+    }
+    let serial = match terms.serial {
+        None => Serial::Next,
+        Some(_) => Serial::Said,
+    };
     let mut added = Vec::new();
     for ((name, version), platforms) in by_version(&found) {
         let entry = index.adapters.entry(name.clone()).or_default();
@@ -157,7 +194,6 @@ pub(crate) fn publish(
             release.inputs = described.inputs;
         }
     }
-    let tables = tables::waiting(directory)?;
     for table in &tables {
         added.extend(tables::add(&mut index, table, &text(terms.now))?);
     }
@@ -169,6 +205,10 @@ pub(crate) fn publish(
         .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` or `ztc-versions-NAME-1.yaml` into it"));
     }
     yank(&mut index, &terms.yank)?;
+    let memory = Memory::read(&terms.data, directory, &previous, (&index, serial))?;
+    let content = content(&index)?;
+    refuse(content.as_bytes(), &index)?;
+    let mut forgotten = None;
     if terms.mode == Mode::Publish {
         let key = previous.replaced.as_ref().unwrap_or(signer.public());
         previous::finish(directory, key)?;
@@ -176,10 +216,13 @@ pub(crate) fn publish(
             copy(path, &directory.join(file.path()))?;
         }
         tables::put(directory, &tables)?;
-        write(directory, &index, signer)?;
+        write(directory, (&content, &index), signer)?;
         // They wait at the top until the index has them, so that whoever is interrupted can do the same again.
         clear(directory, &found)?;
         tables::clear(&tables)?;
+        // Last: what was not signed to its end must not count as the last one.
+        let signed = (content.as_bytes(), &index);
+        forgotten = memory.save(directory, &previous, signed).err();
     }
     Ok(Published {
         serial: index.serial,
@@ -206,6 +249,7 @@ pub(crate) fn publish(
                 (name.clone(), serials.collect())
             })
             .collect(),
+        forgotten,
     })
 }
 
@@ -338,7 +382,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 }
 
 /// Writes sums, index and signatures, each in one step. The index comes last, so that it never names what is not there.
-fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure> {
+fn write(directory: &Path, (text, index): (&str, &Index), signer: &Signer) -> Result<(), Failure> {
     let signed = |path: &Path, content: &str, what: &str| -> Result<(), Failure> {
         let signature = signer.sign(content.as_bytes(), what)?;
         atomic::public(path, content)?;
@@ -367,16 +411,21 @@ fn write(directory: &Path, index: &Index, signer: &Signer) -> Result<(), Failure
             }
         }
     }
+    let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
+    atomic::public(&previous::waiting(directory), &signature)?;
+    atomic::public(&directory.join(index::FILE), text)?;
+    previous::arrive(directory)
+}
+
+/// The text of an index, as it is signed.
+fn content(index: &Index) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(index).map_err(|error| {
         Failure::failed("failed to write the index")
             .detail(error)
             .help("report this to the authors of ztc, with the whole command")
     })?;
     text.push('\n');
-    let signature = signer.sign(text.as_bytes(), &format!("index serial {}", index.serial))?;
-    atomic::public(&previous::waiting(directory), &signature)?;
-    atomic::public(&directory.join(index::FILE), &text)?;
-    previous::arrive(directory)
+    Ok(text)
 }
 
 fn text(time: Timestamp) -> String {

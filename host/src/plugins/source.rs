@@ -44,6 +44,10 @@ impl Source {
             ))
             .help("name a directory, or an address in plain letters"));
         }
+        if text.trim().is_empty() {
+            return Err(Failure::invalid("the name of a source of plugins is empty")
+                .help("name a directory, `.` for this one, or an address"));
+        }
         // One place has one name, however it is spelled: keys are pinned to names.
         let lower = text
             .split_once("://")

@@ -11,9 +11,9 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Existing};
-use crate::digest;
 use crate::error::{Exit, Failure, Finding};
 use crate::foreign::printable;
+use crate::intact;
 use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::files;
@@ -232,10 +232,9 @@ impl Store {
         files.filter_map(|entry| Some(entry.ok()?.path())).min()
     }
 
-    /// Whether bytes are there and are what they should be.
+    /// Whether bytes are there and are what every start wants.
     pub(crate) fn has(&self, asset: &Asset) -> bool {
-        digest::file(&self.bytes(&asset.sha256, &asset.path))
-            .is_ok_and(|sha256| sha256 == asset.sha256)
+        intact::flaw(&self.bytes(&asset.sha256, &asset.path), &asset.sha256).is_none()
     }
 
     /// Begins a file. The store need not be held for it: a lock on the file itself says that somebody writes it.

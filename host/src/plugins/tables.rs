@@ -51,7 +51,7 @@ pub(crate) struct New {
     pub(crate) head: Head,
     pub(crate) text: String,
     /// Where it lies.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Table {
@@ -216,6 +216,13 @@ pub(crate) fn add(index: &mut Index, new: &New, released: &str) -> Result<Option
         sha256,
     });
     Ok(Some(path))
+}
+
+/// Whether a table was published before, as it is.
+pub(crate) fn is_known(index: &Index, new: &New) -> bool {
+    let mut tables = index.versions.get(&new.adapter).into_iter().flatten();
+    let sha256 = sha256_hex(new.text.as_bytes());
+    tables.any(|table| table.serial == new.head.serial && table.sha256 == sha256)
 }
 
 /// Puts tables into their places. They wait at the top as well until the index has them, see [`clear`].

@@ -280,12 +280,13 @@ impl Asked<'_> {
             Some(variable) => failure.detail(format!("through the proxy that `{variable}` names")),
             None => failure,
         };
-        failure.help(
-            "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
-             installed already (`ztc plugins list`)",
-        )
+        failure.help(AWAY)
     }
 }
+
+/// What helps where a source of adapters cannot be reached.
+pub(crate) const AWAY: &str = "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
+     installed already (`ztc plugins list`)";
 
 /// Returns the variable that names the proxy; its value may hold a password.
 fn proxy() -> Option<&'static str> {

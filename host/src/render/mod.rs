@@ -30,6 +30,7 @@ use ztc_protocol::manifest::Facts;
 use crate::adapter::{Adapter, Source};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
+use crate::lock::fields::Contradiction;
 use crate::lock::plugins::{self as locked_plugins, LockedPlugins};
 use crate::mask::Mask;
 use crate::paths::Repository;
@@ -130,6 +131,7 @@ impl Request<'_> {
 
     /// Compares the adapters with those of the lock. A difference is never silent.
     fn judge_plugins(&self, rendered: &mut Rendered) -> Result<(), Failure> {
+        let root = self.repository.root();
         let new = &rendered.lock.plugins;
         let nothing = LockedPlugins::new();
         let old = self.old.map_or(&nothing, |old| &old.plugins);
@@ -147,12 +149,16 @@ impl Request<'_> {
                     adapter.source
                 )
             }));
-            return refuse_differences(differences);
+            let mut fields = plugins::contradictions(self.session, root, old)?;
+            fields.retain(|found| !locked_plugins::is_said(found.name(), old, new));
+            return refuse_locked(differences, &fields);
         }
         let surprises = locked_plugins::surprises(old, new);
-        rendered
-            .warnings
-            .extend(surprises.into_iter().map(Finding::warning));
+        // What is installed stays as the lock has it, so what is wrong in it stays, too.
+        let fields = plugins::contradictions(self.session, root, new)?;
+        let surprises = surprises.into_iter().map(Finding::warning);
+        let fields = fields.iter().flat_map(Contradiction::findings);
+        rendered.warnings.extend(surprises.chain(fields));
         Ok(())
     }
 
@@ -249,11 +255,26 @@ fn refuse_lookups(members: &BTreeMap<String, Member<'_, Adapter>>) -> Result<(),
 
 /// Refuses, where there is one, everything that is not as the lock says.
 pub(crate) fn refuse_differences(differences: Vec<String>) -> Result<(), Failure> {
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(Exit::Refused, "the lock does not cover this, and `--locked` changes nothing in it")
-        .help("run the same command without `--locked`, and read what changes with `git diff platform/lock.json`");
+    refuse_locked(differences, &[])
+}
+
+/// The same, with what the lock says wrongly of adapters.
+pub(crate) fn refuse_locked(
+    differences: Vec<String>,
+    fields: &[Contradiction],
+) -> Result<(), Failure> {
+    let message = match fields.is_empty() {
+        true if differences.is_empty() => return Ok(()),
+        true => "the lock does not cover this, and `--locked` changes nothing in it",
+        false => "the lock does not say what is there, and `--locked` refuses any difference",
+    };
+    let help = match fields.first() {
+        Some(first) => first.help(),
+        None => "run the same command without `--locked`, and read what changes with `git diff platform/lock.json`".to_owned(),
+    };
+    let mut failure = Failure::new(Exit::Refused, message).help(help);
     failure.details = differences;
+    let lines = fields.iter().flat_map(Contradiction::lines);
+    failure.details.extend(lines);
     Err(failure)
 }

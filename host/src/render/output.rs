@@ -7,6 +7,8 @@ use crate::lock::{LockedFile, mode};
 
 /// The directory that holds nothing but artifacts.
 pub const GENERATED: &str = "platform/generated";
+/// Where the scripts of all stages are, a directory for each section.
+pub const SCRIPTS: &str = "platform/generated/debug/scripts";
 /// The lock.
 pub const LOCK: &str = "platform/lock.json";
 

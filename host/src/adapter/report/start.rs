@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use crate::adapter::Candidate;
 use crate::adapter::report::place;
-use crate::adapter::verified::others_may_write;
 use crate::error::{Exit, Failure};
+use crate::intact::{Flaw, others_may_write};
 
 /// The program could not be started at all.
 pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure {
@@ -25,10 +25,9 @@ pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure 
                 "adapter `{}` was not started: other users may write to its file",
                 candidate.name
             );
-            return Failure { message, ..failure }.help(format!(
-                "run `chmod go-w {}`, and `ztc plugins verify`",
-                path.display()
-            ));
+            let mend = Flaw::OthersMayWrite.remedy(path).unwrap_or_default();
+            return Failure { message, ..failure }
+                .help(format!("run `{mend}`, and `ztc plugins verify`"));
         }
         return failure
             .help("install it again with `ztc plugins install`, and find out who has changed it");

@@ -26,7 +26,7 @@ impl World {
                 .success()
         );
         mode(&path, 0o755);
-        let sha256 = digest::file(&path).unwrap();
+        let sha256 = crate::digest::file(&path).unwrap();
         Self { root, path, sha256 }
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::commands::plugins::info::Page;
 use crate::commands::plugins::sources::{Sources, Wanted};
-use crate::error::Failure;
+use crate::error::{Failure, counted};
 use crate::foreign::printable;
 use crate::lock;
 use crate::pipeline::context::word;
@@ -161,11 +161,20 @@ fn text(available: &Available) -> String {
     let platforms = release.platforms.iter();
     page.section(
         "platforms",
-        platforms.map(|(platform, asset)| format!("{platform}: {} bytes", asset.size)),
+        platforms.map(|(platform, asset)| {
+            format!("{platform}: {}", counted(asset.size, "byte", "bytes"))
+        }),
     );
     page.section("protocol", [release.protocols.join(", ")]);
     page.always("provides", release.provides.clone());
     page.always("requires", release.requires.clone());
+    page.section(
+        "stages",
+        [
+            "run as you, outside of the sandbox; `ztc render` writes their scripts to read"
+                .to_owned(),
+        ],
+    );
     if powers.known {
         touches(&mut page, powers);
         inputs(&mut page, release.inputs.as_ref());

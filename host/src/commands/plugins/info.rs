@@ -447,7 +447,7 @@ mod tests {
   network      router:179: asks for peers
   tools        curl
                jq 1.6 or later
-  sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only"
+  sandbox      Landlock: adapters write to their scratch directory and connect to declared ports only; stages run as you"
         );
     }
 }

@@ -6,8 +6,8 @@ use semver::Version;
 use serde::Serialize;
 
 use crate::commands::Context;
-use crate::digest;
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::intact;
 use crate::plugins::projects;
 use crate::plugins::store::{Record, Store};
 use crate::ui::table::table;
@@ -43,6 +43,9 @@ struct Verified {
     sha256: String,
     /// `ok`, or what is wrong.
     status: String,
+    /// What mends it, beside another installation.
+    #[serde(skip)]
+    remedy: Option<String>,
 }
 
 /// Reads every installed byte again.
@@ -93,11 +96,19 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     if bad.is_empty() {
         return Ok(Exit::Done);
     }
+    let remedies: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row.remedy.as_deref())
+        .collect();
+    let help = match (remedies.len() == bad.len(), remedies.first()) {
+        (true, Some(first)) => format!("run `{first}`, and `ztc plugins verify` again"),
+        (_, _) => again(context),
+    };
     let mut failure = Failure::new(
         Exit::Refused,
         "installed adapters are not what was installed",
     )
-    .help("install them again: `ztc plugins install`");
+    .help(help);
     failure.details = bad;
     match context.ui.is_json() {
         true => Ok(Exit::Refused),
@@ -105,14 +116,22 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     }
 }
 
+/// How what is broken is brought back. Outside of a repository there is nothing that says what to install.
+fn again(context: &Context) -> String {
+    match context.repository.platform().exists() {
+        true => "install them again: `ztc plugins install`".to_owned(),
+        false => "install them again, each by its name: `ztc plugins install NAME --source SOURCE`"
+            .to_owned(),
+    }
+}
+
 fn verified(store: &Store, record: &Record) -> Verified {
+    let mut remedy = None;
     let (sha256, status) = match (record.asset(), store.program(record)) {
         (Some(asset), Some(program)) => {
-            let status = match digest::file(&program) {
-                Ok(found) if found == asset.sha256 => "ok".to_owned(),
-                Ok(found) => format!("has other bytes: {found}"),
-                Err(error) => format!("cannot be read: {error}"),
-            };
+            let flaw = intact::flaw(&program, &asset.sha256);
+            remedy = flaw.as_ref().and_then(|flaw| flaw.remedy(&program));
+            let status = flaw.map_or_else(|| "ok".to_owned(), |flaw| flaw.word());
             (asset.sha256.clone(), status)
         }
         _ => (String::new(), "has no file for its platform".to_owned()),
@@ -124,6 +143,7 @@ fn verified(store: &Store, record: &Record) -> Verified {
         publisher_key: record.publisher_key.clone(),
         sha256,
         status,
+        remedy,
     }
 }
 

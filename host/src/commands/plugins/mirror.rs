@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
+use crate::commands::plugins::trust::key_or_file;
 use crate::error::{Exit, Failure};
 use crate::plugins::claim::Claim;
 use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
-use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tree::{Signed, Tree};
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// Where the named adapters come from
     #[arg(long, value_name = "SOURCE", requires = "names")]
     source: Option<String>,
-    /// The publisher's public key, known from elsewhere: no other will do
+    /// The publisher's public key or its `.pub` file, known from elsewhere: no other will do
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Check and show what would be copied
@@ -40,8 +40,9 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let key = arguments.key.as_deref();
     let terms = Terms {
-        key: arguments.key.as_deref().map(Key::parse).transpose()?,
+        key: key.map(|key| key_or_file(context, key)).transpose()?,
         ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
@@ -50,18 +51,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let directory = plain(&context.repository.root().join(&arguments.to));
     let sources = Sources::read(context, &terms)?;
     let wanted = sources.wanted(&arguments.names, arguments.source.as_deref())?;
-    if wanted.is_empty() && !context.ui.is_json() {
-        context.ui.say("platform.yaml asks for no plugins");
+    if wanted.is_empty() {
+        return nothing(context, &sources, arguments);
     }
-    let store = Store::new(&context.machine);
-    let _hold = match terms.mode {
-        Mode::DryRun => None,
-        Mode::Install => Some(store.hold(|| {
-            context
-                .ui
-                .say("another ztc installs something; waiting for it");
-        })?),
-    };
     let mut all = Vec::new();
     for (source, asked) in by_source(wanted).into_values() {
         let name = source.name();
@@ -85,6 +77,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
                     bar.at(come, of);
                 })?;
                 drop(bar);
+                // The servers took their time; nobody else had to wait for it.
+                let _hold = Store::new(&context.machine).hold(|| {
+                    context
+                        .ui
+                        .say("another ztc installs something; waiting for it");
+                })?;
                 install::remember(&context.machine, &tree, &terms)?;
                 mirrored
             }
@@ -106,6 +104,28 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             ),
             "on a machine without network, with the place of the directory there",
         );
+    }
+    Ok(Exit::Done)
+}
+
+/// Where nothing is asked for there is nothing to copy; where nobody can ask, the operator has to say what.
+fn nothing(
+    context: &Context,
+    sources: &Sources<'_>,
+    arguments: &Arguments,
+) -> Result<Exit, Failure> {
+    if !sources.has_platform() {
+        return Err(Failure::new(
+            Exit::Missing,
+            "there is no `platform.yaml` that asks for plugins",
+        )
+        .help("name what to copy: `ztc plugins mirror DIR NAME --source SOURCE`"));
+    }
+    match context.ui.is_json() {
+        true => context
+            .ui
+            .json(&serde_json::json!({ "mirrors": [], "dry_run": arguments.dry_run })),
+        false => context.ui.say("platform.yaml asks for no plugins"),
     }
     Ok(Exit::Done)
 }

@@ -242,11 +242,14 @@ fn show(
     ]
     .iter()
     .all(|list| list.is_empty());
+    ui.say("  its stages      run as you, outside of the sandbox; `ztc render` writes their scripts to read");
     match (powers.known, touches_nothing) {
         (false, _) => {
             ui.say("  what it touches is not known: nobody has asked it when it was published");
         }
-        (true, true) => ui.say("  touches nothing outside of its own files"),
+        (true, true) => {
+            ui.say("  touches nothing outside of its own files, apart from what its stages do")
+        }
         (true, false) => {}
     }
 }

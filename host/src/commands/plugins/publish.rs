@@ -10,15 +10,17 @@ use crate::adapter::Discovery;
 use crate::atomic::{self, Existing};
 use crate::commands::plugins::{added, introduce_program, push};
 use crate::commands::{Context, wait_for};
-use crate::error::{Exit, Failure, Finding};
+use crate::error::{Exit, Failure, Finding, counted};
 use crate::lock;
+use crate::pipeline::context::word;
 use crate::plugins::check;
 use crate::plugins::claim::Claim;
 use crate::plugins::inputs;
 use crate::plugins::name::FileName;
 use crate::plugins::powers;
-use crate::plugins::publish::{self, Described, OtherKey, Published, Terms};
-use crate::plugins::registry::push::{Mode, Pushed};
+use crate::plugins::publish::{self, Described, News, OtherKey, Published, Terms};
+use crate::plugins::registry::Repository;
+use crate::plugins::registry::push::{Mode, Pushed, would_refuse};
 use crate::plugins::signature::{self, PASSWORD, Signer};
 use crate::plugins::tables;
 use crate::ui::prompt::{Prompts, Refusal};
@@ -70,18 +72,20 @@ pub(crate) struct Arguments {
         default_value = "no reason was given"
     )]
     reason: String,
-    /// Sign a tree that another key has signed
+    /// Sign a tree that another key has signed; with `--to`, take the place of what another key, or nobody, has signed there
     #[arg(long)]
     replace_key: bool,
     /// The serial of the index: above every one that was ever served, where the tree was lost and begins anew
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     serial: Option<u64>,
+    /// Only sign the index anew, with a later end: whatever is not signed yet is refused
+    #[arg(long, conflicts_with_all = ["add", "yank", "replace_key", "protocol"])]
+    renew: bool,
     /// Then push it to a repository of a registry
     #[arg(long, value_name = "oci://HOST/PATH")]
     to: Option<String>,
     /// Check everything and say what would be published; nothing is written, signed or sent
-    // What would be pushed is not signed: `ztc plugins push --dry-run` compares what is.
-    #[arg(long, conflicts_with = "to")]
+    #[arg(long)]
     dry_run: bool,
 }
 
@@ -184,6 +188,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Err(_) if arguments.dry_run => directory,
         found => found.map_err(|error| Failure::io("open", &directory, &error))?,
     };
+    let to = arguments.to.as_deref();
+    let to = to.map(|to| push::repository(context, to)).transpose()?;
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
     let yank = arguments.yank.iter();
@@ -199,29 +205,51 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let terms = Terms {
         days: arguments.days,
         publisher: arguments.publisher.clone(),
-        other_key: match arguments.replace_key {
-            true => OtherKey::Replace,
-            false => OtherKey::Refuse,
-        },
+        other_key: OtherKey::of(arguments.replace_key),
         yank: yank
             .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
             .collect(),
         add: added::read(context, &directory, &arguments.add)?,
         serial: arguments.serial,
+        news: match arguments.renew {
+            true => News::Refuse,
+            false => News::Publish,
+        },
+        data: context.machine.data(),
         mode: match arguments.dry_run {
             true => publish::Mode::DryRun,
             false => publish::Mode::Publish,
         },
         now: Timestamp::now(),
     };
-    show_to_adapters(context, &directory)?;
-    let published = publish::publish(&directory, &signer, &terms, |file, platforms| {
-        describe(context, file, platforms, arguments.protocol)
-    })?;
-    let pushed = arguments.to.as_ref();
-    let pushed = pushed
-        .map(|to| push::push(context, &directory, to, Mode::Push))
-        .transpose()?;
+    // A renewal takes none.
+    if !arguments.renew {
+        show_to_adapters(context, &directory)?;
+    }
+    let published = publish::publish(
+        &directory,
+        &signer,
+        &terms,
+        |file, platforms| describe(context, file, platforms, arguments.protocol),
+        |text, index| {
+            // A tree that is signed and cannot be pushed is one that its publisher has to take back by hand.
+            let refused = to
+                .as_ref()
+                .map(|to| would_refuse((text, index), to, terms.other_key));
+            refused.unwrap_or(Ok(()))
+        },
+    )?;
+    if let Some(failure) = &published.forgotten {
+        let why = "it is signed, and this machine cannot remember that";
+        context.ui.warning(format!("{why}: {}", failure.message));
+    }
+    let pushed = to.as_ref().filter(|_| !arguments.dry_run);
+    let pushed = pushed.map(|to| {
+        let how = (Mode::Push, terms.other_key);
+        let pushed = push::push(context, &directory, to, how);
+        pushed.map_err(|failure| signed_not_pushed(failure, arguments, to, &published))
+    });
+    let pushed = pushed.transpose()?;
     if context.ui.is_json() {
         context.ui.json(&Answer {
             published,
@@ -233,6 +261,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     say(context, &published, terms.mode);
     if let Some(pushed) = &pushed {
         push::say(context, pushed, Mode::Push);
+    } else if let Some(to) = &to {
+        context.ui.done(format!("would push it to {}", to.name()));
     } else if !arguments.dry_run {
         let shown = arguments.tree.display();
         context.ui.next(
@@ -241,6 +271,25 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         );
     }
     Ok(Exit::Done)
+}
+
+/// Whoever is told that it failed has to know what did not.
+fn signed_not_pushed(
+    failure: Failure,
+    arguments: &Arguments,
+    to: &Repository,
+    published: &Published,
+) -> Failure {
+    let tree = word(&arguments.tree.display().to_string());
+    let replace = match arguments.replace_key {
+        true => " --replace-key",
+        false => "",
+    };
+    failure.detail(format!(
+        "the tree is signed with serial {}, and not pushed: go on with `ztc plugins push {tree} {}{replace}`",
+        published.serial,
+        to.name()
+    ))
 }
 
 /// Says what was published.
@@ -304,10 +353,10 @@ pub(crate) fn check(context: &Context, arguments: &Check) -> Result<Exit, Failur
             ));
         }
         context.ui.done(format!(
-            "{} files, {} versions, {} adapters{}: serial {}, valid until {}, key {}",
-            checked.files,
-            checked.versions,
-            checked.adapters,
+            "{}, {}, {}{}: serial {}, valid until {}, key {}",
+            counted(checked.files, "file", "files"),
+            counted(checked.versions, "version", "versions"),
+            counted(checked.adapters, "adapter", "adapters"),
             match checked.tables {
                 0 => String::new(),
                 1 => ", one table of versions".to_owned(),

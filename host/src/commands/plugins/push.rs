@@ -6,6 +6,8 @@ use crate::commands::Context;
 use crate::error::{Exit, Failure};
 use crate::plugins::check;
 use crate::plugins::index::{self, Index};
+use crate::plugins::publish::OtherKey;
+use crate::plugins::registry::Repository;
 use crate::plugins::registry::push::{self, Mode, Pushed};
 use crate::plugins::source::Source;
 
@@ -18,6 +20,9 @@ pub(crate) struct Arguments {
     /// The repository
     #[arg(value_name = "oci://HOST/PATH")]
     to: String,
+    /// Take the place of what another key, or nobody, has signed there
+    #[arg(long)]
+    replace_key: bool,
     /// Compare everything and send nothing
     #[arg(long)]
     dry_run: bool,
@@ -30,7 +35,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         true => Mode::DryRun,
         false => Mode::Push,
     };
-    let pushed = push(context, &directory, &arguments.to, mode)?;
+    let repository = repository(context, &arguments.to)?;
+    let other = OtherKey::of(arguments.replace_key);
+    let pushed = push(context, &directory, &repository, (mode, other))?;
     match context.ui.is_json() {
         true => context
             .ui
@@ -40,27 +47,32 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Checks a tree and sends it.
-pub(crate) fn push(
-    context: &Context,
-    directory: &Path,
-    to: &str,
-    mode: Mode,
-) -> Result<Pushed, Failure> {
+/// Reads the address of a repository that a tree is pushed to.
+pub(crate) fn repository(context: &Context, to: &str) -> Result<Repository, Failure> {
     let Source::Registry(repository) = Source::parse(to, context.repository.root())? else {
         return Err(
             Failure::invalid(format!("`{to}` is not a repository of a registry"))
                 .help("write `oci://HOST/PATH`; other trees are served as static files"),
         );
     };
-    if repository.range().is_some() {
-        return Err(
+    match repository.range() {
+        None => Ok(repository),
+        Some(_) => Err(
             Failure::invalid(format!("`{to}` names a version")).help(format!(
                 "write `{}`: every version gets a tag of its own",
                 repository.name()
             )),
-        );
+        ),
     }
+}
+
+/// Checks a tree and sends it.
+pub(crate) fn push(
+    context: &Context,
+    directory: &Path,
+    repository: &Repository,
+    how: (Mode, OtherKey),
+) -> Result<Pushed, Failure> {
     let checked = check::check(directory)?;
     if !checked.problems.is_empty() {
         let mut failure = Failure::failed(format!("`{}` cannot be pushed", directory.display()))
@@ -75,8 +87,8 @@ pub(crate) fn push(
     push::push(
         directory,
         (&text, &index),
-        &repository,
-        mode,
+        repository,
+        how,
         &mut |path, went, of| {
             bar.named(path.rsplit('/').next().unwrap_or(path));
             bar.at(went, of);
@@ -86,6 +98,17 @@ pub(crate) fn push(
 
 /// Says what was sent.
 pub(crate) fn say(context: &Context, pushed: &Pushed, mode: Mode) {
+    if let Some(old) = &pushed.replaced_key {
+        context
+            .ui
+            .say(format!("  the key until now in {}: {old}", pushed.source));
+    }
+    if !pushed.left.is_empty() {
+        context.ui.say(format!(
+            "  not yours, and still there under tags of their own: {}",
+            pushed.left.join(", ")
+        ));
+    }
     let (sent, what) = match mode {
         Mode::Push => ("sent", "holds"),
         Mode::DryRun => ("would send", "would hold"),
@@ -95,6 +118,9 @@ pub(crate) fn say(context: &Context, pushed: &Pushed, mode: Mode) {
     }
     let tags = match pushed.tags.is_empty() {
         true => "no new versions".to_owned(),
+        false if pushed.replaced_key.is_some() => {
+            format!("under its key {}", pushed.tags.join(", "))
+        }
         false => format!("new versions {}", pushed.tags.join(", ")),
     };
     context.ui.done(format!(

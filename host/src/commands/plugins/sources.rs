@@ -93,6 +93,11 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// Whether there is a platform.yaml here.
+    pub(crate) fn has_platform(&self) -> bool {
+        self.project.platform.is_some()
+    }
+
     /// What the lock pins an adapter to.
     pub(crate) fn pin(&self, name: &str) -> Option<&LockedPlugin> {
         self.project.pin(name)

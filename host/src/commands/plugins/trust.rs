@@ -165,6 +165,15 @@ pub(crate) fn key_or_file(context: &Context, text: &str) -> Result<Key, Failure>
             Failure::invalid(format!("`{text}` holds no public key of minisign"))
                 .help("give the publisher's `.pub` file, or its line that begins with `RW`")
         }),
+        // What begins like a key is one that was mistyped.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !text.starts_with("RW") => {
+            let shown = printable(text);
+            Err(Failure::new(
+                Exit::Missing,
+                format!("there is no file `{shown}` with a key"),
+            )
+            .help("give the publisher's `.pub` file, or its line that begins with `RW`"))
+        }
         Err(_) => Err(failure),
     }
 }

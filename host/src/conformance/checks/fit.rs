@@ -35,7 +35,10 @@ pub(super) fn pipeline(manifest: &Manifest, result: &RenderResult, scripts: &[Sc
     if let Err(failure) = compose(&[others(&barriers), own]) {
         faults.extend(faults_of(failure));
     }
-    let mut notes = vec![format!("{count} stages fit together")];
+    let mut notes = vec![match count {
+        1 => "1 stage fits".to_owned(),
+        _ => format!("{count} stages fit together"),
+    }];
     let words = |names: &BTreeSet<String>| -> String {
         let words: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         words.join(", ")

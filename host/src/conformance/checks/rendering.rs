@@ -13,7 +13,7 @@ use crate::conformance::checks::material::{self, Material, SECOND};
 use crate::conformance::checks::{fault, findings, fit, inputs, instead, scripts, secrets};
 use crate::conformance::report::{Outcome, RENDER};
 use crate::conformance::session::{Answer, Reply, Session};
-use crate::error::Failure;
+use crate::error::{Failure, counted};
 use crate::render::artifacts::{Collection, Owner};
 use crate::render::engine::Answer as Rendered;
 use crate::render::{contract, secret_inputs};
@@ -98,7 +98,7 @@ async fn questions(kit: &mut Kit, manifest: &Manifest, session: &mut Session) {
         Err(why) => Outcome::failed("`get_inputs`", why),
         Ok(result) => Outcome::of(
             inputs::faults(&result.inputs, manifest),
-            format!("{} questions", result.inputs.len()),
+            counted(result.inputs.len(), "question", "questions"),
         ),
     };
     kit.report.add("inputs", outcome);
@@ -119,7 +119,7 @@ async fn discover(
             Ok(Reply::Result(result)) => {
                 material.facts =
                     serde_json::from_value(result["facts"].clone()).unwrap_or_default();
-                Outcome::ok(format!("{} facts", material.facts.len()))
+                Outcome::ok(counted(material.facts.len(), "fact", "facts"))
             }
             // Without a secret or the service this is what a good adapter says.
             Ok(Reply::Error { code, message, .. }) => {
@@ -190,7 +190,8 @@ async fn together(kit: &mut Kit, manifest: &Manifest, session: &mut Session, mat
             };
             Some(fault(format!("`{method}` beside other calls"), why))
         });
-    let note = format!("{} calls before the first answer", answers.len());
+    let calls = counted(answers.len(), "call", "calls");
+    let note = format!("{calls} before the first answer");
     let outcome = Outcome::of(wrong.collect(), note);
     kit.report.add("together", outcome);
 }
@@ -284,13 +285,14 @@ async fn rendered(
         }
     };
     let note = format!(
-        "{} artifacts, {} stages",
-        result.artifacts.len(),
-        result.stages.len()
+        "{}, {}",
+        counted(result.artifacts.len(), "artifact", "artifacts"),
+        counted(result.stages.len(), "stage", "stages")
     );
     kit.report.add("render", Outcome::ok(note));
     let name = manifest.name.as_str();
-    let note = format!("{} scripts, each with its digest and its stage", all.len());
+    let scripts = counted(all.len(), "script", "scripts");
+    let note = format!("{scripts}, each with its digest and its stage");
     let mut outcome = host(
         "`scripts`",
         contract::scripts(name, manifest, &result.stages, &all),
@@ -518,7 +520,7 @@ fn artifacts(
         manifest,
         scratch: session.scratch(),
     };
-    let count = result.artifacts.len();
+    let count = counted(result.artifacts.len(), "path", "paths");
     let answer = Rendered {
         result,
         scripts: all,
@@ -527,7 +529,7 @@ fn artifacts(
     host(
         "`render`",
         collection.take(&owner, &answer),
-        format!("{count} paths, contents and placeholders"),
+        format!("{count}, contents and placeholders"),
     )
 }
 

@@ -6,6 +6,7 @@ use ztc_protocol::stage::Script;
 
 use crate::conformance::checks::fault;
 use crate::conformance::report::Outcome;
+use crate::error::counted;
 use crate::process;
 use crate::secrets::secure_dir::SecureDir;
 
@@ -50,7 +51,10 @@ pub(super) async fn syntax(scripts: &[Script]) -> Outcome {
             }
         }
     }
-    Outcome::of(faults, format!("bash reads {} scripts", scripts.len()))
+    Outcome::of(
+        faults,
+        format!("bash reads {}", counted(scripts.len(), "script", "scripts")),
+    )
 }
 
 #[cfg(test)]

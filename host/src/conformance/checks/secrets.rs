@@ -10,7 +10,7 @@ use crate::conformance::checks::rendering::greet;
 use crate::conformance::checks::{fault, instead};
 use crate::conformance::report::Outcome;
 use crate::conformance::session::{Reply, Session};
-use crate::error::Failure;
+use crate::error::{Failure, counted};
 
 /// Gives secrets that are none to a process of its own, and looks for them in all that it says.
 pub(super) async fn canary(
@@ -146,6 +146,9 @@ pub(super) async fn bundles(
             fault(format!("the bundle `{}`", bundle.name), why)
         }));
     }
-    let note = format!("{} bundles made and checked", made.len());
+    let note = format!(
+        "{} made and checked",
+        counted(made.len(), "bundle", "bundles")
+    );
     kit.report.add("secret-bundles", Outcome::of(faults, note));
 }

@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! tag `index`      every file of the tree; moves with every publication
-//! tag `1.2.0`      the files of that version, with the index of its time; never moves. Where a tree has several adapters: `bgp-1.2.0`
+//! tag `1.2.0`      the files of that version, with the index of its time; moves with a new key only. Where a tree has several adapters: `bgp-1.2.0`
 //! ```
 
 mod credentials;
+mod held;
 pub(crate) mod push;
 mod session;
 
@@ -188,16 +189,23 @@ impl Repository {
 
     /// The manifest that a tag names; nothing where there is no such tag.
     fn manifest(&self, tag: &str) -> Result<Option<Manifest>, Failure> {
+        let text = self.manifest_text(tag)?;
+        text.map(|text| self.read_manifest(tag, &text)).transpose()
+    }
+
+    fn manifest_text(&self, tag: &str) -> Result<Option<Vec<u8>>, Failure> {
         let path = format!("manifests/{tag}");
-        let Some(answer) = self.get(&path, MANIFEST, web::SMALL)? else {
-            return Ok(None);
-        };
-        let text = answer.small(&self.name(), &path, MOST_MANIFEST)?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+        let answer = self.get(&path, MANIFEST, web::SMALL)?;
+        let text = answer.map(|answer| answer.small(&self.name(), &path, MOST_MANIFEST));
+        text.transpose()
+    }
+
+    fn read_manifest(&self, tag: &str, text: &[u8]) -> Result<Manifest, Failure> {
+        let manifest: Manifest = serde_json::from_slice(text).map_err(|error| {
             self.nonsense(&format!("its artifact `{tag}` cannot be read: {error}"))
         })?;
         match manifest.digest(index::FILE) {
-            Some(_) => Ok(Some(manifest)),
+            Some(_) => Ok(manifest),
             None => Err(self.nonsense(&format!("its artifact `{tag}` is no tree of adapters"))),
         }
     }

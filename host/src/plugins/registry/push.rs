@@ -1,7 +1,7 @@
 //! Publishing into a registry: the files of a checked tree become blobs, then the artifacts of its versions, then the one of the tree. What is
 //! there already is not sent again, and nothing that others have locked is changed or taken away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::digest;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::plugins::index::{self, Index};
 use crate::plugins::mirror;
-use crate::plugins::publish::SUMS;
+use crate::plugins::publish::{OtherKey, SUMS};
+use crate::plugins::registry::held;
 use crate::plugins::registry::session::Wanted;
-use crate::plugins::registry::{CONFIG, INDEX_TAG, MANIFEST, Manifest, Repository, TITLE};
-use crate::plugins::seen;
+use crate::plugins::registry::{CONFIG, INDEX_TAG, MANIFEST, Repository, TITLE};
 use crate::plugins::web::{self, Content, Method};
 
 /// The content of every config: an artifact has to have one.
@@ -33,6 +33,12 @@ pub(crate) struct Pushed {
     pub(crate) tags: Vec<String>,
     /// What the tag `index` names now.
     pub(crate) digest: String,
+    /// The key that had signed what was there before, where that was another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_key: Option<String>,
+    /// Tags that still name versions of that other key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left: Vec<String>,
 }
 
 /// A file of the tree.
@@ -55,31 +61,41 @@ pub(crate) enum Mode {
 /// Who hears how many bytes of how many of a file have gone.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64);
 
+/// Finds out from an index alone whether its tree would be refused. Sends nothing, so that nothing need be signed for it.
+pub(crate) fn would_refuse(
+    (text, index): (&[u8], &Index),
+    to: &Repository,
+    other: OtherKey,
+) -> Result<(), Failure> {
+    to.for_push();
+    held::compare(to, (text, index), other).map(drop)
+}
+
 /// Pushes a tree that was checked; `text` and `index` are its index.
 pub(crate) fn push(
     directory: &Path,
     (text, index): (&[u8], &Index),
     to: &Repository,
-    mode: Mode,
+    (mode, other): (Mode, OtherKey),
     progress: Progress<'_>,
 ) -> Result<Pushed, Failure> {
     to.for_push();
-    compare(to, (text, index))?;
+    let held = held::compare(to, (text, index), other)?;
     let pieces = pieces(directory, index)?;
     let mut artifacts = Vec::new();
-    for (tag, prefix) in versions(index) {
+    for tag in held::tags(index) {
+        let prefix = tag.prefix();
         let is_own = |piece: &&Piece| piece.path.starts_with(&prefix) || is_index(&piece.path);
         let own: Vec<&Piece> = pieces.iter().filter(is_own).collect();
-        if !own.iter().any(|piece| piece.media_type == PROGRAM) {
+        let mut programs = own.iter().filter(|piece| piece.media_type == PROGRAM);
+        let is_there = match held.artifacts.get(&tag.name) {
             // A mirror that does not hold it.
-            continue;
+            None => programs.next().is_none(),
+            Some(old) => programs.all(|piece| old.digest(&piece.path).is_some()),
+        };
+        if !is_there {
+            artifacts.push((tag.name, manifest(&own).to_string()));
         }
-        if let Some(old) = to.manifest(&tag)?
-            && !changed(to, &tag, &old, &own)?
-        {
-            continue;
-        }
-        artifacts.push((tag, manifest(&own).to_string()));
     }
     let whole = manifest(&pieces.iter().collect::<Vec<_>>()).to_string();
     let digest = format!("sha256:{}", digest::sha256_hex(whole.as_bytes()));
@@ -107,101 +123,13 @@ pub(crate) fn push(
         sent,
         tags,
         digest,
+        replaced_key: held.replaced_key,
+        left: held.left,
     })
-}
-
-/// Refuses to put a tree where another one is, or one that takes something back.
-fn compare(to: &Repository, (text, index): (&[u8], &Index)) -> Result<(), Failure> {
-    let place = to.name();
-    let Some((old_text, _)) = to.index()? else {
-        return Ok(());
-    };
-    let old = Index::parse(&old_text, &place)?;
-    if old.publisher.key != index.publisher.key {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!("`{place}` has a tree that was signed with another key"),
-        )
-        .detail(format!("there: {}", old.publisher.key))
-        .detail(format!("here: {}", index.publisher.key))
-        .help("push to another repository: whoever has installed from this one would have to trust the new key by hand"));
-    }
-    if index.serial < old.serial || (index.serial == old.serial && old_text != text) {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "`{place}` has a tree with serial {}, and this one has {}",
-                old.serial, index.serial
-            ),
-        )
-        .help("publish from the tree that was pushed before, and push again"));
-    }
-    seen::compare(&place, (&old_text, &old), (text, index))?;
-    let paths = |index: &Index| -> BTreeSet<String> {
-        let entries = index.adapters.values();
-        let releases = entries.flat_map(|entry| entry.versions.values());
-        let assets = releases.flat_map(|release| release.platforms.values());
-        let tables = index.versions.values().flatten();
-        let tables = tables.map(|table| table.path.clone());
-        assets
-            .map(|asset| asset.path.clone())
-            .chain(tables)
-            .collect()
-    };
-    let gone: Vec<String> = paths(&old).difference(&paths(index)).cloned().collect();
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(
-        Exit::Refused,
-        format!("`{place}` has files that this tree does not name"),
-    )
-    .help("publish from the tree that was pushed before: others have locked these files");
-    failure.details = gone;
-    Err(failure)
 }
 
 fn is_index(path: &str) -> bool {
     path == index::FILE || path == index::SIGNATURE
-}
-
-/// The tags of all versions, each with the directory of its files.
-fn versions(index: &Index) -> Vec<(String, String)> {
-    let alone = index.adapters.len() == 1;
-    let mut all = Vec::new();
-    for (name, entry) in &index.adapters {
-        for version in entry.versions.keys() {
-            let tag = match alone {
-                true => version.clone(),
-                false => format!("{name}-{version}"),
-            };
-            all.push((tag, format!("{name}/{version}/")));
-        }
-    }
-    all
-}
-
-/// Whether a version has files that its tag does not have yet. Other bytes under the same name are refused.
-fn changed(to: &Repository, tag: &str, old: &Manifest, own: &[&Piece]) -> Result<bool, Failure> {
-    let mut more = false;
-    for piece in own.iter().filter(|piece| piece.media_type == PROGRAM) {
-        match old.digest(&piece.path) {
-            None => more = true,
-            Some(digest) if digest == format!("sha256:{}", piece.sha256) => {}
-            Some(digest) => {
-                return Err(Failure::new(
-                    Exit::Refused,
-                    format!("`{}:{tag}` has other bytes for `{}`", to.name(), piece.path),
-                )
-                .detail(format!("there: {digest}"))
-                .detail(format!("here: sha256:{}", piece.sha256))
-                .help(
-                    "give the change a new version: a published version never changes its bytes",
-                ));
-            }
-        }
-    }
-    Ok(more)
 }
 
 const PROGRAM: &str = "application/vnd.ztc.adapter.v1";

@@ -11,7 +11,7 @@ use ztc_protocol::{ErrorCode, Method};
 use super::difference;
 use crate::adapter::record::Exchange;
 use crate::commands::Context;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 
 /// Answers until stdin ends.
 pub(super) fn run(context: &Context, exchanges: &[Exchange]) -> Result<Exit, Failure> {
@@ -47,12 +47,18 @@ pub(super) fn run(context: &Context, exchanges: &[Exchange]) -> Result<Exit, Fai
     match side.different + never.len() {
         0 => {
             let count = exchanges.len();
-            context.ui.done(format!("{count} requests are the same"));
+            context.ui.done(match count {
+                1 => "1 request is the same".to_owned(),
+                _ => format!("{count} requests are the same"),
+            });
             Ok(Exit::Done)
         }
         count => Err(Failure::new(
             Exit::Differences,
-            format!("what the host asks now differs in {count} places"),
+            format!(
+                "what the host asks now differs in {}",
+                counted(count, "place", "places")
+            ),
         )
         .help(
             "look at the differences above; where they are right, record anew with `--record FILE`",
