@@ -16,6 +16,7 @@ mod replay;
 mod search;
 mod sources;
 mod test;
+mod together;
 pub(crate) mod trust;
 mod upgrade;
 mod work;

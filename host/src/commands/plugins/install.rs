@@ -12,11 +12,14 @@ use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
 use crate::lock::plugins::LockedPlugin;
+use crate::pipeline::context::word;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;
 use crate::plugins::index::{Choice, and};
 use crate::plugins::install::{Done, Mode, Moved, State, Terms, TrustWord, Wish};
 use crate::plugins::locked;
+use crate::plugins::mirror;
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{Tree, Unsigned};
 
@@ -103,7 +106,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         },
     };
     let project = Project::read(context)?;
-    let jobs = jobs(context, arguments, &project)?;
+    let jobs = jobs(
+        context,
+        arguments,
+        &project,
+        terms.key.as_ref().map(Key::text),
+    )?;
     let work = Work {
         context,
         project: &project,
@@ -304,19 +312,30 @@ fn say_powers(context: &Context, done: &Done) {
 pub(crate) fn say_lock(context: &Context, done: &Done) {
     let Done { name, version, .. } = done;
     if let Some(was) = &done.lock_was {
-        let change = match was == &version.to_string() {
-            true => format!("{version} as it is now"),
-            false => format!("{version} instead of {was}"),
+        let change = match (was == &version.to_string(), done.lock_serial_was) {
+            (true, Some(serial)) => {
+                format!("{version} as it is now; its tree had the serial {serial} before")
+            }
+            (true, None) => format!("{version} as it is now"),
+            (false, _) => format!("{version} instead of {was}"),
         };
         context
             .ui
             .say(format!("  platform/lock.json names {name} {change}"));
-        context.ui.next("ztc render", "renders with it");
+        // Where only the serial is another, what was rendered stays as it is.
+        if was != &version.to_string() || done.lock_serial_was.is_none() {
+            context.ui.next("ztc render", "renders with it");
+        }
     }
 }
 
 /// Reads what is asked for.
-fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<Vec<Job>, Failure> {
+fn jobs(
+    context: &Context,
+    arguments: &Arguments,
+    project: &Project,
+    key: Option<&str>,
+) -> Result<Vec<Job>, Failure> {
     let root = context.repository.root();
     let Some(what) = arguments.what.as_deref() else {
         return wanted(context, arguments, project);
@@ -354,6 +373,15 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
     };
     project.refuse_contradiction(name)?;
     let locked = project.pin(name);
+    // Who names an adapter and says that its publisher began anew means the lock, too.
+    let begins_anew = |locked: &LockedPlugin| {
+        let is_other = |key: &str| locked.publisher_key.as_deref() != Some(key);
+        arguments.moved || key.is_some_and(is_other)
+    };
+    let range = match locked.filter(|locked| begins_anew(locked)) {
+        Some(locked) if range.is_none() => format!("={}", locked.version).parse().ok(),
+        _ => range,
+    };
     if let (None, Some(locked)) = (&range, locked) {
         return Ok(vec![follow(project, name, locked)]);
     }
@@ -425,10 +453,18 @@ fn wanted(
     jobs.extend(silent.map(|(name, locked)| follow(project, name, locked)));
     let follows = |job: &Job| matches!(job, Job::Locked(..) | Job::Refused(..));
     if arguments.source.is_some() && !jobs.iter().any(follows) {
+        let place = arguments.source.as_deref().unwrap_or_default();
+        let help = match mirror::sources(&context.repository.root().join(place)).is_empty() {
+            true => "name the adapter: `ztc plugins install NAME --source SOURCE`".to_owned(),
+            false => format!(
+                "this is a mirror: run `ZTC_PLUGINS_MIRROR={} ztc plugins install`",
+                word(place)
+            ),
+        };
         return Err(Failure::invalid(
             "`--source` without a name gives another place for what is locked, and nothing is locked",
         )
-        .help("name the adapter: `ztc plugins install NAME --source SOURCE`"));
+        .help(help));
     }
     Ok(jobs)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use semver::VersionReq;
+use semver::{Version, VersionReq};
 
 use crate::adapter::builtin;
 use crate::atomic;
@@ -100,6 +100,17 @@ impl Project {
             .unwrap_or_else(|| Location::file("platform.yaml"))
     }
 
+    /// Says where platform.yaml asks for other versions than this one; nothing where it would take it.
+    pub(crate) fn unwanted(&self, name: &str, version: &Version) -> Option<String> {
+        let asked = self.asked(name)?;
+        let range = range_of(asked)?;
+        let text = asked.version.as_deref().unwrap_or_default();
+        (!range.matches(version)).then(|| {
+            let place = self.place_of(name, "/version");
+            format!("is outside of `{text}`, which `plugins.{name}.version` asks for at {place}")
+        })
+    }
+
     /// Whether what is installed under a name is used here.
     fn is_open(&self, name: &str) -> bool {
         let asked = self.asked(name);
@@ -178,6 +189,7 @@ impl Project {
         Ok(Relock {
             project: self,
             guard,
+            moved: terms.moved,
         })
     }
 
@@ -195,6 +207,7 @@ impl Project {
 pub(crate) struct Relock<'a> {
     project: &'a Project,
     guard: Option<RenderLock>,
+    moved: Moved,
 }
 
 impl Relock<'_> {
@@ -215,22 +228,32 @@ impl Relock<'_> {
         let asked = self.project.asked(&done.name);
         let new = locked::entry(record, repository.root(), asked);
         if let Some(failure) = locked::contradiction(&done.name, &new, asked, repository.root()) {
+            let (name, version) = (&done.name, &done.version);
             let asks = failure.message.rsplit(", and ").next().unwrap_or_default();
             done.warnings.push(format!(
-                "the lock goes on with `{}` {}: {asks}",
-                done.name, old.version
+                "the lock goes on with `{name}` {}: {asks}; change {} and run `ztc plugins install {name}@{version}` where you want this one",
+                old.version,
+                self.project.place_of(name, match new.version == old.version {
+                    true => "/source",
+                    false => "/version",
+                }),
             ));
             return Ok(done);
         }
-        // That the publisher has signed again meanwhile is nothing new.
+        // That the publisher has signed again meanwhile is nothing new; that the tree began anew is.
+        let index_serial = match self.moved {
+            Moved::Refuse => old.index_serial,
+            Moved::Allow => new.index_serial,
+        };
         let same = LockedPlugin {
-            index_serial: old.index_serial,
+            index_serial,
             unrendered: old.unrendered,
             ..new.clone()
         };
         if same == *old {
             return Ok(done);
         }
+        done.lock_serial_was = Some(old.index_serial).filter(|old| *old > new.index_serial);
         done.lock_was = Some(old.version.clone());
         let new = LockedPlugin {
             unrendered: old.unrendered || new.is_another(old),

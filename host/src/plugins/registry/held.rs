@@ -121,10 +121,7 @@ fn old(to: &Repository) -> Result<Old, Failure> {
 }
 
 /// The index of an artifact and its signature; the inner error is one of what lies there, the outer one of the way to it.
-fn signed(
-    to: &Repository,
-    manifest: &Manifest,
-) -> Result<Result<Signed, Failure>, Failure> {
+fn signed(to: &Repository, manifest: &Manifest) -> Result<Result<Signed, Failure>, Failure> {
     let mut texts = Vec::new();
     for (path, most) in [
         (index::FILE, index::MOST_INDEX),
