@@ -51,7 +51,7 @@ fn what_only_an_overlay_asks_for_is_installed_listed_mirrored_and_stays_locked()
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
     ✓ hello 1.0.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     $ ztc render --env staging
     exit: 0
     --- stderr
@@ -73,6 +73,7 @@ fn what_only_an_overlay_asks_for_is_installed_listed_mirrored_and_stays_locked()
     exit: 0
     --- stderr
     hello 1.0.0 is the newest that fits, from file://[ROOT]/tree
+      newer     1.1.0 is outside of `~1.0`, which `plugins.hello.version` asks for at platform.staging.yaml:4:37
     $ ztc plugins install
     exit: 0
     --- stderr
@@ -80,9 +81,9 @@ fn what_only_an_overlay_asks_for_is_installed_listed_mirrored_and_stays_locked()
     $ ztc plugins install hello@1.1.0
     exit: 0
     --- stderr
-    warning: the lock goes on with `hello` 1.0.0: `plugins.hello.version` asks for `~1.0`
+    warning: the lock goes on with `hello` 1.0.0: `plugins.hello.version` asks for `~1.0`; change platform.staging.yaml:4:37 and run `ztc plugins install hello@1.1.0` where you want this one
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     assert_eq!(names(&publisher), ["hello", "plain"]);
     assert_eq!(lock(&publisher)["plugins"]["hello"]["version"], "1.0.0");
@@ -210,7 +211,7 @@ fn environments_that_contradict_one_another_are_told_so() {
     exit: 0
     --- stderr
     ✓ hello 1.2.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
       platform/lock.json names hello 1.2.0 instead of 1.0.0
       next: ztc render  renders with it
     $ ztc plugins install

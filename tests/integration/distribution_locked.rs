@@ -73,7 +73,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     insta::assert_snapshot!(publisher.run(&["plugins", "install", "hello@2.0.0"]), @"
     exit: 0
     --- stderr
-    warning: the lock goes on with `hello` 1.1.0: `plugins.hello.version` asks for `^1`
+    warning: the lock goes on with `hello` 1.1.0: `plugins.hello.version` asks for `^1`; change platform.yaml:6:37 and run `ztc plugins install hello@2.0.0` where you want this one
     ✓ hello 2.0.0 installed from file://[ROOT]/tree
       touches nothing outside of its own files, apart from what its stages do
     ");
