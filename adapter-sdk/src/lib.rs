@@ -58,6 +58,8 @@
 #![warn(missing_docs)]
 
 mod adapter;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 mod dispatch;
 mod files;
 mod listen;

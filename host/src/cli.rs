@@ -37,7 +37,7 @@ pub(crate) struct Global {
     /// Write the result as JSON to stdout
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// Say nothing but failures
+    /// Say nothing but failures, and a key that is trusted from now on
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
     /// Show what the program does (-v decisions, -vv details)

@@ -207,7 +207,8 @@ impl Failure {
                 failure.help("give a file, and no directory, and run the same command again")
             }
             _ => failure.help(format!(
-                "look at it with `ls -ld '{shown}'`, and run the same command again"
+                "look at it with `ls -ld {}`, and run the same command again",
+                crate::pipeline::context::word(&shown.to_string())
             )),
         }
     }

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod pipeline;
 pub mod platform;
 mod plugins;
+pub(crate) mod regular;
 pub mod render;
 pub mod report;
 pub mod resolve;

@@ -108,10 +108,16 @@ impl Publisher {
         for word in text.split_inclusive([' ', '\n', '"']) {
             let bare = word.trim_end_matches([' ', '\n', '"', ',']);
             let is_key = bare.starts_with("RW") && bare.len() == 56;
+            let id = bare.trim_end_matches(')');
+            let is_id = id.len() == 16 && id.bytes().all(|it| b"0123456789ABCDEF".contains(&it));
             let is_time = bare.len() >= 20
                 && bare.starts_with("20")
                 && bare.contains('T')
                 && bare.ends_with('Z');
+            if is_id {
+                words.push(word.replace(id, "[ID]"));
+                continue;
+            }
             match (is_key, is_time) {
                 (true, _) => words.push(word.replace(bare, "[KEY]")),
                 (_, true) => words.push(word.replace(bare, "[TIME]")),
@@ -390,8 +396,8 @@ fn another_key_a_missing_signature_and_a_wrong_one_are_refused() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     ");
     let add = ["plugins", "trust", "add", "../tree", "../other.pub"];
@@ -539,7 +545,7 @@ fn what_was_changed_after_it_was_installed_does_not_run() {
     --- stderr
     error: adapter `hello` was not started: its file does not have the bytes that were installed
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
-      help: install it again with `ztc plugins install`, and find out who has changed it
+      help: install it again with `ztc plugins install hello`, and find out who has changed it
     ");
     insta::assert_snapshot!(publisher.run(&["plugins", "info", "hello", "--no-sandbox"]).code.unwrap(), @"5");
     insta::assert_snapshot!(publisher.run(&["plugins", "verify"]), @"
@@ -550,7 +556,7 @@ fn what_was_changed_after_it_was_installed_does_not_run() {
     --- stderr
     error: installed adapters are not what was installed
       hello 1.0.0: has other bytes: [SHA256]
-      help: install them again: `ztc plugins install`
+      help: run `ztc plugins install hello@1.0.0 --source file://[ROOT]/tree`, and `ztc plugins verify` again
     ");
     assert_eq!(publisher.install(&[]).code, Some(0));
     assert_eq!(publisher.run(&["plugins", "verify"]).code, Some(0));

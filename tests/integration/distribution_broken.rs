@@ -48,7 +48,7 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
     --- stderr
     error: installed adapters are not what was installed
       `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
-      help: install them again: `ztc plugins install`
+      help: install that version again, or remove the file
     $ ztc plugins list
     exit: 0
     --- stdout
@@ -59,12 +59,12 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
     talos  [VERSION]  built-in  built-in  1.0  ok  -
     --- stderr
     warning: `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
-      help: install that version again, or remove the file
+      help: install that version again, or remove it: `ztc plugins remove hello@1.0.0`
     $ ztc plugins upgrade --dry-run
     exit: 0
     --- stderr
     warning: `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
-      help: install that version again, or remove the file
+      help: install that version again, or remove it: `ztc plugins remove hello@1.0.0`
     nothing is installed that could be upgraded
     $ ztc plugins install
     exit: 0
@@ -81,6 +81,70 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
         fs::read_to_string(&record).unwrap().lines().count(),
         text.lines().count()
     );
+}
+
+#[test]
+fn what_cannot_be_read_of_what_is_installed_can_be_removed() {
+    let publisher = team();
+    rendered(&publisher);
+    let record = home(&publisher, ".local/share/ztc/installed/hello/1.0.0.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, &text[..40]).unwrap();
+    let remove: &[&str] = &["plugins", "remove", "hello"];
+    let force = [remove, &["--force"]].concat();
+    insta::assert_snapshot!(steps(&publisher, &[remove, &force, remove]), @"
+    $ ztc plugins remove hello
+    exit: 5
+    --- stderr
+    error: `hello` is needed by repositories of this machine
+      hello 1.0.0 is locked by [REPO]
+      help: remove it all the same with `ztc plugins remove hello --force`; there, `ztc plugins install` brings it back
+    $ ztc plugins remove hello --force
+    exit: 0
+    --- stderr
+    warning: `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
+    warning: the lock of [REPO] names `hello` 1.0.0: there `ztc plugins install` brings it back
+    ✓ removed hello 1.0.0
+    $ ztc plugins remove hello
+    exit: 4
+    --- stderr
+    error: `hello` is not installed
+      help: `ztc plugins verify` shows what is installed
+    ");
+    assert!(!record.exists());
+}
+
+#[test]
+fn a_repository_whose_name_cannot_be_read_may_need_what_is_removed() {
+    let publisher = team();
+    rendered(&publisher);
+    let projects = fs::read_dir(home(&publisher, ".local/share/ztc/projects")).unwrap();
+    let file = projects.map(|entry| entry.unwrap().path()).next().unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &text[..text.len() / 2]).unwrap();
+    let remove: &[&str] = &["plugins", "remove", "hello"];
+    insta::assert_snapshot!(steps(&publisher, &[remove]), @"
+    $ ztc plugins remove hello
+    exit: 5
+    --- stderr
+    error: `hello` may be needed by a repository that is not known any more: what names it cannot be read
+      [ROOT]/home/.local/share/ztc/projects/[SHA256].json
+      help: run `rm [ROOT]/home/.local/share/ztc/projects/[SHA256].json`, then `ztc validate` in each repository of yours, which names it again; or remove it all the same with `ztc plugins remove hello --force`
+    ");
+    // As it says.
+    fs::remove_file(&file).unwrap();
+    insta::assert_snapshot!(steps(&publisher, &[&["validate"], remove]), @"
+    $ ztc validate
+    exit: 0
+    --- stderr
+    ✓ `test` is as it was rendered at [TIME]: 1 adapters, 1 artifacts, 0 stages, 0 secret bundles
+    $ ztc plugins remove hello
+    exit: 5
+    --- stderr
+    error: `hello` is needed by repositories of this machine
+      hello 1.0.0 is locked by [REPO]
+      help: remove it all the same with `ztc plugins remove hello --force`; there, `ztc plugins install` brings it back
+    ");
 }
 
 #[test]
@@ -140,7 +204,8 @@ fn a_list_of_keys_that_is_damaged_says_how_it_is_mended() {
     error: the list of trusted publishers cannot be read
       --> [ROOT]/home/.config/ztc/trust.json
       EOF while parsing an object at line 1 column 1
-      help: correct the file, or remove it: then every publisher's key is pinned anew when it is first used
+      without it nobody here knows any more whose a source is, but where something was installed from it or it was seen
+      help: put it back from a copy; or move it away with `mv [ROOT]/home/.config/ztc/trust.json [ROOT]/home/.config/ztc/trust.json.old` and pin each key that is in it again, with `ztc plugins trust add SOURCE KEY`
     ");
 }
 

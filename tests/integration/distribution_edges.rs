@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use crate::distribution::Publisher;
 use crate::environment::Run;
@@ -102,7 +103,8 @@ fn a_mirror_keeps_nobody_waiting_while_its_source_takes_its_time() {
     let slow = Web::start(move |path, stream| {
         if path.contains("/ztc-adapter-") {
             begun.lock().unwrap().send(()).unwrap();
-            gate.lock().unwrap().recv().unwrap();
+            // Where the other one has to wait, it says so when this is over.
+            let _ = gate.lock().unwrap().recv_timeout(Duration::from_secs(20));
         }
         whole(stream, &fs::read(tree.join(path)).unwrap())
     });

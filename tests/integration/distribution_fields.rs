@@ -289,8 +289,8 @@ fn a_record_that_another_repository_has_changed_is_settled_by_what_is_signed() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     $ ztc plugins install hello@1.0.0 --key [NEW KEY]
     exit: 0

@@ -191,8 +191,8 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     ");
     let named = ["plugins", "install", "hello@^1"];
@@ -200,8 +200,8 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     ");
     // The operator's own word is stronger: the key is changed in the lock, for everybody to see.

@@ -194,19 +194,19 @@ fn the_bytes_that_start_are_compared_with_the_lock_and_not_with_the_record() {
     --- stderr
     error: adapter `hello` was not started: its file does not have the bytes that were installed
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
-      help: install it again with `ztc plugins install`, and find out who has changed it
+      help: install it again with `ztc plugins install hello`, and find out who has changed it
     $ ztc render --no-sandbox --quiet
     exit: 5
     --- stderr
     error: adapter `hello` was not started: its file does not have the bytes that were installed
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
-      help: install it again with `ztc plugins install`, and find out who has changed it
+      help: install it again with `ztc plugins install hello`, and find out who has changed it
     $ ztc plugins run hello anything
     exit: 5
     --- stderr
     error: adapter `hello` was not started: its file does not have the bytes that were installed
       installed: `[ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]`
-      help: install it again with `ztc plugins install`, and find out who has changed it
+      help: install it again with `ztc plugins install hello`, and find out who has changed it
     $ ztc plugins install
     exit: 0
     --- stderr

@@ -412,8 +412,8 @@ fn an_older_index_another_key_and_other_bytes_of_a_version_are_refused_in_a_regi
     exit: 5
     --- stderr
     error: `oci://[REGISTRY]/acme/hello` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add oci://[REGISTRY]/acme/hello KEY`
     ");
     fake.lies(Lie::Without("signature"));

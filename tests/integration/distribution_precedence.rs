@@ -255,7 +255,7 @@ fn the_build_of_an_author_is_loud_and_never_locked() {
       changed  platform/generated/services/hello/hello.txt
       changed  platform/lock.json
     ✓ rendered `test`: 1 artifacts, 0 stages (0 added, 2 changed, 0 removed, 1 unchanged)
-      next: ztc plan  shows what a bootstrap would do
+      next: unset ZTC_PLUGIN_DEV && ztc render  renders what a bootstrap takes: an author's build is never locked
     ");
     let rendered = publisher.environment.read("platform/lock.json");
     let plugins = |text: &str| {
@@ -270,22 +270,22 @@ fn the_build_of_an_author_is_loud_and_never_locked() {
     --- stderr
     warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
     error: what was rendered is older than its inputs
-      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable
-      help: run `ztc render`, and read what changes with `git diff`
+      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked
+      help: run `unset ZTC_PLUGIN_DEV`, then `ztc render`; to go on with that build, name it with `path` under `plugins` in platform.yaml
     $ ztc bootstrap
     exit: 5
     --- stderr
     warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
     error: what was rendered is older than its inputs
-      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable
-      help: run `ztc render`, and read what changes with `git diff`
+      adapter `hello` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked
+      help: run `unset ZTC_PLUGIN_DEV`, then `ztc render`; to go on with that build, name it with `path` under `plugins` in platform.yaml
     $ ztc render --locked
     exit: 5
     --- stderr
     warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
     error: the lock does not cover this, and `--locked` changes nothing in it
       adapter `hello` is never locked: it is dev
-      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
+      help: run `unset ZTC_PLUGIN_DEV`, and the same command again
     ");
     // Without the variable what was rendered is still not what is locked.
     publisher.environment.unset("ZTC_PLUGIN_DEV");

@@ -193,7 +193,8 @@ fn a_publication_that_was_interrupted_is_finished_by_the_next_one() {
     publisher
         .environment
         .ztc_ok(&["plugins", "publish-check", "../tree"]);
-    // Between the index and its signature.
+    // Between the index and its signature. What this machine has signed last is the one of now, by its time.
+    let new = files(&tree);
     put("index.json", &new["index.json"]);
     put("index.json.minisig", &old["index.json.minisig"]);
     put("index.json.minisig.next", &new["index.json.minisig"]);

@@ -420,6 +420,8 @@ fn a_full_disk_says_so_and_keeps_nothing() {
       nothing was installed
       help: free some space on the device of the plugins (`ztc doctor` says where it is) and run the same command again
     exit: 1
+    the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
     exit: 0
     exit: 0
     ");
@@ -431,10 +433,14 @@ fn whatever_file_no_longer_fits_the_next_install_works() {
     // Every number of files that may still be made, from none to enough: each step of the way fails once.
     let script = r#"
         mkdir -p "$DATA"
+        for option in "" --quiet --json; do
         for left in $(seq 1 24); do
             mount -t tmpfs -o size=4m,nr_inodes=$left tmpfs "$DATA"
             rm -rf "$CONFIG"
-            "$ZTC" plugins install hello --source ../tree --quiet 2>err; code=$?
+            "$ZTC" plugins install hello --source ../tree $option 2>err >out; code=$?
+            # Whatever failed: what is pinned was shown.
+            shown=$(grep -c 'tree is trusted from now on: RW' err)
+            [ "$shown" = 1 ] || [ ! -e "$CONFIG/ztc/trust.json" ] || echo "$left: pinned and not shown"
             if [ $code = 0 ]; then
                 umount "$DATA"; echo "it works with $left"; break
             fi
@@ -442,21 +448,27 @@ fn whatever_file_no_longer_fits_the_next_install_works() {
             records=$(find "$DATA/installed" -name '[0-9]*.json' 2>/dev/null | wc -l)
             [ "$records" = 0 ] || echo "$left: a record"
             mount -o remount,nr_inodes=100 "$DATA"
-            "$ZTC" plugins install hello --source ../tree --quiet || echo "$left: does not work afterwards"
+            "$ZTC" plugins install hello --source ../tree $option 2>again >out || echo "$left: does not work afterwards"
+            shown=$(cat err again | grep -c 'tree is trusted from now on: RW')
+            [ "$shown" = 1 ] || echo "$left: shown $shown times"
             "$ZTC" plugins verify --quiet >/dev/null || echo "$left: not good"
             [ "$(find "$DATA" -name '.*' -type f | wc -l)" = 0 ] || find "$DATA"
             umount "$DATA"
+        done
         done"#;
     let Some(output) = in_namespace(&world, "-rm", script) else {
         return;
     };
-    let (all, number) = output.trim().rsplit_once(' ').unwrap();
-    assert_eq!(all, "it works with", "{output}");
-    // It failed at more than one step, and not for ever.
-    assert!(
-        (5..24).contains(&number.parse::<u32>().unwrap()),
-        "{number}"
-    );
+    assert_eq!(output.lines().count(), 3, "{output}");
+    for line in output.lines() {
+        let (all, number) = line.rsplit_once(' ').unwrap();
+        assert_eq!(all, "it works with", "{output}");
+        // It failed at more than one step, and not for ever.
+        assert!(
+            (5..24).contains(&number.parse::<u32>().unwrap()),
+            "{number}"
+        );
+    }
 }
 
 #[test]

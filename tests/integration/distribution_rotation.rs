@@ -193,8 +193,8 @@ fn a_key_is_rotated_in_a_registry_by_an_explicit_word() {
     exit: 5
     --- stderr
     error: `oci://[REGISTRY]/acme/hello` is signed with another key than the one that the list of trusted publishers names
-      known: [OLD]
-      now: [NEW]
+      known: [OLD] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add oci://[REGISTRY]/acme/hello KEY`
     ");
     world.ok(&["plugins", "trust", "add", &world.to, &world.key("new")]);

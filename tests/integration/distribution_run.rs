@@ -330,7 +330,7 @@ fn no_command_starts_what_was_changed_after_it_was_installed() {
     exit: 0
     --- stderr
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
-      touches nothing outside of its own files
+      touches nothing outside of its own files, apart from what its stages do
     ");
     environment.ztc_ok(&["plugins", "verify"]);
     // A program that nobody may execute starts nowhere; a script is run by its interpreter.

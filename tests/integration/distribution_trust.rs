@@ -83,8 +83,8 @@ fn a_new_key_begins_anew_after_a_thief_has_run_ahead() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
     $ ztc plugins install hello@1.1.0 --key [second]
     exit: 0
@@ -141,8 +141,8 @@ fn trust_add_and_trust_remove_forget_what_was_seen() {
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     $ ztc plugins trust add ../tree [second] --dry-run
     exit: 0
@@ -345,10 +345,10 @@ fn a_key_is_never_taken_for_the_name_of_a_file() {
     ");
     insta::assert_snapshot!(add("nowhere.pub"), @"
     $ ztc plugins trust add ../tree nowhere.pub
-    exit: 2
+    exit: 4
     --- stderr
-    error: `nowhere.pub` is not a public key of minisign
-      help: give the line that begins with `RW`, as it stands in the publisher's `.pub` file
+    error: there is no file `nowhere.pub` with a key
+      help: give the publisher's `.pub` file, or its line that begins with `RW`
     ");
     assert_eq!(publisher.install(&["--key", "../key.pub"]).code, Some(0));
     assert_eq!(publisher.install(&["--key", "../other.pub"]).code, Some(5));

@@ -89,7 +89,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       touches   what it touched before
       newer     1.2.0 is outside of `~1.1`
     error: this is to be confirmed, and nobody is there; nothing has been done
-      help: read the list above; then run `ztc plugins upgrade hello@~1.1 --yes`
+      help: read the list above; then run `ztc plugins upgrade 'hello@~1.1' --yes`
     ");
     insta::assert_snapshot!(run(&["hello@~1.1", "--yes"]), @"
     exit: 0

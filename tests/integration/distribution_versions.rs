@@ -75,6 +75,10 @@ impl World {
             let word = |word: &str| {
                 let bare = word.trim_end_matches([' ', '\n', '"', ',']);
                 let is_time = bare.len() >= 20 && bare.starts_with("20") && bare.ends_with('Z');
+                let id = bare.trim_end_matches(')');
+                if id.len() == 16 && id.bytes().all(|it| b"0123456789ABCDEF".contains(&it)) {
+                    return word.replace(id, "[ID]");
+                }
                 match (bare.starts_with("RW") && bare.len() == 56, is_time) {
                     (true, _) => word.replace(bare, "[KEY]"),
                     (_, true) => word.replace(bare, "[TIME]"),

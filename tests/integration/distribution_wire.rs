@@ -315,8 +315,8 @@ fn a_mirror_that_lies_is_refused_under_the_name_of_its_source() {
     exit: 5
     --- stderr
     error: `http://[WEB]` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       read from the mirror http://[MIRROR]/[SLUG]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add http://[WEB] KEY`
     ");

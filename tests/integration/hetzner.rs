@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bootstrap::rendered;
 use crate::environment::{Lab, Run, TestEnv};
+use crate::web::{Authority, Web, status};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -524,4 +525,58 @@ fn servers_that_are_worked_on_at_the_same_time_are_asked_about_in_one_request() 
     environment.ztc_ok(&arguments);
     assert_eq!(lab.state()["faults"], json!({}));
     assert_no_keys(&lab);
+}
+
+#[test]
+fn the_api_is_believed_under_the_authorities_of_the_operator() {
+    let mut environment = TestEnv::new();
+    environment.write(
+        "platform.yaml",
+        "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  hetzner:\n    version: v1\n    api_token: {from: env, name: HCLOUD_TOKEN}\n    server_ips: [203.0.113.10]\n",
+    );
+    // Whoever gets an answer at all has believed the certificate.
+    let web = Web::start(|_, stream| status(stream, "401 Unauthorized", ""));
+    let authority = Authority::new("the authority of a company");
+    let port = authority.before(&web.address, &["localhost"], 2999);
+    environment.set("HCLOUD_TOKEN", "a-token-of-a-test");
+    environment.set("HCLOUD_ENDPOINT", format!("https://localhost:{port}/v1"));
+    let said = |environment: &TestEnv| {
+        let run = environment.ztc(&["render"]).to_string();
+        run.replace(&format!(":{port}"), ":[PORT]")
+    };
+    insta::assert_snapshot!(said(&environment), @"
+    exit: 1
+    --- stderr
+      hetzner: requests to the API: 1 (at most 200)
+    error: adapter `hetzner`: cannot list the servers at `https://localhost:[PORT]/v1`: the API cannot be reached: invalid peer certificate: UnknownIssuer
+      help: where a proxy of your organization stands between, add its authority to those of this machine, or name a file of all that are to count: `SSL_CERT_FILE=FILE`
+    ");
+    let file = environment.root().join("company.pem");
+    fs::write(&file, &authority.pem).unwrap();
+    environment.set("SSL_CERT_FILE", file.display().to_string());
+    insta::assert_snapshot!(said(&environment), @"
+    exit: 1
+    --- stderr
+      hetzner: requests to the API: 1 (at most 200)
+    error: adapter `hetzner`: cannot list the servers at `https://localhost:[PORT]/v1`: the API answered `unauthorized`: HTTP status 401
+      help: the token that `api_token` refers to is not valid: make a new one in https://console.hetzner.cloud under Security, API tokens
+    ");
+    // In a directory, as OpenSSL has them, and from within the sandbox as well.
+    environment.unset("SSL_CERT_FILE");
+    let directory = environment.root().join("authorities");
+    fs::create_dir(&directory).unwrap();
+    fs::copy(&file, directory.join("0123abcd.0")).unwrap();
+    environment.set("SSL_CERT_DIR", directory.display().to_string());
+    let run = said(&environment);
+    assert!(
+        run.contains("the API answered") && run.contains("401"),
+        "{run}"
+    );
+    environment.set("SSL_CERT_DIR", "/nowhere");
+    insta::assert_snapshot!(said(&environment), @"
+    exit: 2
+    --- stderr
+    error: adapter `hetzner`: `SSL_CERT_DIR` names no certificates of authorities that can be read: opening directory: No such file or directory (os error 2) at '/nowhere'
+      help: name a file of certificates in PEM (`SSL_CERT_FILE`) or a directory of such files (`SSL_CERT_DIR`), or unset it: then those of this machine count
+    ");
 }

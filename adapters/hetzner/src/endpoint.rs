@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ztc_adapter_sdk::AdapterError;
+use ztc_adapter_sdk::certificates::{Authorities, Origin, authorities};
 use ztc_adapter_sdk::protocol::ErrorCode;
 
 /// The API where the operator names no other.
@@ -95,34 +96,37 @@ impl Endpoint {
         if self.loopback {
             config = config.proxy(None);
         }
-        if let Some(roots) = own_roots()? {
-            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        if self.address.starts_with("https://") {
+            config = config.tls_config(TlsConfig::builder().root_certs(roots()?).build());
         }
         Ok(config.build().into())
     }
 }
 
-/// Returns the authorities that the operator trusts instead of the public ones: the file that `SSL_CERT_FILE` names.
-fn own_roots() -> Result<Option<RootCerts>, AdapterError> {
-    let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    let fail = |why: String| {
-        let message = format!("cannot use `SSL_CERT_FILE` `{}`: {why}", path.display());
-        AdapterError::new(ErrorCode::InvalidInputs, message)
-            .help("set it to a PEM file of certificates, or unset it")
-    };
-    let pem = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(fail("it holds no certificate".into()));
+/// Returns the authorities that count on this machine, as for its other programs; Mozilla's list only where it has none.
+fn roots() -> Result<RootCerts, AdapterError> {
+    let Authorities {
+        origin,
+        certificates,
+        problems,
+    } = authorities();
+    match origin {
+        Origin::Nowhere => Ok(RootCerts::WebPki),
+        Origin::Variable(variable) if certificates.is_empty() => {
+            let why = problems.first().map_or("it is empty", String::as_str);
+            let message = format!(
+                "`{variable}` names no certificates of authorities that can be read: {why}"
+            );
+            Err(AdapterError::new(ErrorCode::InvalidInputs, message)
+                .help("name a file of certificates in PEM (`SSL_CERT_FILE`) or a directory of such files (`SSL_CERT_DIR`), or unset it: then those of this machine count"))
+        }
+        Origin::Variable(_) | Origin::Machine => Ok(RootCerts::Specific(Arc::new(
+            certificates
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect(),
+        ))),
     }
-    Ok(Some(RootCerts::Specific(Arc::new(certificates))))
 }
 
 #[cfg(test)]

@@ -202,6 +202,10 @@ impl Refusal {
                     "see https://status.hetzner.com, then run the command again",
                 ),
             },
+            Self::Network(why) if why.contains("certificate") => (
+                ErrorCode::ExternalFailure,
+                "where a proxy of your organization stands between, add its authority to those of this machine, or name a file of all that are to count: `SSL_CERT_FILE=FILE`",
+            ),
             Self::Timeout | Self::Network(_) => (
                 ErrorCode::ExternalFailure,
                 "check the network, the proxy variables and `HCLOUD_ENDPOINT`, then run the command again",

@@ -12,6 +12,7 @@ use interprocess::local_socket::{GenericFilePath, ToFsName};
 use ztc_protocol::{ATTACH_VARIABLE, MAX_SOCKET_BYTES};
 
 use crate::error::{Exit, Failure, did_you_mean};
+use crate::pipeline::context::word;
 
 /// The sockets of running adapters by the adapters' names.
 pub(crate) type Attached = BTreeMap<String, PathBuf>;
@@ -125,7 +126,7 @@ fn check_directory(path: &Path) -> Result<(), Failure> {
             );
             Err(Failure::new(Exit::Refused, message).help(format!(
                 "make it a directory of yours with `chmod 700 {}`",
-                directory.display()
+                word(&directory.display().to_string())
             )))
         }
     }

@@ -20,6 +20,7 @@ use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::lock::Lock;
 use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::paths::{Confinement, Machine, Repository, Running};
+use crate::pipeline::context::word;
 use crate::platform::Plugin;
 use crate::plugins::locked;
 use crate::plugins::name::PREFIX;
@@ -301,7 +302,8 @@ impl Discovery {
                     self.plugins.display()
                 ))
                 .help(format!(
-                    "look for it with `ztc plugins search {name}`, or install it with `ztc plugins install {name} --source SOURCE`"
+                    "look for it with `ztc plugins search {0}`, or install it with `ztc plugins install {0} --source SOURCE`",
+                        word(name)
                 )),
         }
     }

@@ -15,6 +15,7 @@ use crate::lock::Lock;
 use crate::paths::Repository;
 use crate::pipeline::cache::{Cache, Entry};
 use crate::pipeline::context;
+use crate::pipeline::context::word;
 use crate::pipeline::eject::{Setting, readme, run_sh, script_path};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::tasks::{Task, Tasks};
@@ -135,7 +136,7 @@ fn empty_directory(repository: &Repository, output: &Path) -> Result<PathBuf, Fa
         )
         .help(format!(
             "give another directory with `--output`, or remove it: `rm -r {}`",
-            output.display()
+            word(&output.display().to_string())
         )));
     }
     atomic::private_directory(&path)?;

@@ -12,6 +12,7 @@ use crate::commands::{Context, wait_for_all_of};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::platform::{Partial, Platform, Plugin, answers};
+use crate::plugins::follow::Network;
 use crate::plugins::locked;
 use crate::plugins::store::Store;
 use crate::secrets::Vault;
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
     /// Write over an existing platform.yaml
     #[arg(long)]
     pub(crate) force: bool,
-    /// Ask no network for newer versions
+    /// Ask no network: neither for newer versions nor for adapters that platform.yaml asks for
     #[arg(long)]
     pub(crate) offline: bool,
 }
@@ -97,7 +98,12 @@ fn shared(
     if is_twin {
         return offer::refuse(context, &partial.platform).map(|()| None);
     }
-    match (offer::offer(context, &partial.platform)?, arguments.resume) {
+    let network = match arguments.offline {
+        true => Network::Never,
+        false => Network::Use,
+    };
+    let offered = offer::offer(context, &partial.platform, network)?;
+    match (offered, arguments.resume) {
         (Offered::Nothing, _) | (Offered::Installed, true) => Ok(None),
         (Offered::Installed, false) => {
             match context.repository.lock().exists() {

@@ -9,7 +9,7 @@ use crate::adapter::Source;
 use crate::commands::bootstrap::refused;
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedAdapter};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::run_lock;
 use crate::plugins::projects;
@@ -297,7 +297,12 @@ fn say(context: &Context, session: &Session, rendered: &Rendered, changes: &Chan
                 "  read what is new in {directory}: `ztc bootstrap` runs it as you, outside of the sandbox"
             ));
         }
+        let is_dev = |adapter: &LockedAdapter| adapter.source == Source::Dev.word();
         match rendered.unmade.is_empty() {
+            true if rendered.lock.adapters.values().any(is_dev) => ui.next(
+                "unset ZTC_PLUGIN_DEV && ztc render",
+                "renders what a bootstrap takes: an author's build is never locked",
+            ),
             true => ui.next("ztc plan", "shows what a bootstrap would do"),
             false => ui.next(
                 "ztc secrets generate",

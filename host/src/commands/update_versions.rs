@@ -6,11 +6,12 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::adapter::Discovery;
-use crate::commands::plugins::trust::key_or_file;
+use crate::commands::plugins::trust::{key_or_file, show_key, show_planned_key};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::{EMBEDDED, Lock, LockedTable};
 use crate::platform::{Platform, Plugin};
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tables;
@@ -263,7 +264,8 @@ fn keep(context: &Context, come: &mut Come, setting: Option<&Setting>) -> Result
     }
     let mut good = Vec::new();
     for fetched in std::mem::take(&mut come.channels) {
-        match update::save(machine, &fetched) {
+        let new_key = |source: &str, key: &Key| show_key(&context.ui, source, key);
+        match update::save(machine, &fetched, &new_key) {
             Ok(()) => {
                 let configured = fetched.channel.adapters.is_none();
                 if let Some(setting) = setting.filter(|_| configured) {
@@ -281,9 +283,9 @@ fn keep(context: &Context, come: &mut Come, setting: Option<&Setting>) -> Result
 /// Says what has come.
 fn say(context: &Context, come: &Come, mode: Mode) {
     let ui = &context.ui;
-    let (fetched, trusted) = match mode {
-        Mode::Update => ("fetched", "is trusted from now on"),
-        Mode::DryRun => ("would fetch", "would be trusted from now on"),
+    let fetched = match mode {
+        Mode::Update => "fetched",
+        Mode::DryRun => "would fetch",
     };
     for (name, table, _) in &come.pins {
         ui.done(format!(
@@ -293,12 +295,8 @@ fn say(context: &Context, come: &Come, mode: Mode) {
     }
     for Fetched { channel, tree, .. } in &come.channels {
         let source = channel.source.name();
-        if let Signed::New(key) = &tree.signer {
-            ui.say(format!(
-                "the publisher's key of {source} {trusted}: {}",
-                key.text()
-            ));
-            ui.say("  compare it with what the publisher shows elsewhere");
+        if let (Signed::New(key), Mode::DryRun) = (&tree.signer, mode) {
+            show_planned_key(ui, &source, key.text());
         }
         ui.done(format!(
             "{source} has serial {}, valid until {}",

@@ -19,6 +19,8 @@ use crate::yaml;
 const OLDER: &str = "what was rendered is older than its inputs";
 const RENDER: &str = "run `ztc render`, and read what changes with `git diff`";
 
+const UNSET: &str = "run `unset ZTC_PLUGIN_DEV`, then `ztc render`; to go on with that build, name it with `path` under `plugins` in platform.yaml";
+
 /// How many differences are listed.
 const LISTED: usize = 50;
 
@@ -110,6 +112,12 @@ impl Found {
             }
             (false, true) => RENDER,
             (false, false) => "run `ztc render`: it makes all files again from platform.yaml",
+        };
+        let is_dev = |now: &FoundAdapter| now.source == Some(Source::Dev);
+        let help = match self.adapters.values().any(is_dev) {
+            // Until then every render is one that is never locked.
+            true => UNSET,
+            false => help,
         };
         let all: Vec<String> = inputs.into_iter().chain(files).collect();
         let mut failure = Failure::new(Exit::Differences, what).help(help);
@@ -240,7 +248,7 @@ fn adapter(
     );
     if now.source == Some(Source::Dev) {
         differences.push(format!(
-            "adapter `{section}` is its author's build (`{}`), which is never locked: unset the variable",
+            "adapter `{section}` is its author's build (`{}`), which is never locked",
             dev::VARIABLE
         ));
     } else if then.source == Source::Dev.word() {
@@ -471,9 +479,7 @@ mod tests {
             &lock(),
             &now,
             older,
-            &[
-                "adapter `talos` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked: unset the variable",
-            ],
+            &["adapter `talos` is its author's build (`ZTC_PLUGIN_DEV`), which is never locked"],
         );
         let mut rendered = lock();
         rendered.adapters.get_mut("talos").unwrap().source = "dev".into();

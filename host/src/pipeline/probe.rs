@@ -14,6 +14,7 @@ use crate::pipeline::attempt::{Ended, Stop};
 use crate::pipeline::event::TaskFailure;
 use crate::pipeline::gates;
 use crate::pipeline::transcript::{Lines, Paper, Transcript};
+use crate::plugins::certificates;
 use crate::process;
 
 /// Everything that one attempt needs.
@@ -176,12 +177,17 @@ fn tcp_probe(address: &str, limit: Duration) -> Result<(), String> {
 
 fn http_probe(probe: &HttpProbe, directory: &Path, limit: Duration) -> Result<(), String> {
     let url = &probe.url;
-    let mut tls = TlsConfig::builder();
-    if let Some(file) = &probe.ca_file {
-        tls = tls.root_certs(authorities(&directory.join(file))?);
-    }
+    let tls = match &probe.ca_file {
+        Some(file) => TlsConfig::builder()
+            .root_certs(authorities(&directory.join(file))?)
+            .build(),
+        None if !url.to_ascii_lowercase().starts_with("http:") => {
+            certificates::config().map_err(|failure| failure.message)?
+        }
+        None => TlsConfig::default(),
+    };
     let config = Agent::config_builder()
-        .tls_config(tls.build())
+        .tls_config(tls)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)

@@ -5,19 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::CertificateError;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ztc_adapter_sdk::certificates::{Authorities, Origin};
 
 use crate::error::{Exit, Failure};
-
-/// The variables that name authorities in place of the machine's own, as OpenSSL and others understand them.
-const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-
-/// Where the authorities come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    Variable(&'static str),
-    Machine,
-    Mozilla,
-}
 
 /// The authorities that count, read once.
 fn authorities() -> Result<&'static (TlsConfig, Origin), Failure> {
@@ -30,36 +20,32 @@ fn authorities() -> Result<&'static (TlsConfig, Origin), Failure> {
 }
 
 fn find() -> Result<(TlsConfig, Origin), Failure> {
-    let variable = VARIABLES
-        .into_iter()
-        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
+    let Authorities {
+        origin,
+        certificates,
+        problems,
+    } = ztc_adapter_sdk::certificates::authorities();
+    for error in &problems {
         tracing::debug!(%error, "some certificates of authorities cannot be read");
     }
-    let certificates: Vec<Certificate<'static>> = found
-        .certs
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect();
-    let origin = match (variable, certificates.is_empty()) {
-        (Some(variable), true) => {
+    let roots = match origin {
+        Origin::Variable(variable) if certificates.is_empty() => {
             let mut failure = Failure::invalid(format!(
                 "`{variable}` names no certificates of authorities that can be read"
             ))
             .help(format!(
                 "name a file of certificates in PEM (`-----BEGIN CERTIFICATE-----`), or leave `{variable}` out: then those of this machine count"
             ));
-            failure.details = found.errors.iter().map(ToString::to_string).collect();
+            failure.details = problems;
             return Err(failure);
         }
-        (Some(variable), false) => Origin::Variable(variable),
-        (None, false) => Origin::Machine,
-        (None, true) => Origin::Mozilla,
-    };
-    let roots = match origin {
-        Origin::Mozilla => RootCerts::WebPki,
-        Origin::Variable(_) | Origin::Machine => RootCerts::Specific(Arc::new(certificates)),
+        Origin::Variable(_) | Origin::Machine => RootCerts::Specific(Arc::new(
+            certificates
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect(),
+        )),
+        Origin::Nowhere => RootCerts::WebPki,
     };
     Ok((TlsConfig::builder().root_certs(roots).build(), origin))
 }
@@ -113,7 +99,7 @@ pub(crate) fn problem(place: &str, at: &str, error: &ureq::Error) -> Option<Fail
 fn whose() -> String {
     match authorities().map(|(_, origin)| *origin) {
         Ok(Origin::Variable(name)) => format!("those that `{name}` names, and no others"),
-        Ok(Origin::Mozilla) | Err(_) => {
+        Ok(Origin::Nowhere) | Err(_) => {
             "those that Mozilla lists, because this machine has none".to_owned()
         }
         Ok(Origin::Machine) => "those of this machine".to_owned(),

@@ -15,6 +15,7 @@ use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 use crate::plugins::tables;
 use crate::plugins::tree::{Known, Tree, Unsigned};
+use crate::regular;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -130,7 +131,7 @@ fn signed_sums(
     key: &Key,
 ) -> Option<String> {
     let place = format!("{name}/{version}/{SUMS}");
-    let read = |file: &str| std::fs::read_to_string(directory.join(file));
+    let read = |file: &str| regular::read_to_string(&directory.join(file));
     let (text, signature) = match (read(&place), read(&format!("{place}.minisig"))) {
         (Ok(text), Ok(signature)) => (text, signature),
         (Err(error), _) | (_, Err(error)) => {

@@ -22,6 +22,7 @@ use crate::plugins::own;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
+use crate::plugins::taken_back::{self, TakenBack};
 use crate::plugins::tree::{Signed, Tree};
 use crate::plugins::trust::Trust;
 
@@ -82,6 +83,10 @@ impl Follow<'_> {
             if let Some(record) = recorded {
                 done.powers = Powers::of(&record.release, None);
             }
+            let taken_back = TakenBack::new(self.machine).find(&done.source, name, &locked.version);
+            done.warnings.extend(
+                taken_back.map(|reason| taken_back::message(name, &locked.version, &reason.why)),
+            );
             return Ok(done);
         }
         let source = self.source(name, locked, &store, wanted)?;
@@ -127,9 +132,8 @@ impl Follow<'_> {
             ));
         }
         if let Some(why) = &choice.release.yanked {
-            done.warnings.push(format!(
-                "`{name}` {version} was taken back by its publisher: {why}"
-            ));
+            let version = version.to_string();
+            done.warnings.push(taken_back::message(name, &version, why));
         }
         if self.terms.mode == Mode::DryRun {
             return Ok(done);
@@ -294,8 +298,9 @@ impl Follow<'_> {
         let differs = pinned.filter(|pinned| tree.signer.key().is_some_and(|key| key != pinned));
         Ok(differs.map(|pinned| {
             format!(
-                "the lock names another key of {place} than this machine trusts ({}): find out which one is right, then `ztc plugins trust add {place} KEY`",
-                pinned.text()
+                "the lock names another key of {place} than this machine trusts ({}): find out which one is right, then `ztc plugins trust add {} KEY`",
+                pinned.text(),
+                word(place)
             )
         }))
     }
@@ -444,6 +449,7 @@ mod tests {
         let watch = Watch {
             waiting: &|| {},
             progress: &|_, _| {},
+            new_key: &|_, _| panic!("no key is pinned"),
         };
         let done = follow.install("bgp", &locked, &watch).unwrap();
         assert_eq!(

@@ -1,7 +1,6 @@
 //! Installing: a source is opened and believed or refused, a release chosen, its bytes fetched into the store, verified and recorded. Runs
 //! nothing of what it installs.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,14 +15,17 @@ use crate::paths::Machine;
 use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::agreed::{self, NewPowers, Powers};
-use crate::plugins::index::{Asset, Choice, Index, and};
+use crate::plugins::index::{Asset, Choice, and};
 use crate::plugins::mirror;
-use crate::plugins::seen;
+use crate::plugins::remembered;
+use crate::plugins::seen::{self, Seen};
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::{self, Incoming, Record, Store};
+use crate::plugins::taken_back;
 use crate::plugins::tree::{Known, OPTION, PIN, Signed, Tree, Unsigned};
 use crate::plugins::trust::Trust;
+use crate::regular;
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -67,7 +69,12 @@ pub(crate) struct Watch<'a> {
     pub(crate) waiting: &'a dyn Fn(),
     /// How many bytes of how many have come.
     pub(crate) progress: &'a dyn Fn(u64, u64),
+    /// A key is about to be pinned.
+    pub(crate) new_key: NewKey<'a>,
 }
+
+/// Shows the key of a source before it is pinned: whatever happens next, nobody trusts a key that was never shown.
+pub(crate) type NewKey<'a> = &'a dyn Fn(&str, &Key);
 
 /// Whether an adapter may come from another source than the one that it was installed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,12 +145,10 @@ pub(crate) enum State {
 pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<Tree, Failure> {
     let source = mirror::through(machine, source)?;
     let name = source.name();
-    let pinned = Trust::load(machine)?.key(&name)?;
     let known = Known {
-        key: match (&terms.key, pinned) {
-            (Some(key), _) => Some((key.clone(), OPTION)),
-            (None, Some(key)) => Some((key, PIN)),
-            (None, None) => None,
+        key: match &terms.key {
+            Some(key) => Some((key.clone(), OPTION)),
+            None => remembered::key(machine, &name)?,
         },
         seen: last_seen(machine, &name, terms)?,
         serial: 0,
@@ -157,7 +162,7 @@ pub(crate) fn last_seen(
     machine: &Machine,
     place: &str,
     terms: &Terms,
-) -> Result<Option<(Vec<u8>, Index)>, Failure> {
+) -> Result<Option<Seen>, Failure> {
     match terms.moved {
         Moved::Refuse => seen::load(&machine.data(), place),
         Moved::Allow => Ok(None),
@@ -206,6 +211,11 @@ pub(crate) fn from_tree(
         lock_serial_was: None,
         warnings: Vec::new(),
     };
+    if let Some(why) = &choice.release.yanked {
+        let version = choice.version.to_string();
+        done.warnings
+            .push(taken_back::message(&name, &version, why));
+    }
     let question = done.powers.question(&name, &choice.version.to_string());
     match question.filter(|_| terms.powers == NewPowers::Refuse) {
         Some(question) if terms.mode == Mode::DryRun => {
@@ -252,7 +262,7 @@ pub(crate) fn take(
         None => {}
     }
     // Not before: who hears only of a download that failed has not been shown the key.
-    remember(machine, tree, terms)?;
+    remember(machine, tree, terms, watch.new_key)?;
     let record = Record {
         format: store::format(),
         name: choice.name.clone(),
@@ -306,7 +316,7 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
                 .detail(format!("it has {}", and(names)))
                 .help(format!(
                     "run `ztc plugins install NAME --source {}`",
-                    tree.source.name()
+                    word(&tree.source.name())
                 )),
         ),
     }
@@ -388,8 +398,14 @@ fn compare_locked(
     Ok(())
 }
 
-/// Pins a new key and keeps the index. The store is held, so what others have pinned and seen since the tree was opened is compared here.
-pub(crate) fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
+/// Pins a new key, which is shown before, and keeps the index. The store is held, so what others have pinned and seen since the tree was opened is
+/// compared here.
+pub(crate) fn remember(
+    machine: &Machine,
+    tree: &Tree,
+    terms: &Terms,
+    new_key: NewKey<'_>,
+) -> Result<(), Failure> {
     let place = tree.source.name();
     let Some(key) = tree.signer.key() else {
         return Ok(());
@@ -409,19 +425,30 @@ pub(crate) fn remember(machine: &Machine, tree: &Tree, terms: &Terms) -> Result<
             .help("run the same command again, and `ztc plugins trust list` where it stays so"));
         }
         _ if terms.key.is_some() || matches!(tree.signer, Signed::New(_)) => {
+            if matches!(tree.signer, Signed::New(_)) {
+                new_key(&place, key);
+            }
             trust.pin(&place, key);
-            trust.save(machine)?;
+            trust.save(machine).map_err(|failure| {
+                failure.detail(format!("the key of `{place}` is not trusted yet"))
+            })?;
         }
         _ => {}
     }
     let last = last_seen(machine, &place, terms)?;
-    if let Some((text, index)) = last.filter(|(_, index)| index.publisher.key == key.text()) {
-        if text == tree.text {
+    let last = last.filter(|last| last.index.publisher.key == key.text());
+    if let Some(last) = &last {
+        if last.text == tree.text {
             return Ok(());
         }
-        seen::compare(&place, (&text, &index), (&tree.text, &tree.index))?;
+        last.compare(&place, (&tree.text, &tree.index))?;
     }
-    seen::save(&machine.data(), &place, &tree.text)
+    seen::save(
+        &machine.data(),
+        &place,
+        last.as_ref(),
+        (&tree.text, &tree.index),
+    )
 }
 
 /// Brings bytes beside the store; they can be kept only when they are what they should be.
@@ -476,7 +503,7 @@ pub(crate) fn both(one: Option<&VersionReq>, other: Option<VersionReq>) -> Optio
 /// Says why a file cannot be the executable for a platform; nothing where it can, as far as its first bytes tell.
 pub(crate) fn format_problem(path: &Path, platform: &str) -> Result<Option<String>, Failure> {
     let mut head = Vec::new();
-    File::open(path)
+    regular::open(path)
         .and_then(|file| file.take(20).read_to_end(&mut head))
         .map_err(|error| Failure::io("read", path, &error))?;
     let (system, arch) = platform.split_once('-').unwrap_or((platform, ""));

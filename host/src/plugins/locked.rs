@@ -12,14 +12,16 @@ use crate::lock::fields::{self, Contradiction};
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
+use crate::pipeline::context::word;
 use crate::platform::Plugin;
 use crate::plugins::index::{Asset, Choice, Release};
 use crate::plugins::install::{self, Moved, Terms};
 use crate::plugins::mirror;
+use crate::plugins::remembered;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Record;
-use crate::plugins::tree::{Known, LOCK, OPTION, PIN, Tree};
+use crate::plugins::tree::{Known, LOCK, OPTION, Tree};
 use crate::plugins::trust::Trust;
 
 /// Makes what the lock says of what is installed. `root` is the repository, `asked` what its platform.yaml says of the adapter.
@@ -143,7 +145,8 @@ pub(crate) fn contradiction(
         return refused(
             format!("`plugins.{name}.version` asks for `{range}`"),
             format!(
-                "run `ztc plugins install '{name}@{range}'`, which changes the lock, or change platform.yaml back"
+                "run `ztc plugins install {}`, which changes the lock, or change platform.yaml back",
+                word(&format!("{name}@{range}"))
             ),
         );
     }
@@ -154,8 +157,9 @@ pub(crate) fn contradiction(
     refused(
         format!("`plugins.{name}.source` asks for it from {source}"),
         format!(
-            "the lock has it from {}; where its publisher has moved, run `ztc plugins install {name}@{version} --moved`, which changes the lock",
-            locked.source
+            "the lock has it from {}; where its publisher has moved, run `ztc plugins install {} --moved`, which changes the lock",
+            locked.source,
+            word(&format!("{name}@{version}"))
         ),
     )
 }
@@ -185,7 +189,8 @@ pub(crate) fn executable<'a>(
             ),
         )
         .help(format!(
-            "ask its publisher for one; then `ztc plugins install {name}@{version}` locks it, too"
+            "ask its publisher for one; then `ztc plugins install {}` locks it, too",
+            word(&format!("{name}@{version}"))
         ))),
     }
 }
@@ -241,10 +246,7 @@ pub(crate) fn known<'a>(
     let key = match (&terms.key, &locked.publisher_key) {
         (Some(key), _) => Some((key.clone(), OPTION)),
         (None, Some(key)) => Some((own_key(key)?, LOCK)),
-        (None, None) => {
-            let pinned = Trust::load(machine)?.key(&place)?;
-            pinned.map(|key| (key, PIN))
-        }
+        (None, None) => remembered::key(machine, &place)?,
     };
     // A key by an operator's word begins anew, and so does a tree.
     let is_locked_key = terms.key.as_ref().map(Key::text).is_none_or(|key| {

@@ -23,6 +23,7 @@ use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 use crate::plugins::tree::Tree;
+use crate::regular;
 
 /// The file that says what a mirror holds.
 pub(crate) const FILE: &str = "mirror.json";
@@ -184,7 +185,7 @@ pub(crate) fn misnamed(directory: &Path) -> Option<Failure> {
 /// Reads what the mirror in a directory holds; nothing where it is none.
 pub(crate) fn mark(directory: &Path) -> Result<Option<Mark>, Failure> {
     let path = directory.join(FILE);
-    let text = match fs::read(&path) {
+    let text = match regular::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::io("read", &path, &error)),
@@ -363,7 +364,7 @@ fn result(
 /// The index that the mirror has now.
 fn own_index(directory: &Path, place: &str) -> Result<Option<(Vec<u8>, Index)>, Failure> {
     let path = directory.join(index::FILE);
-    match fs::read(&path) {
+    match regular::read(&path) {
         Ok(text) => Ok(Index::parse(&text, place).ok().map(|index| (text, index))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("read", &path, &error)),
@@ -433,7 +434,7 @@ fn bring(
 /// Writes a file in one step, where it is not there already.
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     make_parent(path)?;
-    if fs::read(path).is_ok_and(|old| old == content) {
+    if regular::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
     let text = std::str::from_utf8(content).map_err(|_| {

@@ -1,7 +1,6 @@
 //! Installing a single executable of the operator's own: nobody has signed it, and its name says what it is. It is read once, so the bytes that
 //! were compared are those that are kept. Runs nothing of what it installs.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -20,6 +19,7 @@ use crate::plugins::install::{Done, Mode, State, Terms, TrustWord, refuse_moved}
 use crate::plugins::name::FileName;
 use crate::plugins::store::{self, Incoming, Record, Store};
 use crate::plugins::tree::Unsigned;
+use crate::regular;
 
 /// An executable that was read.
 pub(crate) struct Own {
@@ -173,7 +173,7 @@ fn looked_at(path: &Path) -> Result<Asset, Failure> {
 
 fn copied(store: &Store, path: &Path) -> Result<(Asset, Incoming), Failure> {
     let fail = |error: std::io::Error| Failure::io("read", path, &error);
-    let mut file = File::open(path).map_err(fail)?.take(MOST_EXECUTABLE + 1);
+    let mut file = regular::open(path).map_err(fail)?.take(MOST_EXECUTABLE + 1);
     let mut incoming = store.begin()?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; 128 << 10];

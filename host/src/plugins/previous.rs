@@ -12,6 +12,7 @@ use crate::plugins::index::{self, Index};
 use crate::plugins::name::FileName;
 use crate::plugins::publish::OtherKey;
 use crate::plugins::signature::{Key, Refused};
+use crate::regular;
 
 /// The signature of an index that is about to take its place: it is there first, so that an index without its signature can be told from one
 /// that somebody has changed.
@@ -242,7 +243,7 @@ pub(crate) fn arrive(directory: &Path) -> Result<(), Failure> {
 
 fn file(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let path = directory.join(name);
-    match fs::read(&path) {
+    match regular::read(&path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("read", &path, &error)),

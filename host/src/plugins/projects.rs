@@ -80,6 +80,19 @@ pub(crate) fn unreadable(machine: &Machine) -> Vec<PathBuf> {
     paths
 }
 
+/// Returns the files that name a repository and cannot be read: which one nobody knows.
+pub(crate) fn broken(machine: &Machine) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory(machine)).into_iter().flatten();
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_broken = |path: &PathBuf| {
+        let is_ours = path.extension().is_some_and(|it| it == "json");
+        is_ours && path.exists() && read(path).is_none()
+    };
+    let mut broken: Vec<PathBuf> = files.filter(is_broken).collect();
+    broken.sort();
+    broken
+}
+
 fn read(file: &Path) -> Option<File> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }

@@ -20,6 +20,7 @@ use crate::plugins::previous;
 use crate::plugins::signature::Signer;
 use crate::plugins::signed::{Memory, Serial};
 use crate::plugins::tables;
+use crate::regular;
 
 /// The sums of one version, as `sha256sum` writes them.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -366,7 +367,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     }
     let parent = to.parent().unwrap_or(to);
     fs::create_dir_all(parent).map_err(|error| Failure::io("make", parent, &error))?;
-    let mut source = fs::File::open(from).map_err(|error| Failure::io("read", from, &error))?;
+    let mut source = regular::open(from).map_err(|error| Failure::io("read", from, &error))?;
     let fail = |error: std::io::Error| Failure::io("write", to, &error);
     let mut file = tempfile::Builder::new()
         .prefix(".ztc-")

@@ -51,6 +51,15 @@ impl Key {
         &self.text
     }
 
+    /// The key with the number by which minisign tells keys apart, for people who compare it.
+    pub(crate) fn shown(&self) -> String {
+        format!(
+            "{} (id {})",
+            self.text,
+            id_of(&self.text).unwrap_or_default()
+        )
+    }
+
     /// Verifies the text of a signature. `what` is the name of the signed file.
     pub(crate) fn verify(
         &self,
@@ -77,6 +86,20 @@ impl Key {
             ))),
         }
     }
+}
+
+/// Names the key that a signature says it was made with, as minisign does on the first line of a `.pub` file. Only the number is there, and
+/// whether it is true only the key itself can tell.
+pub(crate) fn signed_with(signature: &str) -> String {
+    let id = signature.lines().nth(1).and_then(id_of);
+    format!("a key with the id {}", id.unwrap_or_default())
+}
+
+/// The number of a key, from the text of a key or of a signature: after two letters for the algorithm come its eight bytes, the lowest first.
+fn id_of(line: &str) -> Option<String> {
+    let bytes = BASE64_STANDARD.decode(line.trim()).ok()?;
+    let id: [u8; 8] = bytes.get(2..10)?.try_into().ok()?;
+    Some(format!("{:016X}", u64::from_le_bytes(id)))
 }
 
 /// Why a signature is not accepted.
@@ -244,6 +267,22 @@ mod tests {
             verify(stranger.public(), b"content", &signature),
             "other key"
         );
+    }
+
+    #[test]
+    fn keys_have_the_number_that_minisign_writes_above_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let signer = signer(directory.path(), "a.key");
+        let file = new_pair(None).unwrap().1;
+        let comment = |file: &str| file.lines().next().unwrap().to_owned();
+        let key = Key::parse(&file).unwrap();
+        let id = id_of(key.text()).unwrap();
+        assert!(comment(&file).ends_with(&format!(" {id}")), "{file}");
+        assert_eq!(key.shown(), format!("{} (id {id})", key.text()));
+        let signature = signer.sign(b"content", "index.json").unwrap();
+        let id = id_of(signer.public().text()).unwrap();
+        let said = signed_with(&signature);
+        assert_eq!(said, format!("a key with the id {id}"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Where trees are: a directory, static files behind a web server, a repository of an OCI registry, or a mirror of one of these. Reads from
 //! there with limits and never writes.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
+use crate::pipeline::context::word;
 use crate::plugins::index::{self, Asset};
 use crate::plugins::registry::{Repository, Texts};
 use crate::plugins::web::{self, Content, Method, Question};
+use crate::regular;
 
 /// A place with a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,8 +237,13 @@ impl Source {
             Self::Directory(root) => {
                 if root.is_file() {
                     let shown = root.display();
-                    return Err(Failure::invalid(format!("`{shown}` is a file, and a tree is a directory"))
-                        .help(format!("a single executable is installed by its path: `ztc plugins install {shown}`")));
+                    return Err(Failure::invalid(format!(
+                        "`{shown}` is a file, and a tree is a directory"
+                    ))
+                    .help(format!(
+                        "a single executable is installed by its path: `ztc plugins install {}`",
+                        word(&shown.to_string())
+                    )));
                 }
                 if !root.is_dir() {
                     return Err(Failure::new(
@@ -246,9 +252,15 @@ impl Source {
                     )
                     .help("name the directory that holds `index.json`"));
                 }
-                match File::open(root.join(path)) {
+                match regular::open(&root.join(path)) {
                     Ok(file) => Ok(Some(Box::new(file))),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(error) if regular::is_special(&error) => {
+                        let message =
+                            format!("`{path}` of `{}` cannot be read: {error}", self.name());
+                        Err(Failure::new(Exit::Refused, message)
+                            .help("do not use this tree: tell its publisher by another way than this source"))
+                    }
                     Err(error) => Err(Failure::io("read", root.join(path), &error)),
                 }
             }

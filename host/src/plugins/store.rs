@@ -16,6 +16,7 @@ use crate::foreign::printable;
 use crate::intact;
 use crate::lock;
 use crate::paths::Machine;
+use crate::pipeline::context::word;
 use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
 use crate::plugins::install;
@@ -84,6 +85,13 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
+    /// The adapter and its version, by the names of directory and file.
+    pub(crate) fn meant(&self) -> Option<(String, String)> {
+        let name = self.path.parent()?.file_name()?.to_string_lossy();
+        let version = self.path.file_stem()?.to_string_lossy();
+        Some((name.into_owned(), version.into_owned()))
+    }
+
     /// Says so.
     pub(crate) fn finding(&self) -> Finding {
         let path = self.path.display();
@@ -91,7 +99,13 @@ impl Unreadable {
             "`{path}`, which says what is installed, cannot be read: {}",
             self.why
         ))
-        .help("install that version again, or remove the file")
+        .help(match self.meant() {
+            Some((name, version)) => format!(
+                "install that version again, or remove it: `ztc plugins remove {}`",
+                word(&format!("{name}@{version}"))
+            ),
+            None => "install that version again, or remove the file".to_owned(),
+        })
     }
 }
 
@@ -342,6 +356,21 @@ impl Store {
                 "it has format {newer}, and this program reads {FORMAT}"
             )),
         }
+    }
+
+    /// Forgets a version whose record cannot be read. Whose bytes are whose is known again afterwards, and what nobody needs goes with the next change.
+    pub(crate) fn remove_unreadable(one: &Unreadable) -> Result<(), Failure> {
+        match fs::remove_file(&one.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Failure::io("remove", &one.path, &error));
+            }
+            _ => {}
+        }
+        if let Some(parent) = one.path.parent() {
+            // It stays where it holds other versions.
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
     }
 
     /// Forgets a version, and its bytes where no other needs them.

@@ -13,6 +13,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Location};
 use crate::platform::structure::is_name;
 use crate::plugins::index::{Asset, Index, file_problem};
+use crate::regular;
 use crate::yaml;
 
 /// The largest table, in bytes.
@@ -156,7 +157,8 @@ pub(crate) fn waiting(directory: &Path) -> Result<Vec<New>, Failure> {
         let Some((adapter, serial)) = parts(&file).filter(|_| path.is_file()) else {
             continue;
         };
-        let text = fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+        let text =
+            regular::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
         let head = head(&text, &file)?;
         if head.serial != serial {
             let says = head.serial;
@@ -255,7 +257,7 @@ pub(crate) fn clear(all: &[New]) -> Result<(), Failure> {
 /// Says what an operator would not get.
 pub(crate) fn unreadable(directory: &Path, index: &Index) -> Vec<String> {
     let tables = index.versions.values().flatten();
-    let problem = |table: &Table| match fs::read(directory.join(&table.path)) {
+    let problem = |table: &Table| match regular::read(&directory.join(&table.path)) {
         Err(error) => Some(format!("{}: it cannot be read: {error}", table.path)),
         Ok(bytes) if sha256_hex(&bytes) != table.sha256 => Some(format!(
             "{}: it does not have the bytes that were signed",

@@ -5,16 +5,20 @@ use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
+use crate::pipeline::context::word;
 use crate::plugins::index::{self, Index};
 use crate::plugins::mirror;
-use crate::plugins::seen;
-use crate::plugins::signature::{Key, Refused};
+use crate::plugins::seen::Seen;
+use crate::plugins::signature::{Key, Refused, signed_with};
 use crate::plugins::source::Source;
 
 /// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";
 pub(crate) const PIN: &str = "the list of trusted publishers";
 pub(crate) const OPTION: &str = "`--key`";
+/// These remember a key that nobody has pinned, or that was lost: it is shown and pinned anew, and no other will do.
+pub(crate) const SEEN: &str = "the index that was seen last";
+pub(crate) const RECORD: &str = "the record of what was installed from it";
 
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub(crate) struct Known<'a> {
     /// The key that has to have signed, with whose word that is.
     pub(crate) key: Option<(Key, &'a str)>,
     /// The last index that was seen.
-    pub(crate) seen: Option<(Vec<u8>, Index)>,
+    pub(crate) seen: Option<Seen>,
     /// The serial that a lock has seen.
     pub(crate) serial: u64,
     pub(crate) unsigned: Unsigned,
@@ -94,12 +98,7 @@ impl Tree {
         let index = Index::parse(&text, &place)?;
         match signer.key() {
             Some(key) if key.text() != index.publisher.key => {
-                let message =
-                    format!("the index of `{place}` names another key than the one that signed it");
-                return Err(Failure::new(Exit::Refused, message)
-                    .detail(format!("names: {}", index.publisher.key))
-                    .detail(format!("signed: {}", key.text()))
-                    .help("ask its publisher"));
+                return Err(two_keys(&place, &index.publisher.key, key.shown()));
             }
             _ => {}
         }
@@ -107,13 +106,13 @@ impl Tree {
             return Err(unknown_mirror(&place, key));
         }
         // What another key has signed says nothing about this one's serials.
-        let is_same = |old: &Index| {
+        let is_same = |seen: &&Seen| {
             signer
                 .key()
-                .is_none_or(|key| key.text() == old.publisher.key)
+                .is_none_or(|key| key.text() == seen.index.publisher.key)
         };
-        if let Some((old_text, old)) = known.seen.as_ref().filter(|(_, old)| is_same(old)) {
-            seen::compare(&place, (old_text, old), (&text, &index))?;
+        if let Some(seen) = known.seen.as_ref().filter(is_same) {
+            seen.compare(&place, (&text, &index))?;
         }
         if index.serial < known.serial {
             return Err(Failure::new(
@@ -151,7 +150,8 @@ fn unknown_mirror(place: &str, key: &Key) -> Failure {
     )
     .detail(format!("signed with: {}", key.text()))
     .help(format!(
-        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {place} KEY`, or add `--key KEY`"
+        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {} KEY`, or add `--key KEY`",
+        word(place)
     ))
 }
 
@@ -169,7 +169,8 @@ fn who_signed(
             )
             .detail(format!("trusted: {}", key.text()))
             .help(format!(
-                "ask its publisher; `ztc plugins trust remove {place}` forgets that it was signed"
+                "ask its publisher; `ztc plugins trust remove {}` forgets that it was signed",
+                word(place)
             ))),
             (None, Unsigned::Allow) => Ok(Signed::Nobody),
             (None, Unsigned::Refuse) => Err(Failure::new(
@@ -183,33 +184,47 @@ fn who_signed(
         };
     };
     let signature = String::from_utf8_lossy(signature);
-    let (key, is_new) = match &known.key {
-        Some((key, _)) => (key.clone(), false),
+    let key = match &known.key {
+        Some((key, _)) => key.clone(),
         // Whose key it is nobody knows yet; that it is one and has signed all this is what the first use can tell.
-        None => (announced_key(place, text)?, true),
+        None => announced_key(place, text)?,
     };
-    match key.verify(text, &signature, index::FILE, place) {
-        Ok(()) if is_new => Ok(Signed::New(key)),
-        Ok(()) => Ok(Signed::Known(key)),
-        Err(Refused::Wrong(failure)) => Err(*failure),
-        Err(Refused::OtherKey) => {
-            let announced = announced(text);
-            let says = known.key.as_ref().map_or("its index", |(_, says)| says);
-            Err(Failure::new(
-                Exit::Refused,
-                format!("`{place}` is signed with another key than the one that {says} names"),
-            )
-            .detail(format!("known: {}", key.text()))
-            .detail(format!("now: {announced}"))
-            .help(format!(
-                "ask its publisher by another way; where the key was changed on purpose, run `{}`",
-                match says == LOCK {
-                    true => "ztc plugins install NAME@RANGE --key KEY".to_owned(),
-                    false => format!("ztc plugins trust add {place} KEY"),
-                }
-            )))
+    let refused = match (key.verify(text, &signature, index::FILE, place), &known.key) {
+        (Ok(()), None | Some((_, SEEN | RECORD))) => return Ok(Signed::New(key)),
+        (Ok(()), Some(_)) => return Ok(Signed::Known(key)),
+        (Err(Refused::Wrong(failure)), _) => *failure,
+        (Err(Refused::OtherKey), None) => two_keys(place, key.text(), signed_with(&signature)),
+        (Err(Refused::OtherKey), Some((_, says))) => {
+            other_key(place, says, &key, &signed_with(&signature))
         }
-    }
+    };
+    Err(refused)
+}
+
+/// An index that was put together from those of two publishers.
+fn two_keys(place: &str, named: &str, signed: String) -> Failure {
+    let message = format!("the index of `{place}` names another key than the one that signed it");
+    Failure::new(Exit::Refused, message)
+        .detail(format!("names: {named}"))
+        .detail(format!("signed with: {signed}"))
+        .help("ask its publisher")
+}
+
+/// A source that is known, signed by somebody else. What its index says of itself is not shown: nobody who is known has signed that.
+pub(crate) fn other_key(place: &str, says: &str, known: &Key, signed: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("`{place}` is signed with another key than the one that {says} names"),
+    )
+    .detail(format!("known: {}", known.shown()))
+    .detail(format!("signed with: {signed}"))
+    .help(format!(
+        "ask its publisher by another way; where the key was changed on purpose, run `{}`",
+        match says == LOCK {
+            true => "ztc plugins install NAME@RANGE --key KEY".to_owned(),
+            false => format!("ztc plugins trust add {} KEY", word(place)),
+        }
+    ))
 }
 
 fn announced_key(place: &str, text: &[u8]) -> Result<Key, Failure> {

@@ -1,6 +1,6 @@
 //! The publishers that this machine trusts: `$XDG_CONFIG_HOME/ztc/trust.json`, one key for each source, pinned when it is first used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::atomic::{self, Existing};
 use crate::error::{Failure, Location};
 use crate::foreign::printable;
 use crate::paths::Machine;
+use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::signature::Key;
 
@@ -20,6 +21,9 @@ pub(crate) struct Trust {
     format: u32,
     /// Every pinned key by the name of its source.
     pub(crate) sources: BTreeMap<String, Pin>,
+    /// The sources whose keys an operator has forgotten: the next one is new, whatever was installed from there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) forgotten: BTreeSet<String>,
 }
 
 /// One key.
@@ -35,6 +39,7 @@ impl Default for Trust {
         Self {
             format: FORMAT,
             sources: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 }
@@ -59,7 +64,12 @@ impl Trust {
             Failure::invalid("the list of trusted publishers cannot be read")
                 .at(Location::file(path.display().to_string()))
                 .detail(error)
-                .help("correct the file, or remove it: then every publisher's key is pinned anew when it is first used")
+                .detail("without it nobody here knows any more whose a source is, but where something was installed from it or it was seen")
+                .help(format!(
+                    "put it back from a copy; or move it away with `mv {} {}` and pin each key that is in it again, with `ztc plugins trust add SOURCE KEY`",
+                    word(&path.display().to_string()),
+                    word(&format!("{}.old", path.display()))
+                ))
         })?;
         match trust.format {
             ..=FORMAT => Ok(trust),
@@ -80,7 +90,8 @@ impl Trust {
                     printable(&pin.key)
                 ))
                 .help(format!(
-                    "put the right one in its place with `ztc plugins trust add {source} KEY`"
+                    "put the right one in its place with `ztc plugins trust add {} KEY`",
+                    word(source)
                 ))
             })
         })
@@ -94,6 +105,13 @@ impl Trust {
             since: now(),
         };
         self.sources.insert(source.to_owned(), pin);
+        self.forgotten.remove(source);
+    }
+
+    /// Forgets the key of a source by an operator's word.
+    pub(crate) fn forget(&mut self, source: &str) {
+        self.sources.remove(source);
+        self.forgotten.insert(source.to_owned());
     }
 
     /// Writes it.

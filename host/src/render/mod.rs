@@ -25,9 +25,10 @@ pub mod workspace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ztc_protocol::ATTACH_VARIABLE;
 use ztc_protocol::manifest::Facts;
 
-use crate::adapter::{Adapter, Source};
+use crate::adapter::{Adapter, Source, dev};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::Lock;
 use crate::lock::fields::Contradiction;
@@ -143,7 +144,14 @@ impl Request<'_> {
                     .map(Source::word)
                     .contains(&adapter.source.as_str())
             });
-            differences.extend(never_locked.map(|(section, adapter)| {
+            let never_locked: Vec<_> = never_locked.collect();
+            let variable = never_locked.first().map(|(_, adapter)| {
+                match adapter.source == Source::Dev.word() {
+                    true => dev::VARIABLE,
+                    false => ATTACH_VARIABLE,
+                }
+            });
+            differences.extend(never_locked.iter().map(|(section, adapter)| {
                 format!(
                     "adapter `{section}` is never locked: it is {}",
                     adapter.source
@@ -151,7 +159,14 @@ impl Request<'_> {
             }));
             let mut fields = plugins::contradictions(self.session, root, old)?;
             fields.retain(|found| !locked_plugins::is_said(found.name(), old, new));
-            return refuse_locked(differences, &fields);
+            let refused = refuse_locked(differences, &fields);
+            return refused.map_err(|failure| match variable {
+                // Without `--locked` it would not be locked either.
+                Some(variable) => failure.help(format!(
+                    "run `unset {variable}`, and the same command again"
+                )),
+                None => failure,
+            });
         }
         let surprises = locked_plugins::surprises(old, new);
         // What is installed stays as the lock has it, so what is wrong in it stays, too.

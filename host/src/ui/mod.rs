@@ -136,6 +136,11 @@ impl Ui {
         }
     }
 
+    /// Says what nobody may miss, also to who wants to hear of failures only.
+    pub fn insist(&self, text: impl AsRef<str>) {
+        self.print_error(text.as_ref());
+    }
+
     /// Says that something is done.
     pub fn done(&self, text: impl AsRef<str>) {
         self.say(format!(

@@ -68,7 +68,7 @@ impl Background {
                         {
                             ui.finding(&refused(&refusal));
                         }
-                        update::save(machine, &fetched)?;
+                        update::save(machine, &fetched, &|_, _| {})?;
                         tables.say(&channel, format!("{source} has no newer one"));
                         tables.add(std::mem::take(&mut fetched.offers));
                         continue;

@@ -26,7 +26,7 @@ use crate::error::{Exit, Failure};
 use crate::lock::{EMBEDDED, Lock, LockedTable};
 use crate::paths::Machine;
 use crate::plugins::index::Index;
-use crate::plugins::seen;
+use crate::plugins::seen::{self, Seen};
 use crate::plugins::tables::Table;
 use crate::plugins::trust::Trust;
 use crate::versions::channel::Channel;
@@ -160,9 +160,17 @@ impl Tables {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let source = channel.source.name();
-        let Some((_, index)) = seen::load(&machine.data(), &source)? else {
-            self.say(channel, format!("nothing was fetched of {source} yet"));
-            return Ok(());
+        let index = match seen::load(&machine.data(), &source) {
+            Ok(Some(Seen { index, .. })) => index,
+            Ok(None) => {
+                self.say(channel, format!("nothing was fetched of {source} yet"));
+                return Ok(());
+            }
+            // Nothing newer is taken from there; what is rendered and what runs needs it no more than any other source.
+            Err(failure) => {
+                self.say(channel, failure.message);
+                return Ok(());
+            }
         };
         let key = match &channel.key {
             Some(key) => Some(key.clone()),

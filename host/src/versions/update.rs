@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::lock::LockedTable;
 use crate::paths::Machine;
 use crate::plugins::index::Asset;
-use crate::plugins::install::{self, Mode, Terms};
+use crate::plugins::install::{self, Mode, NewKey, Terms};
 use crate::plugins::source::Source;
 use crate::plugins::tables::{Head, Table};
 use crate::plugins::tree::Tree;
@@ -204,7 +204,11 @@ pub(crate) async fn try_text(
 }
 
 /// Keeps what was taken, pins the key where it is new, and remembers the index. The store is held.
-pub(crate) fn save(machine: &Machine, fetched: &Fetched) -> Result<(), Failure> {
+pub(crate) fn save(
+    machine: &Machine,
+    fetched: &Fetched,
+    new_key: NewKey<'_>,
+) -> Result<(), Failure> {
     let texts = fetched
         .offers
         .values()
@@ -213,7 +217,7 @@ pub(crate) fn save(machine: &Machine, fetched: &Fetched) -> Result<(), Failure> 
     for text in texts {
         kept::save(&machine.data(), text)?;
     }
-    install::remember(machine, &fetched.tree, &terms(&fetched.channel))
+    install::remember(machine, &fetched.tree, &terms(&fetched.channel), new_key)
 }
 
 /// Says which table each adapter works with. Adapters that do not start are left out.

@@ -30,6 +30,8 @@ fn without_a_network_the_address_and_the_way_out_are_named() {
       io: Network is unreachable (os error 101)
       help: check the network and run the same command again; without one, install from a mirror (`ZTC_PLUGINS_MIRROR=DIR`), or go on with what is installed already (`ztc plugins list`)
     exit: 1
+    the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
     exit: 0
     ");
 }

@@ -114,8 +114,8 @@ fn a_channel_is_believed_like_every_other_tree() {
     assert_eq!(world.run(&replace).code, Some(0));
     insta::assert_snapshot!(world.run(&["update-versions"]).stderr, @"
     error: `file://[ROOT]/tree` is signed with another key than the one that the list of trusted publishers names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     ");
     // Whoever knows the key from elsewhere gives it, and no other will do.
@@ -124,8 +124,8 @@ fn a_channel_is_believed_like_every_other_tree() {
     world.another_machine();
     insta::assert_snapshot!(world.run(&["update-versions", "--source", "../tree", "--key", &key]).stderr, @"
     error: `file://[ROOT]/tree` is signed with another key than the one that `--key` names
-      known: [KEY]
-      now: [KEY]
+      known: [KEY] (id [ID])
+      signed with: a key with the id [ID]
       help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
     ");
     assert!(

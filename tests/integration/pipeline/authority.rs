@@ -61,7 +61,7 @@ impl Drop for Server {
 
 #[test]
 fn an_answer_over_https_is_believed_under_the_authority_that_is_named() {
-    let pipe = Pipe::new(&[], &[]);
+    let mut pipe = Pipe::new(&[], &[]);
     let server = Server::start(&pipe);
     let gate = |authority: Option<&str>| {
         let health = json!({
@@ -83,4 +83,13 @@ fn an_answer_over_https_is_believed_under_the_authority_that_is_named() {
         let run = pipe.fails(&["bootstrap"], 1);
         assert!(run.stderr.contains(why), "{authority:?}\n{run}");
     }
+    // Without a name, the authorities that the operator trusts count, as for every other program.
+    pipe.render(&[gate(None)], &[]);
+    let authority = pipe.environment.repo().join("ca.pem").display().to_string();
+    pipe.environment.set("SSL_CERT_FILE", authority);
+    pipe.environment.ztc_ok(&["bootstrap"]);
+    pipe.environment.set("SSL_CERT_FILE", "gone.pem".to_owned());
+    let run = pipe.fails(&["bootstrap"], 1);
+    let why = "`SSL_CERT_FILE` names no certificates of authorities that can be read";
+    assert!(run.stderr.contains(why), "{run}");
 }

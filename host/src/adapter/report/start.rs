@@ -10,6 +10,7 @@ use crate::adapter::Candidate;
 use crate::adapter::report::place;
 use crate::error::{Exit, Failure};
 use crate::intact::{Flaw, others_may_write};
+use crate::pipeline::context::word;
 
 /// The program could not be started at all.
 pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure {
@@ -29,8 +30,10 @@ pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure 
             return Failure { message, ..failure }
                 .help(format!("run `{mend}`, and `ztc plugins verify`"));
         }
-        return failure
-            .help("install it again with `ztc plugins install`, and find out who has changed it");
+        return failure.help(format!(
+            "install it again with `ztc plugins install {}`, and find out who has changed it",
+            word(&candidate.name)
+        ));
     }
     let (why, help) = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOEXEC) => not_for_this_machine(path),
@@ -59,7 +62,10 @@ fn not_permitted(path: &Path) -> Why {
         ),
         Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => (
             "the file is not executable".into(),
-            Some(format!("run `chmod +x {}`", path.display())),
+            Some(format!(
+                "run `chmod +x {}`",
+                word(&path.display().to_string())
+            )),
         ),
         _ => {
             let why = "the system does not permit this user to run it".to_owned();

@@ -79,13 +79,15 @@ fn installed(
     let granted = Grants::of(&discovery, &candidate);
     let (installed_from, publisher_key) = origin(&discovery, &candidate);
     let trust = Trust::of(&candidate, publisher_key.as_ref());
+    // What cannot be read of the repository was said when this was made.
+    let again = discovery.clone();
     let mut introductions = introduce(context, discovery, std::slice::from_ref(&candidate))?;
     let missing = || {
         Failure::failed(format!("adapter `{name}` did not introduce itself"))
             .help("`ztc plugins list` says why")
     };
     let mut introduction = introductions.remove(name).ok_or_else(missing)??;
-    let used = in_use(context, &mut introduction)?;
+    let used = in_use(context, again, &mut introduction)?;
     let sha256 = match (candidate.source, &candidate.sha256) {
         (Source::BuiltIn | Source::Attached, _) => None,
         (_, Some(verified)) => Some(verified.clone()),
@@ -137,10 +139,13 @@ fn installed(
 }
 
 /// Says which table of versions the adapter works with here, and takes up what it says of itself then.
-fn in_use(context: &Context, introduction: &mut Introduction) -> Result<Option<Used>, Failure> {
+fn in_use(
+    context: &Context,
+    discovery: Discovery,
+    introduction: &mut Introduction,
+) -> Result<Option<Used>, Failure> {
     let lock = Lock::load(&context.repository).ok().flatten();
     let tables = Tables::of(&context.machine, lock.as_ref(), &Pins::Hold)?;
-    let discovery = discovery(context);
     let from = discovery.source_of(&introduction.manifest.name);
     let chosen = tables.choose(&introduction.manifest, from.as_deref())?;
     if chosen.as_ref().is_some_and(|chosen| chosen.table.is_some()) {

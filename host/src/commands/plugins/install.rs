@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
-use crate::commands::plugins::trust::key_or_file;
+use crate::commands::plugins::trust::{key_or_file, show_planned_key};
 use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
@@ -127,11 +127,16 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     for job in jobs {
         let name = job.name();
         match one(&work, job) {
-            Ok(one) => {
+            Ok(mut one) => {
+                let keeps_own = project.keeps_own(&one.name);
+                one.warnings.extend(keeps_own.then(|| unused(&one.name)));
                 if !context.ui.is_json() {
                     say(context, &one);
                     say_powers(context, &one);
                     say_lock(context, &one);
+                    if keeps_own {
+                        say_lines(context, &one);
+                    }
                 }
                 done.push(one);
             }
@@ -274,17 +279,8 @@ pub(crate) fn say(context: &Context, done: &Done) {
         ..
     } = done;
     match (&done.publisher_key, done.trust) {
-        (Some(key), TrustWord::FirstUse) => {
-            let pinned = match done.state {
-                State::Planned => "would be trusted from now on",
-                _ => "is trusted from now on",
-            };
-            context
-                .ui
-                .say(format!("the publisher's key of {source} {pinned}: {key}"));
-            context
-                .ui
-                .say("  compare it with what the publisher shows elsewhere");
+        (Some(key), TrustWord::FirstUse) if done.state == State::Planned => {
+            show_planned_key(&context.ui, source, key);
         }
         (None, _) => context.ui.warning(format!(
             "nobody has signed `{name}` {version}: whoever can change {source} decides what it does"
@@ -306,6 +302,23 @@ fn say_powers(context: &Context, done: &Done) {
     if done.state != State::Present {
         context.ui.say(format!("  touches {words}"));
     }
+}
+
+/// That it stands behind one of ztc's own.
+fn unused(name: &str) -> String {
+    format!("ztc goes on with its own `{name}` until `plugins` of platform.yaml names this one")
+}
+
+/// Says what to write into platform.yaml, so that it takes the place of one of ztc's own.
+fn say_lines(context: &Context, done: &Done) {
+    let source = serde_json::Value::from(done.source.as_str());
+    let ui = &context.ui;
+    ui.say("  in platform.yaml, to use it:");
+    ui.say("    plugins:");
+    ui.say(format!(
+        "      {}: {{source: {source}, version: \"{}\"}}",
+        done.name, done.version
+    ));
 }
 
 /// Says what changed in the lock.

@@ -8,8 +8,10 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
+use crate::pipeline::context::word;
 use crate::plugins::projects;
-use crate::plugins::store::{Record, Store};
+use crate::plugins::store::{Record, Store, Unreadable};
+use crate::plugins::taken_back::TakenBack;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins remove`.
@@ -29,7 +31,7 @@ pub(crate) struct Remove {
 #[derive(Debug, Serialize)]
 struct Removed {
     name: String,
-    version: Version,
+    version: String,
     /// The repositories whose locks name it.
     locked_by: Vec<String>,
 }
@@ -43,19 +45,34 @@ struct Verified {
     sha256: String,
     /// `ok`, or what is wrong.
     status: String,
-    /// What mends it, beside another installation.
+    /// The command that mends it.
     #[serde(skip)]
     remedy: Option<String>,
+    /// Why its publisher has taken this version back.
+    yanked: Option<String>,
 }
 
 /// Reads every installed byte again.
 pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     let store = Store::new(&context.machine);
+    let mut taken_back = TakenBack::new(&context.machine);
     let rows: Vec<Verified> = store
         .installed()
         .iter()
-        .map(|record| verified(&store, record))
+        .map(|record| {
+            let reason = taken_back.of(record);
+            if let Some(reason) = &reason {
+                context.ui.finding(&reason.finding());
+            }
+            Verified {
+                yanked: reason.map(|reason| reason.why),
+                ..verified(&store, record)
+            }
+        })
         .collect();
+    for finding in taken_back.broken() {
+        context.ui.finding(&finding);
+    }
     let unreadable = store.unreadable();
     let bad: Vec<String> = rows
         .iter()
@@ -96,13 +113,10 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     if bad.is_empty() {
         return Ok(Exit::Done);
     }
-    let remedies: Vec<&str> = rows
-        .iter()
-        .filter_map(|row| row.remedy.as_deref())
-        .collect();
-    let help = match (remedies.len() == bad.len(), remedies.first()) {
-        (true, Some(first)) => format!("run `{first}`, and `ztc plugins verify` again"),
-        (_, _) => again(context),
+    let first = rows.iter().find_map(|row| row.remedy.as_deref());
+    let help = match (first, unreadable.first().and_then(|one| one.finding().help)) {
+        (Some(first), _) => format!("run `{first}`, and `ztc plugins verify` again"),
+        (None, help) => help.unwrap_or_default(),
     };
     let mut failure = Failure::new(
         Exit::Refused,
@@ -116,25 +130,39 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     }
 }
 
-/// How what is broken is brought back. Outside of a repository there is nothing that says what to install.
-fn again(context: &Context) -> String {
-    match context.repository.platform().exists() {
-        true => "install them again: `ztc plugins install`".to_owned(),
-        false => "install them again, each by its name: `ztc plugins install NAME --source SOURCE`"
-            .to_owned(),
+/// The command that brings what was installed once more, in a repository and outside of one.
+fn again(record: &Record) -> String {
+    if record.is_file() {
+        let path = record.source.trim_start_matches("file://");
+        return format!("ztc plugins install {} --allow-unsigned", word(path));
     }
+    let what = format!("{}@{}", record.name, record.version);
+    let unsigned = match record.publisher_key {
+        Some(_) => "",
+        None => " --allow-unsigned",
+    };
+    format!(
+        "ztc plugins install {} --source {}{unsigned}",
+        word(&what),
+        word(&record.source)
+    )
 }
 
 fn verified(store: &Store, record: &Record) -> Verified {
-    let mut remedy = None;
+    let remedy;
     let (sha256, status) = match (record.asset(), store.program(record)) {
         (Some(asset), Some(program)) => {
             let flaw = intact::flaw(&program, &asset.sha256);
-            remedy = flaw.as_ref().and_then(|flaw| flaw.remedy(&program));
-            let status = flaw.map_or_else(|| "ok".to_owned(), |flaw| flaw.word());
+            let status = flaw
+                .as_ref()
+                .map_or_else(|| "ok".to_owned(), |flaw| flaw.word());
+            remedy = flaw.map(|flaw| flaw.remedy(&program).unwrap_or_else(|| again(record)));
             (asset.sha256.clone(), status)
         }
-        _ => (String::new(), "has no file for its platform".to_owned()),
+        _ => {
+            remedy = Some(again(record));
+            (String::new(), "has no file for its platform".to_owned())
+        }
     };
     Verified {
         name: record.name.clone(),
@@ -144,6 +172,7 @@ fn verified(store: &Store, record: &Record) -> Verified {
         sha256,
         status,
         remedy,
+        yanked: None,
     }
 }
 
@@ -164,7 +193,14 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         record.name == name && version.is_none_or(|version| record.version.to_string() == version)
     };
     let meant: Vec<&Record> = installed.iter().filter(is_meant).collect();
-    if meant.is_empty() {
+    let unreadable = store.unreadable();
+    let is_meant =
+        |(own, its): &(String, String)| own == name && version.is_none_or(|version| its == version);
+    let unreadable: Vec<(&Unreadable, (String, String))> = unreadable
+        .iter()
+        .filter_map(|one| Some((one, one.meant().filter(is_meant)?)))
+        .collect();
+    if meant.is_empty() && unreadable.is_empty() {
         let failure = Failure::new(
             Exit::Missing,
             format!("`{}` is not installed", arguments.what),
@@ -180,24 +216,36 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         ));
     }
     let projects = projects::all(&context.machine);
-    let removed: Vec<Removed> = meant
+    let names = meant
         .iter()
-        .map(|record| Removed {
-            name: record.name.clone(),
-            version: record.version.clone(),
+        .map(|record| (record.name.clone(), record.version.to_string()));
+    let names = names.chain(unreadable.iter().map(|(_, names)| names.clone()));
+    let removed: Vec<Removed> = names
+        .map(|(name, version)| Removed {
             locked_by: projects
                 .iter()
-                .filter(|project| project.locks(&record.name, &record.version.to_string()))
+                .filter(|project| project.locks(&name, &version))
                 .map(|project| project.path.display().to_string())
                 .collect(),
+            name,
+            version,
         })
         .collect();
     if !arguments.force {
         refuse_locked(&arguments.what, &removed)?;
         refuse_unknown(&arguments.what, &projects::unreadable(&context.machine))?;
+        refuse_broken(&arguments.what, &projects::broken(&context.machine))?;
     }
-    for record in meant.iter().filter(|_| !arguments.dry_run) {
-        store.remove(record)?;
+    if !arguments.dry_run {
+        for (one, _) in &unreadable {
+            Store::remove_unreadable(one)?;
+        }
+        for record in &meant {
+            store.remove(record)?;
+        }
+    }
+    for (one, _) in &unreadable {
+        context.ui.warning(one.finding().message);
     }
     if context.ui.is_json() {
         context
@@ -231,9 +279,35 @@ fn refuse_unknown(what: &str, unreadable: &[PathBuf]) -> Result<(), Failure> {
         format!("`{what}` may be needed by a repository whose lock cannot be read"),
     )
     .help(format!(
-        "mend that lock (`git checkout -- platform/lock.json`), or remove it all the same with `ztc plugins remove {what} --force`"
+        "mend that lock (`git checkout -- platform/lock.json`), or remove it all the same with `ztc plugins remove {} --force`",
+        word(what)
     ));
     failure.details = unreadable
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Err(failure)
+}
+
+/// Refuses to take away what a repository may need of which nobody knows any more where it is.
+fn refuse_broken(what: &str, broken: &[PathBuf]) -> Result<(), Failure> {
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(
+        Exit::Refused,
+        format!("`{what}` may be needed by a repository that is not known any more: what names it cannot be read"),
+    )
+    .help(format!(
+        "run `rm {}`, then `ztc validate` in each repository of yours, which names it again; or remove it all the same with `ztc plugins remove {} --force`",
+        broken
+            .iter()
+            .map(|path| word(&path.display().to_string()))
+            .collect::<Vec<_>>()
+            .join(" "),
+        word(what)
+    ));
+    failure.details = broken
         .iter()
         .map(|path| path.display().to_string())
         .collect();
@@ -255,7 +329,8 @@ fn refuse_locked(what: &str, removed: &[Removed]) -> Result<(), Failure> {
         format!("`{what}` is needed by repositories of this machine"),
     )
     .help(format!(
-        "remove it all the same with `ztc plugins remove {what} --force`; there, `ztc plugins install` brings it back"
+        "remove it all the same with `ztc plugins remove {} --force`; there, `ztc plugins install` brings it back",
+        word(what)
     ));
     failure.details = details;
     Err(failure)

@@ -10,8 +10,10 @@ use crate::adapter::{Candidate, Discovery, Source};
 use crate::commands::Context;
 use crate::commands::plugins::{Introduction, discovery, introduce};
 use crate::error::{Exit, Failure};
+use crate::plugins::locked;
 use crate::plugins::projects::{self, Project};
 use crate::plugins::store::{Record, Store};
+use crate::plugins::taken_back::TakenBack;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins list`.
@@ -39,6 +41,8 @@ struct Row {
     used: bool,
     /// `ok`, or why it cannot be used.
     status: String,
+    /// Why its publisher has taken this version back.
+    yanked: Option<String>,
     /// The repositories of this machine whose locks name it.
     locked_by: Vec<String>,
     /// Everything that the name could mean; only with `--explain`.
@@ -123,6 +127,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let others = discovery.records().iter().filter(is_other);
         rows.extend(others.map(|record| locked_by(unused(record), &projects)));
     }
+    name_taken_back(context, &mut rows);
     if context.ui.is_json() {
         context.ui.json(&serde_json::json!({ "plugins": rows }));
     } else if arguments.explain {
@@ -131,6 +136,25 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         context.ui.data(&text(&rows));
     }
     Ok(Exit::Done)
+}
+
+/// Says which of what is installed or locked was taken back by its publisher, as far as its source has shown it here.
+fn name_taken_back(context: &Context, rows: &mut [Row]) {
+    let mut taken_back = TakenBack::new(&context.machine);
+    for row in rows {
+        let (Some(from), Some(version)) = (&row.installed_from, &row.version) else {
+            continue;
+        };
+        let place = locked::place(from, context.repository.root());
+        let place = place.unwrap_or_else(|| from.clone());
+        if let Some(reason) = taken_back.find(&place, &row.name, version) {
+            context.ui.finding(&reason.finding());
+            row.yanked = Some(reason.why);
+        }
+    }
+    for finding in taken_back.broken() {
+        context.ui.finding(&finding);
+    }
 }
 
 fn row(

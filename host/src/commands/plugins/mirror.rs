@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
-use crate::commands::plugins::trust::key_or_file;
+use crate::commands::plugins::trust::{key_or_file, show_key, show_planned_key};
 use crate::error::{Exit, Failure};
+use crate::pipeline::context::word;
 use crate::plugins::claim::Claim;
 use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
@@ -83,7 +84,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
                         .ui
                         .say("another ztc installs something; waiting for it");
                 })?;
-                install::remember(&context.machine, &tree, &terms)?;
+                install::remember(&context.machine, &tree, &terms, &|source, key| {
+                    show_key(&context.ui, source, key);
+                })?;
                 mirrored
             }
         };
@@ -100,7 +103,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         context.ui.next(
             &format!(
                 "ZTC_PLUGINS_MIRROR={} ztc plugins install",
-                directory.display()
+                word(&directory.display().to_string())
             ),
             "on a machine without network, with the place of the directory there",
         );
@@ -149,19 +152,8 @@ fn by_source(wanted: Vec<Wanted>) -> BTreeMap<String, (Source, Vec<Asked>)> {
 }
 
 fn say(context: &Context, tree: &Tree, mirrored: &Mirrored, mode: Mode) {
-    if let Signed::New(key) = &tree.signer {
-        let trusted = match mode {
-            Mode::Install => "is trusted from now on",
-            Mode::DryRun => "would be trusted from now on",
-        };
-        context.ui.say(format!(
-            "the publisher's key of {} {trusted}: {}",
-            mirrored.source,
-            key.text()
-        ));
-        context
-            .ui
-            .say("  compare it with what the publisher shows elsewhere");
+    if let (Signed::New(key), Mode::DryRun) = (&tree.signer, mode) {
+        show_planned_key(&context.ui, &mirrored.source, key.text());
     }
     for file in &mirrored.files {
         let state = match file.state {

@@ -1,6 +1,8 @@
 //! What a shared platform.yaml asks for and this machine does not have: shown with its source, its publisher and its powers, and installed
 //! where the person at the terminal says so. Without a terminal the command is said instead.
 
+use std::path::Path;
+
 use semver::VersionReq;
 
 use crate::adapter::Discovery;
@@ -11,7 +13,7 @@ use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::{Platform, Plugin};
 use crate::plugins::agreed::{self, Powers};
-use crate::plugins::follow;
+use crate::plugins::follow::{self, Network};
 use crate::plugins::index::Choice;
 use crate::plugins::install::{Mode, Terms};
 use crate::plugins::locked;
@@ -41,7 +43,11 @@ struct Missing {
 }
 
 /// Shows and offers what is missing.
-pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, Failure> {
+pub(crate) fn offer(
+    context: &Context,
+    platform: &Platform,
+    network: Network,
+) -> Result<Offered, Failure> {
     let project = Project::with(context, platform)?;
     let platform = project.platform.as_ref().unwrap_or(platform);
     let names = missing(context, platform, &project);
@@ -53,7 +59,7 @@ pub(crate) fn offer(context: &Context, platform: &Platform) -> Result<Offered, F
     let mut found = Vec::new();
     let mut known = true;
     for name in &names {
-        match look(context, platform, &project, name) {
+        match look(context, platform, &project, name, network) {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
                 let trust = match (project.pin(name), &tree.signer) {
@@ -156,11 +162,15 @@ fn look(
     platform: &Platform,
     project: &Project,
     name: &str,
+    network: Network,
 ) -> Result<(Tree, Choice), Failure> {
     project.refuse_contradiction(name)?;
     let plugin = &platform.plugins[name];
     let source = plugin.source.as_deref().unwrap_or_default();
     let source = Source::parse(source, context.repository.root())?;
+    if network == Network::Never {
+        refuse_away(context, &source)?;
+    }
     let terms = Terms::plain(Mode::DryRun);
     if let Some(locked) = project.pin(name) {
         let root = project.root();
@@ -178,6 +188,23 @@ fn look(
         .index
         .choose(&tree.source.name(), name, range.as_ref(), &lock::machine())?;
     Ok((tree, choice))
+}
+
+/// Refuses to ask the network: what is read instead, a mirror that the operator names, may be on this machine.
+fn refuse_away(context: &Context, source: &Source) -> Result<(), Failure> {
+    let mirror = context.machine.running.mirror.as_deref();
+    let is_here = match mirror {
+        Some(mirror) => Source::parse(mirror, Path::new("/"))?.is_here(),
+        None => source.is_here(),
+    };
+    match is_here {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Missing,
+            format!("{} is not asked: `--offline`", source.name()),
+        )
+        .help("run `ztc plugins install` where there is a network, or name a mirror: `ZTC_PLUGINS_MIRROR=DIR`")),
+    }
 }
 
 fn show(
@@ -248,7 +275,7 @@ fn show(
             ui.say("  what it touches is not known: nobody has asked it when it was published");
         }
         (true, true) => {
-            ui.say("  touches nothing outside of its own files, apart from what its stages do")
+            ui.say("  touches nothing outside of its own files, apart from what its stages do");
         }
         (true, false) => {}
     }

@@ -120,6 +120,12 @@ impl Project {
         !is_explicit && (is_named || builtin::find(name).is_none())
     }
 
+    /// Whether ztc goes on with an adapter of its own, whatever is installed under its name.
+    pub(crate) fn keeps_own(&self, name: &str) -> bool {
+        let is_explicit = self.asked(name).is_some_and(|asked| asked.path.is_some());
+        builtin::find(name).is_some() && !is_explicit && !self.is_open(name)
+    }
+
     /// What the lock pins an adapter to.
     pub(crate) fn pin(&self, name: &str) -> Option<&LockedPlugin> {
         let plugin = self.lock.as_ref()?.plugins.get(name)?;
@@ -143,28 +149,34 @@ impl Project {
         let Some(locked) = self.pin(name) else {
             return Ok(());
         };
-        let refused = |message: String, help: &str| {
-            Err(Failure::new(Exit::Refused, message)
-                .detail(format!("locked: {} from {}", locked.version, locked.source))
-                .detail(format!("now: {place}"))
-                .help(help))
-        };
         if !locked::is_from(locked, place, self.root()) {
             return match terms.moved {
                 Moved::Allow => Ok(()),
-                Moved::Refuse => refused(
+                Moved::Refuse => Err(Failure::new(
+                    Exit::Refused,
                     format!("`{name}` is locked from another source"),
-                    "add `--moved` where its publisher has moved, and you know it from them",
-                ),
+                )
+                .detail(format!("locked: {} from {}", locked.version, locked.source))
+                .detail(format!("now: {place}"))
+                .help("add `--moved` where its publisher has moved, and you know it from them")),
             };
         }
-        let key = key.map(|key| key.text().to_owned());
-        match terms.key.is_some() || locked.publisher_key.is_none() || key == locked.publisher_key {
-            true => Ok(()),
-            false => refused(
-                format!("`{name}` is signed with another key than the lock names"),
-                "ask its publisher by another way; where the key was changed on purpose, give the new one with `--key`",
-            ),
+        // A tree that was opened before anybody knew which of its adapters is wanted was compared with the pins of this machine only.
+        let key = key.map(Key::text);
+        match &locked.publisher_key {
+            Some(locked_key) if terms.key.is_none() && key != Some(locked_key) => {
+                Err(Failure::new(
+                    Exit::Refused,
+                    format!("`{name}` is signed with another key than the lock names"),
+                )
+                .detail(format!("locked: {locked_key}"))
+                .detail(format!("now: {}", key.unwrap_or("nobody has signed it")))
+                .help(format!(
+                    "ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install {name}@{} --key KEY`",
+                    locked.version
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -158,8 +158,7 @@ fn index_of(
     opened: Option<Result<Tree, Failure>>,
     terms: &Terms,
 ) -> Result<(State, Option<Index>, Option<Failure>), Failure> {
-    let last =
-        || seen::load(&context.machine.data(), name).map(|seen| seen.map(|(_, index)| index));
+    let last = || seen::load(&context.machine.data(), name).map(|seen| seen.map(|seen| seen.index));
     let failure = match opened {
         None => {
             Failure::new(Exit::Missing, "`--offline` asks nobody").help("leave `--offline` out")
@@ -169,7 +168,9 @@ fn index_of(
                 if matches!(tree.signer, Signed::Known(_)) {
                     let store = Store::new(&context.machine);
                     let _hold = store.hold(|| {})?;
-                    if let Err(failure) = install::remember(&context.machine, &tree, terms) {
+                    if let Err(failure) =
+                        install::remember(&context.machine, &tree, terms, &|_, _| {})
+                    {
                         return Ok((State::Refused, None, Some(failure)));
                     }
                 }

@@ -5,11 +5,13 @@ use serde_json::json;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
+use crate::plugins::remembered;
 use crate::plugins::seen;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::trust::{self, Trust};
+use crate::ui::Ui;
 use crate::ui::table::table;
 
 /// Subcommands of `ztc plugins trust`.
@@ -54,7 +56,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         }
         Arguments::Remove { source, dry_run } => {
             let source = Source::parse(source, context.repository.root())?.name();
-            change(context, *dry_run, |trust| remove(trust, &source))?;
+            change(context, *dry_run, |trust| remove(context, trust, &source))?;
         }
     }
     Ok(Exit::Done)
@@ -119,8 +121,19 @@ fn add(context: &Context, trust: &mut Trust, source: &str, key: &Key) -> Result<
         planned.push(line);
     }
     // Without a pin, too, the last index may be of another key.
-    let last = seen::load(&context.machine.data(), source)?;
-    let is_of_another = last.is_some_and(|(_, index)| index.publisher.key != text);
+    let last = seen::load(&context.machine.data(), source);
+    // This is how that is mended, too.
+    let is_broken = last.is_err();
+    let is_of_another = match &last {
+        Ok(last) => last
+            .as_ref()
+            .is_some_and(|last| last.index.publisher.key != text),
+        Err(_) => true,
+    };
+    if is_broken {
+        done.push("what was seen of it could not be read, and is forgotten".to_owned());
+        planned.push("what was seen of it cannot be read, and would be forgotten".to_owned());
+    }
     Ok(Change {
         source: source.to_owned(),
         done,
@@ -129,8 +142,10 @@ fn add(context: &Context, trust: &mut Trust, source: &str, key: &Key) -> Result<
     })
 }
 
-fn remove(trust: &mut Trust, source: &str) -> Result<Change, Failure> {
-    if trust.sources.remove(source).is_none() {
+fn remove(context: &Context, trust: &mut Trust, source: &str) -> Result<Change, Failure> {
+    let is_pinned = trust.sources.contains_key(source);
+    // What was installed from a source, or seen of it, remembers whose it is where the list has lost that.
+    if !is_pinned && !remembered::is_known(&context.machine, source) {
         let failure = Failure::new(Exit::Missing, format!("no key of `{source}` is pinned"));
         let known = trust.sources.keys().map(String::as_str);
         return Err(match did_you_mean(source, known) {
@@ -138,6 +153,7 @@ fn remove(trust: &mut Trust, source: &str) -> Result<Change, Failure> {
             None => failure.help("`ztc plugins trust list` shows what is pinned"),
         });
     }
+    trust.forget(source);
     let next = "the next key that it shows is pinned on first use".to_owned();
     Ok(Change {
         source: source.to_owned(),
@@ -151,6 +167,23 @@ fn remove(trust: &mut Trust, source: &str) -> Result<Change, Failure> {
         ],
         begins_anew: true,
     })
+}
+
+/// Shows a key that is about to be pinned because it is the first one of its source; with `--json` and `--quiet`, too.
+pub(crate) fn show_key(ui: &Ui, source: &str, key: &Key) {
+    ui.insist(format!(
+        "the publisher's key of {source} is trusted from now on: {}",
+        key.text()
+    ));
+    ui.insist("  compare it with what the publisher shows elsewhere");
+}
+
+/// Shows a key that a dry run does not pin.
+pub(crate) fn show_planned_key(ui: &Ui, source: &str, key: &str) {
+    ui.say(format!(
+        "the publisher's key of {source} would be trusted from now on: {key}"
+    ));
+    ui.say("  compare it with what the publisher shows elsewhere");
 }
 
 /// Reads a key, or the file that holds it: what is a key is never taken for the name of a file.

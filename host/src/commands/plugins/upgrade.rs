@@ -15,6 +15,7 @@ use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
 use crate::lock;
 use crate::paths::Machine;
+use crate::pipeline::context::word;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;
 use crate::plugins::index::Beyond;
@@ -23,6 +24,7 @@ use crate::plugins::locked;
 use crate::plugins::powers::Power;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
+use crate::plugins::taken_back;
 use crate::plugins::tree::{Tree, Unsigned};
 use crate::plugins::upgrade::{self, InputChanges, Newer, Step, Words};
 
@@ -69,6 +71,8 @@ struct Current {
     /// The newest release, where it is not this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     newer: Option<Newer>,
+    /// Why its publisher has taken it back.
+    yanked: Option<String>,
 }
 
 /// One upgrade, ready to be done.
@@ -106,7 +110,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     });
     for (wanted, tree) in wanted.into_iter().zip(trees) {
         let name = wanted.record.name.clone();
-        match tree.and_then(|tree| plan(&project, wanted, tree, &terms)) {
+        match tree.and_then(|tree| plan(context, &project, wanted, tree, &terms)) {
             Ok(Ok(job)) => jobs.push(job),
             Ok(Err(one)) => current.push(one),
             Err(failure) if is_alone => return Err(failure),
@@ -187,14 +191,13 @@ fn wanted(
                 Some((name, range)) => (name, Some(requirement(range)?)),
                 None => (text.as_str(), None),
             };
-            let record =
-                used(project, &installed, name)?.ok_or_else(|| {
-                    let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
-                    let names = installed.iter().map(|record| record.name.as_str());
-                    failure.help(did_you_mean(name, names).unwrap_or_else(|| {
-                        format!("run `ztc plugins install {name} --source SOURCE`")
-                    }))
-                })?;
+            let record = used(project, &installed, name)?.ok_or_else(|| {
+                let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
+                let names = installed.iter().map(|record| record.name.as_str());
+                failure.help(did_you_mean(name, names).unwrap_or_else(|| {
+                    format!("run `ztc plugins install {} --source SOURCE`", word(name))
+                }))
+            })?;
             if record.is_file() {
                 return Err(Failure::invalid(format!(
                     "`{name}` was installed from a single file, which has no newer versions"
@@ -280,6 +283,7 @@ fn open(
 
 /// Finds out what an upgrade would change; what is current already comes back as that.
 fn plan(
+    context: &Context,
     project: &Project,
     Candidate { record, range }: Candidate,
     tree: Tree,
@@ -291,13 +295,25 @@ fn plan(
         .index
         .choose(&place, &record.name, range.as_ref(), &lock::machine())?;
     let newer = newer(project, &tree, &record, range.as_ref(), &choice.version);
+    let version = record.version.to_string();
+    let reason = taken_back::reason(&tree.index, &place, &record.name, &version);
     if choice.version <= record.version {
+        if let Some(reason) = &reason {
+            context.ui.finding(&reason.finding());
+        }
         return Ok(Err(Current {
             name: record.name,
             version: record.version,
             source: place,
             newer,
+            yanked: reason.map(|reason| reason.why),
         }));
+    }
+    if let Some(reason) = reason {
+        // What to type is the plan itself.
+        context
+            .ui
+            .warning(taken_back::message(&record.name, &version, &reason.why));
     }
     let mut step = upgrade::step(&record, &place, &choice);
     step.newer = newer;
@@ -391,14 +407,7 @@ fn upgrade_all(
 /// The command that was typed, without its options.
 fn command(names: &[String]) -> String {
     let mut words = vec!["ztc plugins upgrade".to_owned()];
-    words.extend(
-        names
-            .iter()
-            .map(|name| match name.contains(['<', '>', '*', ' ']) {
-                true => format!("'{name}'"),
-                false => name.clone(),
-            }),
-    );
+    words.extend(names.iter().map(|name| word(name)));
     words.join(" ")
 }
 
@@ -408,11 +417,16 @@ fn show(context: &Context, jobs: &[Job], current: &[Current], failed: usize) {
         version,
         source,
         newer,
+        yanked,
     } in current
     {
-        context.ui.say(format!(
-            "{name} {version} is the newest that fits, from {source}"
-        ));
+        let newest = match yanked {
+            None => "is the newest that fits",
+            Some(_) => "has no newer one that fits",
+        };
+        context
+            .ui
+            .say(format!("{name} {version} {newest}, from {source}"));
         if let Some(newer) = newer {
             context.ui.say(line_of(newer));
         }

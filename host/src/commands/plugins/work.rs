@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::Project;
+use crate::commands::plugins::trust::show_key;
 use crate::error::{Exit, Failure};
 use crate::lock::plugins::LockedPlugin;
 use crate::pipeline::context::word;
@@ -13,8 +14,9 @@ use crate::plugins::index::and;
 use crate::plugins::install::{self, Done, Terms, Watch, Wish};
 use crate::plugins::locked;
 use crate::plugins::own;
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
-use crate::plugins::tree::Tree;
+use crate::plugins::tree::{self, LOCK, Signed, Tree};
 use crate::plugins::trust::Trust;
 
 /// What installing one adapter needs.
@@ -44,6 +46,7 @@ impl Work<'_> {
         let name = install::name(tree, &wish)?;
         let relock = self.project.relock(self.context, &name, self.terms)?;
         let (place, key) = (tree.source.name(), tree.signer.key());
+        self.refuse_new_key(tree)?;
         self.project.refuse_moved(&name, &place, key, self.terms)?;
         let wish = Wish {
             locked: self.project.pin(&name).cloned(),
@@ -54,6 +57,23 @@ impl Work<'_> {
             install::from_tree(machine, tree, &wish, self.terms, watch)
         })?;
         relock.take(self.context, done)
+    }
+
+    /// Refuses a key that is new on this machine where the lock of the repository has another one for the same source, by another adapter.
+    fn refuse_new_key(&self, tree: &Tree) -> Result<(), Failure> {
+        let Signed::New(key) = &tree.signer else {
+            return Ok(());
+        };
+        let place = tree.source.name();
+        let root = self.project.root();
+        let own = self.project.pins().map(|(_, locked)| locked);
+        let mut keys = own
+            .filter(|locked| locked::is_from(locked, &place, root))
+            .filter_map(|locked| Key::parse(locked.publisher_key.as_deref()?).ok());
+        match keys.find(|known| known != key) {
+            Some(known) => Err(tree::other_key(&place, LOCK, &known, &key.shown())),
+            None => Ok(()),
+        }
     }
 
     /// Installs an executable of the operator's own.
@@ -90,10 +110,12 @@ impl Work<'_> {
             )
             .help(match self.context.repository.root().join(name).exists() {
                 true => format!(
-                    "where you mean what lies here under that name, write `ztc plugins install ./{name}`"
+                    "where you mean what lies here under that name, write `ztc plugins install {}`",
+                    word(&format!("./{name}"))
                 ),
                 false => format!(
-                    "say where it comes from: `ztc plugins install {name} --source SOURCE`"
+                    "say where it comes from: `ztc plugins install {} --source SOURCE`",
+                    word(name)
                 ),
             })),
             1 => Ok(found.remove(0)),
@@ -101,7 +123,8 @@ impl Work<'_> {
                 Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
                     .detail(format!("they are {}", and(&sources)))
                     .help(format!(
-                        "choose one: `ztc plugins install {name} --source {}`",
+                        "choose one: `ztc plugins install {} --source {}`",
+                        word(name),
                         word(sources[0])
                     )),
             ),
@@ -132,6 +155,7 @@ impl Work<'_> {
         work(&Watch {
             waiting: &|| self.waits(),
             progress: &|come, of| bar.at(come, of),
+            new_key: &|source, key| show_key(&self.context.ui, source, key),
         })
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
 use crate::error::{Exit, Failure, Location};
+use crate::pipeline::context::word;
 use crate::platform::Platform;
 use crate::yaml;
 
@@ -58,7 +59,7 @@ pub(super) fn run(
         context.ui.data(&path.display().to_string());
         context.ui.say(format!(
             "  use it with `export KUBECONFIG={}`; `ztc secrets kubeconfig --merge` puts it into your own",
-            path.display()
+            word(&path.display().to_string())
         ));
     }
     Ok(Exit::Done)
