@@ -150,6 +150,7 @@ pub(crate) fn install(
         state,
         powers,
         lock_was: None,
+        lock_serial_was: None,
         warnings,
     })
 }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// The directory of the mirror: it gets a tree for every source
     #[arg(value_name = "DIR")]
     to: PathBuf,
-    /// Adapters, each with a range of versions where only that is wanted [default: everything that platform.yaml asks for]
+    /// Adapters, each with a range of versions where only that is wanted [default: everything that platform.yaml and its overlays ask for]
     #[arg(value_name = "NAME[@RANGE]")]
     names: Vec<String>,
     /// For which platforms: `all`, or a list such as `linux-x86_64,macos-aarch64`
