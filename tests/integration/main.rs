@@ -41,6 +41,7 @@ mod distribution_shell;
 mod distribution_shown;
 mod distribution_signed;
 mod distribution_special;
+mod distribution_strict;
 mod distribution_taken_back;
 mod distribution_team;
 mod distribution_trust;

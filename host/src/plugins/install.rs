@@ -154,7 +154,22 @@ pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<T
         serial: 0,
         unsigned: terms.unsigned,
     };
-    Tree::open(source, known, Timestamp::now())
+    let tree = Tree::open(source, known, Timestamp::now())?;
+    notice(machine, &tree, terms);
+    Ok(tree)
+}
+
+/// Keeps what a source of a known publisher shows, although nothing may be installed from it: from then on nothing older is believed. Where that
+/// cannot be written, or somebody else is writing, it was seen in vain.
+pub(crate) fn notice(machine: &Machine, tree: &Tree, terms: &Terms) {
+    let is_plain = terms.key.is_none() && terms.moved == Moved::Refuse;
+    if terms.mode == Mode::DryRun || !is_plain || !matches!(tree.signer, Signed::Known(_)) {
+        return;
+    }
+    if let Ok(Some(_hold)) = Store::new(machine).hold_now() {
+        // What contradicts the last one was refused when the tree was opened.
+        let _ = remember(machine, tree, terms, &|_, _| {});
+    }
 }
 
 /// Returns what a source has shown last; nothing where the operator says that it begins anew.
