@@ -25,6 +25,7 @@ mod distribution_list;
 mod distribution_lock;
 mod distribution_locked;
 mod distribution_mirror;
+mod distribution_neighbors;
 mod distribution_oci;
 mod distribution_oci_attacks;
 mod distribution_offer;

@@ -249,7 +249,7 @@ pub(crate) fn take(
         true => None,
         false => Some(bring()?),
     };
-    let _hold = store.hold(watch.waiting)?;
+    let hold = store.hold(watch.waiting)?;
     again(&store.installed())?;
     match come {
         Some(incoming) => drop(store.keep(incoming, &choice.asset)?),
@@ -282,6 +282,7 @@ pub(crate) fn take(
     if !known {
         store.save(&record)?;
     }
+    store.sweep(&hold);
     let state = match is_there && known {
         true => State::Present,
         false => State::Installed,
