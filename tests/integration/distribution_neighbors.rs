@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::distribution::{Publisher, machine};
-use crate::distribution_team::{executable, locked_digest, release, rendered, renderer, steps, team};
+use crate::distribution_team::{
+    executable, locked_digest, release, rendered, renderer, steps, team,
+};
 use crate::schemas::valid;
 
 const OTHER: &str = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  hello: {}\nplugins:\n  hello: {source: ../second, version: ^1}\n";
@@ -104,7 +106,9 @@ fn what_another_repository_locks_is_never_taken_away() {
     let program = publisher.environment.root().join(unlike());
     let program = program.to_str().unwrap();
     let install = ["plugins", "install", program, "--allow-unsigned"];
-    publisher.environment.ztc_ok(&[&there[..], &install].concat());
+    publisher
+        .environment
+        .ztc_ok(&[&there[..], &install].concat());
     fs::write(&lock, kept).unwrap();
     let unlike = ["plugins", "remove", "unlike"];
     publisher.environment.ztc_ok(&unlike);
@@ -115,7 +119,9 @@ fn what_another_repository_locks_is_never_taken_away() {
     let file = files.map(|file| file.unwrap().path()).min().unwrap();
     let kept = fs::read(&file).unwrap();
     fs::write(&file, "").unwrap();
-    publisher.environment.ztc_ok(&[&there[..], &install].concat());
+    publisher
+        .environment
+        .ztc_ok(&[&there[..], &install].concat());
     fs::write(&file, kept).unwrap();
     publisher.environment.ztc_ok(&unlike);
     assert_eq!(digests(&publisher), all);
@@ -150,7 +156,9 @@ fn what_only_a_lock_names_is_read_and_shown_as_that_repository_s() {
     $ ztc -C ../neighbor plugins list
     hello  1.0.0  file://[ROOT]/second  signed  1.0  ok  [ROOT]/neighbor
     ");
-    let json = publisher.environment.ztc_ok(&["plugins", "verify", "--json"]);
+    let json = publisher
+        .environment
+        .ztc_ok(&["plugins", "verify", "--json"]);
     valid("plugins-verify.schema.json", &json.json());
     let file = fs::read_dir(data(&publisher).join("store").join(&first)).unwrap();
     let file = file.map(|file| file.unwrap().path()).min().unwrap();
@@ -197,7 +205,15 @@ fn a_version_with_a_new_key_and_other_bytes_leaves_the_old_to_whoever_locks_it()
     fs::write(root.join("neighbor/platform.yaml"), platform).unwrap();
     let key = root.join("key.pub");
     let key = key.to_str().unwrap();
-    environment.ztc_ok(&["-C", "../neighbor", "plugins", "install", "--moved", "--key", key]);
+    environment.ztc_ok(&[
+        "-C",
+        "../neighbor",
+        "plugins",
+        "install",
+        "--moved",
+        "--key",
+        key,
+    ]);
     environment.ztc_ok(&["-C", "../neighbor", "render"]);
     release(&publisher, "1.1.0");
     something_else(&publisher);

@@ -15,6 +15,7 @@ mod push;
 mod replay;
 mod search;
 mod sources;
+mod stop;
 mod test;
 pub(crate) mod trust;
 mod upgrade;

@@ -90,9 +90,7 @@ pub(crate) fn locked_digests(machine: &Machine) -> Option<BTreeSet<String>> {
     }
     let is_known = broken(machine).is_empty() && unreadable(machine).is_empty();
     let projects = is_known.then(|| all(machine))?;
-    let plugins = projects
-        .iter()
-        .flat_map(|project| project.plugins.values());
+    let plugins = projects.iter().flat_map(|project| project.plugins.values());
     let executables = plugins.flat_map(|plugin| plugin.platforms.values());
     Some(executables.map(|one| one.sha256.clone()).collect())
 }

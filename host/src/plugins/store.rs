@@ -417,6 +417,13 @@ impl Store {
     }
 }
 
+impl Incoming {
+    /// Where it is until it is kept.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         // The file itself: its wrapper adds a random name to what goes wrong.

@@ -101,8 +101,7 @@ fn installed(
     let locked_by = projects
         .iter()
         .filter(|project| {
-            candidate.source == Source::Installed
-                && project.locks(name, version, sha256.as_deref())
+            candidate.source == Source::Installed && project.locks(name, version, sha256.as_deref())
         })
         .map(|project| project.path.display().to_string())
         .collect();
