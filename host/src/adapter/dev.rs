@@ -36,7 +36,7 @@ pub(crate) fn unused(name: &str, used: &[String]) -> Failure {
             let names: Vec<&str> = used.iter().map(String::as_str).collect();
             let verb = if names.len() == 1 { "is" } else { "are" };
             let failure = failure.detail(format!("used {verb} {}", and(&names)));
-            let help = did_you_mean(name, names.into_iter());
+            let help = did_you_mean(name, names);
             failure.help(
                 help.unwrap_or_else(|| format!("name one of them, or run `unset {VARIABLE}`")),
             )

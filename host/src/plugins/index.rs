@@ -277,7 +277,37 @@ impl Index {
     }
 }
 
+/// Why a newer release is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// It cannot be used here: why.
+    Unfit(String),
+    /// It is outside of this range.
+    Outside(String),
+}
+
 impl Entry {
+    /// Returns the newest release beyond a version, and why a range or this machine leaves it out; pre-releases are nobody's concern. Nothing
+    /// where nothing is newer.
+    pub(crate) fn beyond(
+        &self,
+        version: &Version,
+        range: Option<&VersionReq>,
+        platform: &str,
+    ) -> Option<(Version, Beyond)> {
+        let (newest, release) = self
+            .newest_first()
+            .into_iter()
+            .find(|(newer, _)| newer.pre.is_empty() && newer > version)?;
+        let unfit = release.unfit(platform, false).map(Beyond::Unfit);
+        let outside = || {
+            let range = range.filter(|range| !range.matches(&newest))?;
+            Some(Beyond::Outside(range.to_string()))
+        };
+        let why = unfit.or_else(outside)?;
+        Some((newest, why))
+    }
+
     /// Returns all releases, the newest first.
     pub(crate) fn newest_first(&self) -> Vec<(Version, &Release)> {
         let mut all: Vec<(Version, &Release)> = self

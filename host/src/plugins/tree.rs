@@ -5,11 +5,12 @@ use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::index::{self, Index};
+use crate::plugins::mirror;
 use crate::plugins::seen::Seen;
 use crate::plugins::signature::{Key, Refused, signed_with};
 use crate::plugins::source::Source;
+use crate::shell::word;
 
 /// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";
@@ -85,6 +86,11 @@ impl Tree {
     fn verified(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
         let place = source.name();
         let (text, signature) = source.index()?.ok_or_else(|| {
+            if let Source::Directory(path) = &source
+                && let Some(failure) = mirror::misnamed(path)
+            {
+                return failure;
+            }
             Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
                 .help("name a tree that `ztc plugins publish` has made, or a repository that `ztc plugins push` has filled")
         })?;

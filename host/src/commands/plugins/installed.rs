@@ -9,11 +9,11 @@ use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
 use crate::lock::plugins::LockedPlugin;
-use crate::pipeline::context::word;
 use crate::plugins::locked::place;
 use crate::plugins::projects;
 use crate::plugins::store::{Record, Store, Unreadable};
 use crate::plugins::taken_back::TakenBack;
+use crate::shell::word;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins remove`.

@@ -105,7 +105,6 @@ impl Shared {
 
     /// Says what was done, and ends the program. Meanwhile nobody goes on from one phase to the next.
     #[expect(
-        clippy::exit,
         clippy::disallowed_methods,
         reason = "the main thread waits for a server, and nothing else can end it"
     )]

@@ -9,7 +9,6 @@ use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::show_key;
 use crate::error::{Exit, Failure};
 use crate::lock::plugins::LockedPlugin;
-use crate::pipeline::context::word;
 use crate::plugins::follow::{Follow, Network};
 use crate::plugins::index::and;
 use crate::plugins::install::{self, Done, State, Terms, Watch, Wish};
@@ -19,6 +18,7 @@ use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{self, LOCK, Signed, Tree};
 use crate::plugins::trust::Trust;
+use crate::shell::word;
 
 /// What installing one adapter needs.
 pub(crate) struct Work<'a> {
