@@ -394,9 +394,16 @@ fn what_was_seen_and_cannot_be_read_does_not_count_as_not_seen() {
 
 #[test]
 fn a_new_key_is_shown_to_whoever_reads_json_and_whoever_wants_no_words() {
-    for option in ["--json", "--quiet"] {
+    let mirror: &[&str] = &["plugins", "mirror", "../m", "hello", "--source", "../tree"];
+    let tables: &[&str] = &["update-versions", "--source", "../tree"];
+    for (command, option) in [
+        (INSTALL, "--json"),
+        (INSTALL, "--quiet"),
+        (mirror, "--quiet"),
+        (tables, "--quiet"),
+    ] {
         let publisher = Publisher::new();
-        let command = [INSTALL, &[option]].concat();
+        let command = [command, &[option]].concat();
         let run = publisher.environment.ztc_ok(&command);
         let key = public(&publisher, "key").1;
         let said = publisher.environment.filtered(&run.stderr);

@@ -15,6 +15,7 @@ mod push;
 mod replay;
 mod search;
 mod sources;
+mod stop;
 mod test;
 mod together;
 pub(crate) mod trust;

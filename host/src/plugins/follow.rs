@@ -472,6 +472,8 @@ mod tests {
             waiting: &|| {},
             progress: &|_, _| {},
             new_key: &|_, _| panic!("no key is pinned"),
+            begins: &|_| {},
+            has_come: &|| {},
         };
         let done = follow.install("bgp", &locked, &watch).unwrap();
         assert_eq!(
