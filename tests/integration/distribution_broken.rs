@@ -48,7 +48,7 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
     --- stderr
     error: installed adapters are not what was installed
       `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
-      help: install that version again, or remove the file
+      help: install that version again, or remove it: `ztc plugins remove hello@1.0.0`
     $ ztc plugins list
     exit: 0
     --- stdout

@@ -14,6 +14,7 @@ use crate::platform::structure::is_name;
 use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};
 use crate::plugins::tables::{self, Table};
+use crate::plugins::unfit::{self, Unfit};
 
 /// The version of the form that this program writes; it reads this one and refuses newer ones.
 pub(crate) const FORMAT: u32 = 1;
@@ -75,6 +76,9 @@ pub(crate) struct Release {
     /// Why nobody should install it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) yanked: Option<String>,
+    /// The serial of the index that offers it again, where it was taken back before: so nobody takes that for an older copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offered_again: Option<u64>,
     /// The protocols that it speaks, such as `1.0`.
     pub(crate) protocols: Vec<String>,
     /// Capabilities that it provides, such as `cni 1.0`.
@@ -266,14 +270,22 @@ impl Index {
                         release: (*release).clone(),
                     });
                 }
-                Some(why) => reasons.push(format!("{version} {why}")),
+                Some(why) => reasons.push((version, why)),
             }
         }
         let mut failure = missing(format!(
             "no version of `{name}` of `{place}` can be used here"
         ));
-        failure.details = reasons;
-        Err(failure.help("ask the publisher for a build for this machine, or ask for another version with `NAME@VERSION`"))
+        let lines = reasons.iter();
+        failure.details = lines.map(|(at, why)| format!("{at} {why}")).collect();
+        let other = all.iter().find(|(version, release)| {
+            version.pre.is_empty() && release.unfit(platform, false).is_none()
+        });
+        Err(failure.help(unfit::help(
+            name,
+            &reasons,
+            other.map(|(version, _)| version),
+        )))
     }
 }
 
@@ -312,28 +324,25 @@ impl Release {
     }
 
     /// Says why it cannot be installed here.
-    fn unfit(&self, platform: &str, exact: bool) -> Option<String> {
-        let ours = self
-            .protocols
-            .iter()
-            .filter_map(|protocol| protocol.parse::<ProtocolVersion>().ok())
-            .any(|protocol| protocol.major == PROTOCOL.major);
+    fn unfit(&self, platform: &str, exact: bool) -> Option<Unfit> {
         match &self.yanked {
-            Some(why) if !exact => return Some(format!("was taken back by its publisher: {why}")),
+            Some(why) if !exact => return Some(Unfit::TakenBack(why.clone())),
             _ => {}
         }
-        if !ours {
-            let theirs = self.protocols.join(", ");
-            return Some(format!(
-                "speaks protocol {theirs}, and this ztc speaks {PROTOCOL}"
-            ));
+        let protocols = self.protocols.iter();
+        let protocols: Vec<ProtocolVersion> = protocols.filter_map(|it| it.parse().ok()).collect();
+        if !protocols.iter().any(|it| it.major == PROTOCOL.major) {
+            return Some(Unfit::Protocol {
+                theirs: self.protocols.join(", "),
+                is_newer: protocols.iter().any(|it| it.major > PROTOCOL.major),
+            });
         }
         if !self.platforms.contains_key(platform) {
             let platforms: Vec<&str> = self.platforms.keys().map(String::as_str).collect();
-            return Some(format!(
-                "is not published for {platform}, only for {}",
-                platforms.join(", ")
-            ));
+            return Some(Unfit::Platform {
+                wanted: platform.to_owned(),
+                published: platforms.join(", "),
+            });
         }
         None
     }

@@ -54,7 +54,9 @@ impl Terms {
     /// Those of who says nothing.
     pub(crate) fn plain(mode: Mode) -> Self {
         Self {
-            unsigned: Unsigned::Refuse,
+            unsigned: Unsigned::Never(
+                "where you know these bytes by another way, `ztc plugins install` takes them with `--allow-unsigned`",
+            ),
             moved: Moved::Refuse,
             key: None,
             powers: NewPowers::Refuse,
@@ -361,7 +363,7 @@ pub(crate) fn refuse_moved(
         )
         .detail(format!("installed: {} from {}", old.version, old.source))
         .detail(format!("now: {} from {place}", choice.version))
-        .help("add `--moved` where its publisher has moved, and you know it from them")),
+        .help("add `--moved` to `ztc plugins install` where its publisher has moved, and you know it from them")),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Own {
 /// Reads an executable, into the store where it is to be installed.
 pub(crate) fn read(machine: &Machine, path: &Path, terms: &Terms) -> Result<Own, Failure> {
     let shown = path.display();
-    if terms.unsigned == Unsigned::Refuse {
+    if terms.unsigned != Unsigned::Allow {
         return Err(Failure::new(
             Exit::Refused,
             format!("`{shown}` has no signature: a single file never has one"),

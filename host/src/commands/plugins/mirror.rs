@@ -14,7 +14,7 @@ use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
-use crate::plugins::tree::{Signed, Tree};
+use crate::plugins::tree::{Signed, Tree, Unsigned};
 
 /// Options of `ztc plugins mirror`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let key = arguments.key.as_deref();
     let terms = Terms {
         key: key.map(|key| key_or_file(context, key)).transpose()?,
+        unsigned: Unsigned::Never(
+            "a mirror holds only what its publisher has signed; copy the directory, and `ztc plugins install` takes it with `--allow-unsigned`",
+        ),
         ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,

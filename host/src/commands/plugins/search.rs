@@ -14,7 +14,7 @@ use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::seen;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
-use crate::plugins::tree::Signed;
+use crate::plugins::tree::{Signed, Unsigned};
 use crate::ui::table::table;
 
 /// Options of `ztc plugins search`.
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Search this source only
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Search sources, too, that nobody has signed
+    #[arg(long, conflicts_with = "offline")]
+    allow_unsigned: bool,
     /// Ask nobody: search what the sources have shown last
     #[arg(long)]
     offline: bool,
@@ -68,6 +71,8 @@ struct Searched {
     source: String,
     /// Whether a publisher's key is pinned for it.
     trusted: bool,
+    /// Whether nobody has signed what it shows.
+    unsigned: bool,
     state: State,
     /// Why it is not what it shows now.
     why: Option<String>,
@@ -89,7 +94,10 @@ enum State {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let terms = Terms::plain(Mode::DryRun);
+    let terms = Terms {
+        unsigned: Unsigned::of(arguments.allow_unsigned),
+        ..Terms::plain(Mode::DryRun)
+    };
     let sources = Sources::read(context, &terms)?;
     let asked = match &arguments.source {
         Some(text) => {
@@ -106,11 +114,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let (mut found, mut searched, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (name, source) in asked {
         let trusted = sources.is_trusted(&name);
-        let (state, index, failure) = index_of(context, &name, source, &terms, arguments.offline)?;
+        let Answer {
+            state,
+            index,
+            failure,
+            unsigned,
+        } = index_of(context, &name, source, &terms, arguments.offline)?;
         let why = failure.as_ref().map(|failure| failure.message.clone());
         searched.push(Searched {
             source: name.clone(),
             trusted,
+            unsigned,
             state,
             why,
             serial: index.as_ref().map(|index| index.serial),
@@ -144,6 +158,27 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
 }
 
+/// What a source shows.
+struct Answer {
+    state: State,
+    index: Option<Index>,
+    /// Why it is not what it shows now.
+    failure: Option<Failure>,
+    /// Whether nobody has signed it.
+    unsigned: bool,
+}
+
+impl Answer {
+    fn new(state: State, index: Option<Index>, failure: Option<Failure>) -> Self {
+        Self {
+            state,
+            index,
+            failure,
+            unsigned: false,
+        }
+    }
+}
+
 /// Reads what a source shows now, or what it has shown last.
 fn index_of(
     context: &Context,
@@ -151,7 +186,7 @@ fn index_of(
     source: Source,
     terms: &Terms,
     offline: bool,
-) -> Result<(State, Option<Index>, Option<Failure>), Failure> {
+) -> Result<Answer, Failure> {
     let last = || seen::load(&context.machine.data(), name).map(|seen| seen.map(|seen| seen.index));
     let failure = match offline {
         true => {
@@ -165,20 +200,23 @@ fn index_of(
                     if let Err(failure) =
                         install::remember(&context.machine, &tree, terms, &|_, _| {})
                     {
-                        return Ok((State::Refused, None, Some(failure)));
+                        return Ok(Answer::new(State::Refused, None, Some(failure)));
                     }
                 }
-                return Ok((State::Asked, Some(tree.index), None));
+                return Ok(Answer {
+                    unsigned: tree.signer == Signed::Nobody,
+                    ..Answer::new(State::Asked, Some(tree.index), None)
+                });
             }
             Err(failure) => failure,
         },
     };
     // What contradicts what is known is not searched; what cannot be reached has been seen.
     match failure.exit {
-        Exit::Refused | Exit::Invalid => Ok((State::Refused, None, Some(failure))),
+        Exit::Refused | Exit::Invalid => Ok(Answer::new(State::Refused, None, Some(failure))),
         _ => Ok(match last()? {
-            Some(index) => (State::Remembered, Some(index), Some(failure)),
-            None => (State::Refused, None, Some(failure)),
+            Some(index) => Answer::new(State::Remembered, Some(index), Some(failure)),
+            None => Answer::new(State::Refused, None, Some(failure)),
         }),
     }
 }
@@ -234,7 +272,12 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
                     .warning(format!("{} was not searched: {why}", one.source));
             }
         }
-        if !one.trusted && one.state == State::Asked {
+        if one.unsigned {
+            context.ui.warning(format!(
+                "nobody has signed {}: what it says of its adapters may be untrue",
+                one.source
+            ));
+        } else if !one.trusted && one.state == State::Asked {
             context.ui.say(format!(
                 "no key is pinned for {}: whose it is will be shown by `ztc plugins install`",
                 one.source
@@ -266,8 +309,15 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
     ));
     if let [one] = found {
         let source = word(&one.source);
+        let is_unsigned = searched
+            .iter()
+            .any(|it| it.source == one.source && it.unsigned);
+        let unsigned = match is_unsigned {
+            true => " --allow-unsigned",
+            false => "",
+        };
         context.ui.next(
-            &format!("ztc plugins info {} --source {source}", one.name),
+            &format!("ztc plugins info {} --source {source}{unsigned}", one.name),
             "shows what it may touch",
         );
     }
