@@ -208,7 +208,7 @@ impl Failure {
             }
             _ => failure.help(format!(
                 "look at it with `ls -ld {}`, and run the same command again",
-                crate::pipeline::context::word(&shown.to_string())
+                crate::shell::word(&shown.to_string())
             )),
         }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::digest;
-use crate::pipeline::context::word;
+use crate::shell::word;
 
 /// Why a file will not be started.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::atomic::{self, Existing};
 use crate::error::Failure;
 use crate::jq::options::Options;
 use crate::paths::Repository;
-use crate::pipeline::context::word;
+use crate::shell::word;
 
 /// The argument that makes ztc a jq.
 pub(crate) const ARGUMENT: &str = "__jq";

@@ -1,6 +1,6 @@
 //! ztc: from `platform.yaml` to a running bare-metal Kubernetes cluster.
 //!
-//! Modules stand in the order in which data flows; a module uses only what stands before it, and `error`, `foreign`, `mask`, `ui`, `paths`, `digest`, `yaml`,
+//! Modules stand in the order in which data flows; a module uses only what stands before it, and `error`, `foreign`, `shell`, `regular`, `intact`, `mask`, `ui`, `paths`, `digest`, `yaml`,
 //! `process`. ARCHITECTURE.md has the picture.
 
 pub mod adapter;
@@ -12,7 +12,6 @@ pub mod lock;
 pub mod pipeline;
 pub mod platform;
 mod plugins;
-pub(crate) mod regular;
 pub mod render;
 pub mod report;
 pub mod resolve;
@@ -31,6 +30,8 @@ mod jq;
 pub mod mask;
 pub mod paths;
 pub mod process;
+pub(crate) mod regular;
+mod shell;
 pub mod tools;
 pub mod ui;
 pub mod yaml;

@@ -17,7 +17,7 @@ fn public(publisher: &Publisher, name: &str) -> String {
 }
 
 /// Runs commands and returns what they say, with keys under the names of their files.
-fn said(publisher: &Publisher, commands: &[&[&str]]) -> String {
+pub(crate) fn said(publisher: &Publisher, commands: &[&[&str]]) -> String {
     let mut text = steps(publisher, commands);
     for name in ["key", "second", "other"] {
         let path = publisher.environment.root().join(format!("{name}.pub"));
@@ -29,7 +29,7 @@ fn said(publisher: &Publisher, commands: &[&[&str]]) -> String {
 }
 
 /// Makes another key and publishes the tree anew with it, from serial 1: what was there is lost.
-fn begin_anew(publisher: &Publisher, key: &str) {
+pub(crate) fn begin_anew(publisher: &Publisher, key: &str) {
     for name in ["index.json", "index.json.minisig"] {
         let _ = fs::remove_file(publisher.tree().join(name));
     }

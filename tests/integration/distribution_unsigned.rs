@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::distribution::Publisher;
+use crate::distribution::{Publisher, adapter, machine};
 use crate::distribution_team::steps;
 use crate::environment::TestEnv;
 use crate::schemas::valid;
@@ -126,13 +126,13 @@ fn who_says_which_key_it_has_to_be_is_not_led_to_another_one() {
     error: `file://[ROOT]/tree` is signed with another key than the one that was given
       given: [KEY] (id [ID])
       signed with: a key with the id [ID]
-      help: do not use it: ask the publisher, by another way than this source, where what they sign with that key is served
+      help: do not use it: ask the publisher, by another way than this source, which key is theirs
     $ ztc plugins install ../tree --key ../other.pub
     exit: 5
     --- stderr
     error: `file://[ROOT]/tree` has no signature, so the key that was given has not signed it
       given: [KEY]
-      help: do not use it: ask the publisher, by another way than this source, where what they sign with that key is served
+      help: do not use it: ask the publisher, by another way than this source, which key is theirs
     ");
 }
 
@@ -174,5 +174,59 @@ fn an_unknown_mirror_says_what_every_command_can_do() {
     error: no key of `file://[ROOT]/tree` is trusted here, and a mirror does not decide whose it is
       signed with: [KEY]
       help: compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add file://[ROOT]/tree KEY`
+    ");
+}
+
+#[test]
+fn a_single_file_says_at_once_all_that_it_lacks() {
+    let publisher = Publisher::new();
+    let root = publisher.environment.root();
+    let named = format!("ztc-adapter-bye-1.0.0-{}", machine());
+    for name in ["ztc-adapter-bye", "something", &named] {
+        fs::write(root.join(name), adapter("bye", "1.0.0")).unwrap();
+    }
+    let named = format!("../{named}");
+    let install = |path| ["plugins", "install", path];
+    let allowed = |path| ["plugins", "install", path, "--allow-unsigned"];
+    let commands: [&[&str]; 4] = [
+        &install("../ztc-adapter-bye"),
+        &allowed("../something"),
+        &install(&named),
+        &allowed(&named),
+    ];
+    let mut text = steps(&publisher, &commands);
+    // Built again, under the same version.
+    let other = adapter("bye", "1.0.0") + "# other\n";
+    fs::write(root.join("repo").join(&named), other).unwrap();
+    text += &steps(&publisher, &[&allowed(&named)]);
+    insta::assert_snapshot!(text, @"
+    $ ztc plugins install ../ztc-adapter-bye
+    exit: 2
+    --- stderr
+    error: `ztc-adapter-bye` does not say which version it is, and for which machine
+      help: give the file a name such as `ztc-adapter-bye-1.0.0-[MACHINE]`, with its own version; a single file never has a signature, so add `--allow-unsigned` where you know these bytes by another way
+    $ ztc plugins install ../something --allow-unsigned
+    exit: 2
+    --- stderr
+    error: `something` does not say which adapter it is
+      help: give the file a name such as `ztc-adapter-NAME-1.0.0-[MACHINE]`, with its own version
+    $ ztc plugins install ../ztc-adapter-bye-1.0.0-[MACHINE]
+    exit: 5
+    --- stderr
+    error: `[ROOT]/ztc-adapter-bye-1.0.0-[MACHINE]` has no signature: a single file never has one
+      help: add `--allow-unsigned` where you know these bytes by another way
+    $ ztc plugins install ../ztc-adapter-bye-1.0.0-[MACHINE] --allow-unsigned
+    exit: 0
+    --- stderr
+    warning: nobody has signed `bye` 1.0.0: whoever can change file://[ROOT]/ztc-adapter-bye-1.0.0-[MACHINE] decides what it does
+    ✓ bye 1.0.0 installed from file://[ROOT]/ztc-adapter-bye-1.0.0-[MACHINE]
+      touches what it says when it starts: nobody has signed that
+    $ ztc plugins install ../ztc-adapter-bye-1.0.0-[MACHINE] --allow-unsigned
+    exit: 0
+    --- stderr
+    warning: `bye` 1.0.0 had other bytes until now, and these take their place
+    warning: nobody has signed `bye` 1.0.0: whoever can change file://[ROOT]/ztc-adapter-bye-1.0.0-[MACHINE] decides what it does
+    ✓ bye 1.0.0 installed from file://[ROOT]/ztc-adapter-bye-1.0.0-[MACHINE]
+      touches what it says when it starts: nobody has signed that
     ");
 }

@@ -75,6 +75,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       + input size: integer
       + input zone: string, required
       touches   what it touched before
+      newer     1.2.0 is outside of `~1.1`
     ");
     // Nobody is there to agree.
     insta::assert_snapshot!(run(&["hello@~1.1"]), @"
@@ -86,6 +87,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       + input size: integer
       + input zone: string, required
       touches   what it touched before
+      newer     1.2.0 is outside of `~1.1`
     error: this is to be confirmed, and nobody is there; nothing has been done
       help: read the list above; then run `ztc plugins upgrade 'hello@~1.1' --yes`
     ");
@@ -98,6 +100,7 @@ fn an_upgrade_shows_its_plan_first_and_new_powers_need_a_word() {
       + input size: integer
       + input zone: string, required
       touches   what it touched before
+      newer     1.2.0 is outside of `~1.1`
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
     ");
     insta::assert_snapshot!(run(&["--dry-run"]), @"
@@ -309,6 +312,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
       protocol  1.0
       inputs    as before
       touches   what it touched before
+      newer     2.0.0 is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37
     $ ztc plugins upgrade
     exit: 5
     --- stderr
@@ -317,6 +321,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
       protocol  1.0
       inputs    as before
       touches   what it touched before
+      newer     2.0.0 is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37
     error: this is to be confirmed, and nobody is there; nothing has been done
       help: read the list above; then run `ztc plugins upgrade --yes`
     ");
@@ -340,6 +345,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
       protocol  1.0
       inputs    as before
       touches   what it touched before
+      newer     2.0.0 is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37
     ✓ hello 1.1.0 installed from file://[ROOT]/tree
       platform/lock.json names hello 1.1.0 instead of 1.0.0
       next: ztc render  renders with it
@@ -347,6 +353,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     hello 1.1.0 is the newest that fits, from file://[ROOT]/tree
+      newer     2.0.0 is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37
     $ ztc validate
     exit: 3
     --- stderr
@@ -368,7 +375,8 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
       protocol  1.0
       inputs    as before
       touches   what it touched before
-    warning: the lock goes on with `hello` 1.1.0: `plugins.hello.version` asks for `^1`
+    warning: `hello` 2.0.0 would be installed and not used here, because it is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37: change that line first
+    warning: the lock goes on with `hello` 1.1.0: `plugins.hello.version` asks for `^1`; change platform.yaml:6:37 and run `ztc plugins install hello@2.0.0` where you want this one
     ✓ hello 2.0.0 installed from file://[ROOT]/tree
     ");
     assert_eq!(locked(), "1.1.0");
@@ -394,6 +402,7 @@ fn an_upgrade_follows_the_range_of_platform_yaml_and_changes_the_lock() {
     exit: 0
     --- stderr
     hello 1.1.0 is the newest that fits, from file://[ROOT]/tree
+      newer     2.0.0 is outside of `^1`, which `plugins.hello.version` asks for at platform.yaml:6:37
     ");
 }
 

@@ -12,7 +12,7 @@ use interprocess::local_socket::{GenericFilePath, ToFsName};
 use ztc_protocol::{ATTACH_VARIABLE, MAX_SOCKET_BYTES};
 
 use crate::error::{Exit, Failure, did_you_mean};
-use crate::pipeline::context::word;
+use crate::shell::word;
 
 /// The sockets of running adapters by the adapters' names.
 pub(crate) type Attached = BTreeMap<String, PathBuf>;

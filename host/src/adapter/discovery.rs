@@ -20,12 +20,12 @@ use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::lock::Lock;
 use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::paths::{Confinement, Machine, Repository, Running};
-use crate::pipeline::context::word;
 use crate::platform::Plugin;
 use crate::plugins::locked;
 use crate::plugins::name::PREFIX;
 use crate::plugins::source;
 use crate::plugins::store::{Record, Store};
+use crate::shell::word;
 pub(crate) use explain::Contender;
 use places::{Files, Place, Standing};
 

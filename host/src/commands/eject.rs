@@ -15,13 +15,13 @@ use crate::lock::Lock;
 use crate::paths::Repository;
 use crate::pipeline::cache::{Cache, Entry};
 use crate::pipeline::context;
-use crate::pipeline::context::word;
 use crate::pipeline::eject::{Setting, readme, run_sh, script_path};
 use crate::pipeline::file::Pipeline;
 use crate::pipeline::tasks::{Task, Tasks};
 use crate::platform::Platform;
 use crate::secrets::bundle::{self, Bundle};
 use crate::secrets::stored;
+use crate::shell::word;
 use crate::yaml;
 
 /// Options of `ztc eject`.

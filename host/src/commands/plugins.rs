@@ -16,6 +16,7 @@ mod replay;
 mod search;
 mod sources;
 mod test;
+mod together;
 pub(crate) mod trust;
 mod upgrade;
 mod work;
@@ -31,6 +32,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::platform::{Platform, Plugin};
+use crate::plugins::environments::join;
 
 /// Subcommands of `ztc plugins`.
 #[derive(Debug, clap::Subcommand)]
@@ -40,7 +42,7 @@ pub(crate) enum Arguments {
     List(list::Arguments),
     /// Show what an adapter provides, requires and may touch, also before it is installed
     Info(info::Arguments),
-    /// Install adapters that others publish: everything that platform.yaml asks for, or what is named
+    /// Install adapters that others publish: everything that platform.yaml and its overlays ask for, or what is named
     Install(install::Arguments),
     /// Show what newer versions change, and then install them
     #[command(aliases = ["update", "outdated"])]
@@ -124,7 +126,15 @@ fn discovery(context: &Context) -> Discovery {
     let mut plugins = BTreeMap::new();
     if context.repository.platform().exists() {
         match Platform::load(&context.repository, None) {
-            Ok(platform) => plugins = platform.plugins,
+            Ok(platform) => match join(&context.repository, platform.clone()) {
+                Ok(joined) => plugins = joined.platform.plugins,
+                Err(failure) => {
+                    context
+                        .ui
+                        .warning(format!("the overlays are left out: {}", failure.message));
+                    plugins = platform.plugins;
+                }
+            },
             Err(failure) => {
                 context.ui.warning(format!(
                     "the paths in platform.yaml are left out: {}",

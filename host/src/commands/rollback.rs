@@ -8,7 +8,6 @@ use crate::commands::{Context, plan, until_interrupted, wait_for_all_of};
 use crate::error::{Exit, Failure};
 use crate::jq;
 use crate::pipeline::cache::Cache;
-use crate::pipeline::context::word;
 use crate::pipeline::event::RunKind;
 use crate::pipeline::inputs::{self, Artifacts};
 use crate::pipeline::manual::Desk;
@@ -18,6 +17,7 @@ use crate::pipeline::site::Site;
 use crate::pipeline::tasks::Tasks;
 use crate::render::Strictness;
 use crate::secrets::Vault;
+use crate::shell::word;
 use crate::ui::run::NextCommands;
 
 /// Options of `ztc rollback`.

@@ -8,7 +8,7 @@ use ztc_protocol::ProtocolVersion;
 use crate::error::Finding;
 use crate::foreign::printable;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
-use crate::pipeline::context::word;
+use crate::shell::word;
 
 /// What is known of an adapter beside the lock.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use ztc_protocol::stage::Item;
 
+use crate::shell::quoted;
+
 /// Merges the item's context over the script's and fills `$NAME` and `${NAME}` in. A name that `env` does not know stays as it is.
 pub fn merge(
     data: &Map<String, Value>,
@@ -143,20 +145,6 @@ fn text(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// Quotes a word for a POSIX shell.
-pub fn quoted(text: &str) -> Option<String> {
-    (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', r"'\''")))
-}
-
-/// Quotes a word for people to type: as it is where no shell would change it.
-pub fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    match quoted(text) {
-        Some(quoted) if text.is_empty() || !text.chars().all(plain) => quoted,
-        _ => text.to_owned(),
     }
 }
 

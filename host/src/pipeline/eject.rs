@@ -9,10 +9,11 @@ use ztc_protocol::health::Health;
 use ztc_protocol::stage::{AfterFailure, Retry};
 
 use crate::error::Failure;
-use crate::pipeline::context::{self, quoted};
+use crate::pipeline::context;
 use crate::pipeline::file::{Kind, Pipeline};
 use crate::pipeline::gates::{self, Action};
 use crate::pipeline::tasks::{Task, Tasks};
+use crate::shell::quoted;
 
 /// What the texts need to know besides the pipeline.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use crate::atomic::private_directory;
 use crate::error::Failure;
 use crate::pipeline::{context, files};
 use crate::secrets::secure_dir::SecureDir;
+use crate::shell::quoted;
 
 /// The directory; removed when dropped.
 pub struct Private {
@@ -92,7 +93,7 @@ impl Private {
 /// the stage may start another process or write a file meanwhile. The guard stays in the group until then and keeps its number. The
 /// script's own standard input is empty.
 fn guard(directory: &Path, files: &Path) -> String {
-    let word = |path: &Path| context::quoted(&path.display().to_string()).unwrap_or_default();
+    let word = |path: &Path| quoted(&path.display().to_string()).unwrap_or_default();
     let (directory, files) = (word(directory), word(files));
     format!(
         "unset BASH_ENV

@@ -21,7 +21,7 @@ use crate::paths::Repository;
 use crate::platform::document::{Document, push};
 pub(crate) use crate::platform::secret_places::{is_secret, secrets, texts};
 pub use crate::platform::source::Source;
-pub(crate) use crate::platform::source::answers;
+pub(crate) use crate::platform::source::{answers, overlays};
 use crate::platform::structure::Whole;
 pub(crate) use crate::platform::structure::{environment_problem, is_variable};
 use crate::yaml;
@@ -216,6 +216,24 @@ impl Platform {
         push(&mut place, plugin);
         let value = self.document.values.get(&(place.clone() + pointer));
         value.or_else(|| self.document.keys.get(&place)).cloned()
+    }
+
+    /// Takes what another platform says of a plugin, with its places.
+    pub(crate) fn take_plugin(&mut self, other: &Self, name: &str, plugin: Plugin) {
+        let mut place = "/plugins".to_owned();
+        push(&mut place, name);
+        let inside = format!("{place}/");
+        let is_its = |(pointer, _): &(&String, &Location)| {
+            **pointer == place || pointer.starts_with(&inside)
+        };
+        let (from, to) = (&other.document, &mut self.document);
+        let values = from.values.iter().filter(is_its);
+        to.values
+            .extend(values.map(|(key, at)| (key.clone(), at.clone())));
+        let keys = from.keys.iter().filter(is_its);
+        to.keys
+            .extend(keys.map(|(key, at)| (key.clone(), at.clone())));
+        self.plugins.insert(name.to_owned(), plugin);
     }
 
     /// Returns what the operator calls the cluster: the `cluster_name` of the first section that has one.

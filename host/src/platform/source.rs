@@ -79,7 +79,7 @@ pub(crate) fn no_overlay(repository: &Repository, environment: &str, base: &str)
 }
 
 /// Returns the environments that have an overlay, sorted.
-fn overlays(repository: &Repository) -> Vec<String> {
+pub(crate) fn overlays(repository: &Repository) -> Vec<String> {
     let files = std::fs::read_dir(repository.root())
         .into_iter()
         .flatten()

@@ -12,18 +12,19 @@ use crate::lock::fields::Contradiction;
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::Choice;
-use crate::plugins::install::{self, Done, Mode, State, Terms, TrustWord, Watch};
+use crate::plugins::install::{self, Done, Mode, Moved, State, Terms, TrustWord, Watch};
 use crate::plugins::locked::{against_index, against_record, executable, known, place};
 use crate::plugins::mirror;
 use crate::plugins::own;
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
 use crate::plugins::taken_back::{self, TakenBack};
 use crate::plugins::tree::{Signed, Tree};
 use crate::plugins::trust::Trust;
+use crate::shell::word;
 
 /// Whether anything may be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,7 @@ impl Follow<'_> {
             }
             let mut done = self.done(name, locked, wanted, State::Present)?;
             done.program = whole;
+            done.warnings.extend(self.lasting(name, locked, None));
             if let Some(record) = recorded {
                 done.powers = Powers::of(&record.release, None);
             }
@@ -121,6 +123,8 @@ impl Follow<'_> {
         let question = done.powers.question(name, &locked.version);
         done.warnings.extend(question);
         done.warnings.extend(self.other_pin(&tree, &done.source)?);
+        done.warnings
+            .extend(self.lasting(name, locked, Some(&tree)));
         if tree.index.is_expired(Timestamp::now()) {
             done.warnings.push(format!(
                 "the index of {} is not valid any more since {}: newer versions of `{name}` may be missing in it",
@@ -170,6 +174,7 @@ impl Follow<'_> {
             state,
             powers: Powers::default(),
             lock_was: None,
+            lock_serial_was: None,
             warnings: Vec::new(),
         })
     }
@@ -183,6 +188,11 @@ impl Follow<'_> {
         wanted: &LockedExecutable,
     ) -> Result<Source, Failure> {
         let source = match self.instead {
+            Some(Source::Directory(path)) => {
+                let locked = Source::parse(&locked.source, self.root)?;
+                let mirrored = mirror::inside(path, &locked);
+                mirrored.unwrap_or_else(|| Source::Directory(path.clone()))
+            }
             Some(source) => source.clone(),
             None => mirror::through(self.machine, Source::parse(&locked.source, self.root)?)?,
         };
@@ -256,6 +266,30 @@ impl Follow<'_> {
             }
         }
         Ok(choice)
+    }
+
+    /// Says what the lock goes on naming where the operator has said that a publisher began anew: following a lock changes nothing in it.
+    fn lasting(&self, name: &str, locked: &LockedPlugin, tree: Option<&Tree>) -> Option<String> {
+        let LockedPlugin {
+            version, source, ..
+        } = locked;
+        let command = format!("ztc plugins install {name}@{version}");
+        let old = locked.publisher_key.as_deref();
+        let given = self.terms.key.as_ref().map(Key::text);
+        if let (Some(old), Some(given)) = (old, given.filter(|given| old != Some(*given))) {
+            return Some(format!(
+                "the lock goes on naming the key {old} for `{name}`, and other machines with it: `{command} --key {given}` changes that"
+            ));
+        }
+        let serial = locked.index_serial;
+        let is_newer = tree.is_some_and(|tree| tree.index.serial >= serial);
+        if self.terms.moved == Moved::Refuse || is_newer || serial == 0 {
+            return None;
+        }
+        let place = place(source, self.root).unwrap_or_else(|| source.clone());
+        Some(format!(
+            "the lock goes on naming serial {serial} of {place} for `{name}`, and other machines with it: `{command} --moved` changes that"
+        ))
     }
 
     /// Says that this machine trusts another key than the lock; the bytes are those of the lock either way.

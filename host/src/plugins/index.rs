@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use semver::{Op, Version, VersionReq};
 use serde::{Deserialize, Serialize};
-use ztc_protocol::{PROTOCOL, ProtocolVersion};
+use ztc_protocol::ProtocolVersion;
 
 use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::foreign::clean_value;
@@ -261,7 +261,7 @@ impl Index {
         let exact = range.is_some_and(is_exact);
         let mut reasons = Vec::new();
         for (version, release) in fitting {
-            match release.unfit(platform, exact) {
+            match Unfit::of(release, platform, exact) {
                 None => {
                     return Ok(Choice {
                         name: name.to_owned(),
@@ -279,7 +279,7 @@ impl Index {
         let lines = reasons.iter();
         failure.details = lines.map(|(at, why)| format!("{at} {why}")).collect();
         let other = all.iter().find(|(version, release)| {
-            version.pre.is_empty() && release.unfit(platform, false).is_none()
+            version.pre.is_empty() && Unfit::of(release, platform, false).is_none()
         });
         Err(failure.help(unfit::help(
             name,
@@ -289,7 +289,38 @@ impl Index {
     }
 }
 
+/// Why a newer release is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// It cannot be used here: why.
+    Unfit(String),
+    /// It is outside of this range.
+    Outside(String),
+}
+
 impl Entry {
+    /// Returns the newest release beyond a version, and why a range or this machine leaves it out; pre-releases are nobody's concern. Nothing
+    /// where nothing is newer.
+    pub(crate) fn beyond(
+        &self,
+        version: &Version,
+        range: Option<&VersionReq>,
+        platform: &str,
+    ) -> Option<(Version, Beyond)> {
+        let (newest, release) = self
+            .newest_first()
+            .into_iter()
+            .find(|(newer, _)| newer.pre.is_empty() && newer > version)?;
+        let unfit = Unfit::of(release, platform, false);
+        let unfit = unfit.map(|why| Beyond::Unfit(why.to_string()));
+        let outside = || {
+            let range = range.filter(|range| !range.matches(&newest))?;
+            Some(Beyond::Outside(range.to_string()))
+        };
+        let why = unfit.or_else(outside)?;
+        Some((newest, why))
+    }
+
     /// Returns all releases, the newest first.
     pub(crate) fn newest_first(&self) -> Vec<(Version, &Release)> {
         let mut all: Vec<(Version, &Release)> = self
@@ -321,30 +352,6 @@ impl Release {
                 Some(problem) => Some(format!("{at} for {platform}: {problem}")),
                 None => None,
             })
-    }
-
-    /// Says why it cannot be installed here.
-    fn unfit(&self, platform: &str, exact: bool) -> Option<Unfit> {
-        match &self.yanked {
-            Some(why) if !exact => return Some(Unfit::TakenBack(why.clone())),
-            _ => {}
-        }
-        let protocols = self.protocols.iter();
-        let protocols: Vec<ProtocolVersion> = protocols.filter_map(|it| it.parse().ok()).collect();
-        if !protocols.iter().any(|it| it.major == PROTOCOL.major) {
-            return Some(Unfit::Protocol {
-                theirs: self.protocols.join(", "),
-                is_newer: protocols.iter().any(|it| it.major > PROTOCOL.major),
-            });
-        }
-        if !self.platforms.contains_key(platform) {
-            let platforms: Vec<&str> = self.platforms.keys().map(String::as_str).collect();
-            return Some(Unfit::Platform {
-                wanted: platform.to_owned(),
-                published: platforms.join(", "),
-            });
-        }
-        None
     }
 }
 

@@ -12,7 +12,6 @@ use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::lock::plugins::LockedPlugin;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::agreed::{self, NewPowers, Powers};
 use crate::plugins::index::{Asset, Choice, and};
@@ -26,6 +25,7 @@ use crate::plugins::taken_back;
 use crate::plugins::tree::{Known, OPTION, PIN, Signed, Tree, Unsigned};
 use crate::plugins::trust::Trust;
 use crate::regular;
+use crate::shell::word;
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -110,6 +110,9 @@ pub(crate) struct Done {
     pub(crate) powers: Powers,
     /// The version that the lock of the repository named before; nothing: the lock was not changed.
     pub(crate) lock_was: Option<String>,
+    /// The serial that the lock named before, where it names a smaller one now: the tree began anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lock_serial_was: Option<u64>,
     /// What is worth knowing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
@@ -207,6 +210,7 @@ pub(crate) fn from_tree(
         state: State::Planned,
         powers: Powers::of(&choice.release, earlier.as_ref()),
         lock_was: None,
+        lock_serial_was: None,
         warnings: Vec::new(),
     };
     if let Some(why) = &choice.release.yanked {
@@ -281,7 +285,8 @@ pub(crate) fn take(
         };
         *old == same
     });
-    if !known {
+    // A tree that began anew has smaller serials than the record.
+    if !known || terms.moved == Moved::Allow {
         store.save(&record)?;
     }
     let state = match is_there && known {

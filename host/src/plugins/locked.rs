@@ -12,7 +12,6 @@ use crate::lock::fields::{self, Contradiction};
 use crate::lock::machine;
 use crate::lock::plugins::{LockedExecutable, LockedPlugin};
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::platform::Plugin;
 use crate::plugins::index::{Asset, Choice, Release};
 use crate::plugins::install::{self, Moved, Terms};
@@ -23,6 +22,7 @@ use crate::plugins::source::Source;
 use crate::plugins::store::Record;
 use crate::plugins::tree::{Known, LOCK, OPTION, Tree};
 use crate::plugins::trust::Trust;
+use crate::shell::word;
 
 /// Makes what the lock says of what is installed. `root` is the repository, `asked` what its platform.yaml says of the adapter.
 pub(crate) fn entry(record: &Record, root: &Path, asked: Option<&Plugin>) -> LockedPlugin {

@@ -23,6 +23,7 @@ use crate::plugins::signature::{Key, Refused};
 use crate::plugins::source::Source;
 use crate::plugins::tree::Tree;
 use crate::regular;
+use crate::shell::word;
 
 /// The file that says what a mirror holds.
 pub(crate) const FILE: &str = "mirror.json";
@@ -137,6 +138,48 @@ pub(crate) fn through(machine: &Machine, source: Source) -> Result<Source, Failu
         Err(failure) if failure.exit == Exit::Missing => Err(missing(failure.message)),
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns the source as the mirror in a directory has it, where the directory is one: it holds trees with `mirror.json`, and is none itself.
+pub(crate) fn inside(directory: &Path, source: &Source) -> Option<Source> {
+    let at = Source::Directory(directory.join(directory_name(&source.name())));
+    let is_there =
+        !sources(directory).is_empty() && at.small(FILE, MOST).is_ok_and(|mark| mark.is_some());
+    is_there.then(|| Source::Mirrored {
+        of: Box::new(source.clone()),
+        at: Box::new(at),
+    })
+}
+
+/// Returns the names of the sources that the mirror in a directory has; none where it is no mirror.
+pub(crate) fn sources(directory: &Path) -> Vec<String> {
+    if directory.join(index::FILE).exists() {
+        return Vec::new();
+    }
+    let inside = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = inside
+        .filter_map(|entry| Some(mark(&entry.path()).ok()??.source))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Says what to type where a mirror was named as if it were a tree; nothing where the directory is no mirror.
+pub(crate) fn misnamed(directory: &Path) -> Option<Failure> {
+    let sources = sources(directory);
+    let first = sources.first()?;
+    let place = word(&directory.display().to_string());
+    let failure = Failure::new(
+        Exit::Missing,
+        format!("`{}` is a mirror, and no tree", directory.display()),
+    )
+    .help(format!(
+        "run `ZTC_PLUGINS_MIRROR={place} ztc plugins install`, for one adapter `ZTC_PLUGINS_MIRROR={place} ztc plugins install NAME --source {}`",
+        word(first)
+    ));
+    Some(sources.iter().fold(failure, |failure, source| {
+        failure.detail(format!("it has {source}"))
+    }))
 }
 
 /// Reads what the mirror in a directory holds; nothing where it is none.

@@ -11,6 +11,7 @@ pub(crate) mod agreed;
 pub(crate) mod certificates;
 pub(crate) mod check;
 pub(crate) mod claim;
+pub(crate) mod environments;
 pub(crate) mod follow;
 pub(crate) mod index;
 pub(crate) mod inputs;

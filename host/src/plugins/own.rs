@@ -11,7 +11,6 @@ use crate::error::{Exit, Failure};
 use crate::lock;
 use crate::lock::plugins::LockedPlugin;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::agreed::{self, NewPowers, Powers};
 use crate::plugins::index::{Asset, Choice, MOST_EXECUTABLE, Release};
@@ -20,6 +19,7 @@ use crate::plugins::name::FileName;
 use crate::plugins::store::{self, Incoming, Record, Store};
 use crate::plugins::tree::Unsigned;
 use crate::regular;
+use crate::shell::word;
 
 /// An executable that was read.
 pub(crate) struct Own {
@@ -150,6 +150,7 @@ pub(crate) fn install(
         state,
         powers,
         lock_was: None,
+        lock_serial_was: None,
         warnings,
     })
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::atomic::{self, Existing};
 use crate::digest::sha256_hex;
 use crate::error::{Exit, Failure, Location};
-use crate::pipeline::context::word;
 use crate::plugins::index::{Entry, Index, MOST_INDEX, Release};
 use crate::plugins::powers::{is_described, powers};
 use crate::plugins::tables::Table;
+use crate::shell::word;
 
 /// What was seen of a source.
 #[derive(Clone, Debug)]

@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::index::{self, Asset};
 use crate::plugins::registry::{Repository, Texts};
 use crate::plugins::web::{self, Content, Method, Question};
 use crate::regular;
+use crate::shell::word;
 
 /// A place with a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

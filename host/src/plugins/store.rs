@@ -16,10 +16,10 @@ use crate::foreign::printable;
 use crate::intact;
 use crate::lock;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
 use crate::plugins::install;
+use crate::shell::word;
 
 const FORMAT: u32 = 1;
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::error::{Failure, Finding};
 use crate::lock;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::plugins::index::Index;
 use crate::plugins::seen;
 use crate::plugins::store::Record;
+use crate::shell::word;
 
 /// What the sources have shown last.
 pub(crate) struct TakenBack<'a> {

@@ -5,11 +5,12 @@ use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::index::{self, Index};
+use crate::plugins::mirror;
 use crate::plugins::seen::Seen;
 use crate::plugins::signature::{Key, Refused, signed_with};
 use crate::plugins::source::Source;
+use crate::shell::word;
 
 /// Whose word a key is.
 pub(crate) const LOCK: &str = "the lock";
@@ -20,7 +21,8 @@ pub(crate) const SEEN: &str = "the index that was seen last";
 pub(crate) const RECORD: &str = "the record of what was installed from it";
 
 /// What helps where the key that an operator knows from elsewhere is not the one that signs.
-const NOT_YOURS: &str = "do not use it: ask the publisher, by another way than this source, where what they sign with that key is served";
+const NOT_YOURS: &str =
+    "do not use it: ask the publisher, by another way than this source, which key is theirs";
 
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,11 @@ impl Tree {
     fn verified(source: Source, known: Known<'_>, now: Timestamp) -> Result<Self, Failure> {
         let place = source.name();
         let (text, signature) = source.index()?.ok_or_else(|| {
+            if let Source::Directory(path) = &source
+                && let Some(failure) = mirror::misnamed(path)
+            {
+                return failure;
+            }
             Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
                 .help("name a tree that `ztc plugins publish` has made, or a repository that `ztc plugins push` has filled")
         })?;

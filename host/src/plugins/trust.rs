@@ -9,9 +9,9 @@ use crate::atomic::{self, Existing};
 use crate::error::{Failure, Location};
 use crate::foreign::printable;
 use crate::paths::Machine;
-use crate::pipeline::context::word;
 use crate::pipeline::journal::now;
 use crate::plugins::signature::Key;
+use crate::shell::word;
 
 const FORMAT: u32 = 1;
 

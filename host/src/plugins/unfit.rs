@@ -3,7 +3,9 @@
 use std::fmt;
 
 use semver::Version;
-use ztc_protocol::PROTOCOL;
+use ztc_protocol::{PROTOCOL, ProtocolVersion};
+
+use crate::plugins::index::Release;
 
 /// Why a release cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,32 @@ pub(crate) enum Unfit {
     Protocol { theirs: String, is_newer: bool },
     /// There is no executable for this machine.
     Platform { wanted: String, published: String },
+}
+
+impl Unfit {
+    /// Says why a release cannot be used on a platform. One that was asked for by its `exact` version is taken although it was taken back.
+    pub(crate) fn of(release: &Release, platform: &str, exact: bool) -> Option<Self> {
+        match &release.yanked {
+            Some(why) if !exact => return Some(Self::TakenBack(why.clone())),
+            _ => {}
+        }
+        let protocols = release.protocols.iter();
+        let protocols: Vec<ProtocolVersion> = protocols.filter_map(|it| it.parse().ok()).collect();
+        if !protocols.iter().any(|it| it.major == PROTOCOL.major) {
+            return Some(Self::Protocol {
+                theirs: release.protocols.join(", "),
+                is_newer: protocols.iter().any(|it| it.major > PROTOCOL.major),
+            });
+        }
+        if !release.platforms.contains_key(platform) {
+            let platforms: Vec<&str> = release.platforms.keys().map(String::as_str).collect();
+            return Some(Self::Platform {
+                wanted: platform.to_owned(),
+                published: platforms.join(", "),
+            });
+        }
+        None
+    }
 }
 
 impl fmt::Display for Unfit {

@@ -31,6 +31,20 @@ pub(crate) struct Step {
     pub(crate) provides: Words,
     /// Capabilities that are required from now on, or no more.
     pub(crate) requires: Words,
+    /// The newest release, where it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) newer: Option<Newer>,
+    /// Why the lock goes on with the old version all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_locked: Option<String>,
+}
+
+/// A release that is newer than what is taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Newer {
+    pub(crate) version: String,
+    /// Why it is not taken.
+    pub(crate) why: String,
 }
 
 /// A version.
@@ -114,6 +128,8 @@ pub(crate) fn step(record: &Record, source: &str, choice: &Choice) -> Step {
         gone_powers: powers(&old.touches, &new.touches),
         provides: words(&old.provides, &new.provides),
         requires: words(&old.requires, &new.requires),
+        newer: None,
+        not_locked: None,
     }
 }
 

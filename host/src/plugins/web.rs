@@ -285,7 +285,7 @@ impl Asked<'_> {
 }
 
 /// What helps where a source of adapters cannot be reached.
-pub(crate) const AWAY: &str = "check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is \
+pub(crate) const AWAY: &str = "check the network and run the same command again; without one, install from a mirror (`ZTC_PLUGINS_MIRROR=DIR`), or go on with what is \
      installed already (`ztc plugins list`)";
 
 /// Returns the variable that names the proxy; its value may hold a password.

@@ -1,6 +1,6 @@
 //! From the adapters' answers to everything that a render writes: artifacts, pipeline and lock, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use ztc_protocol::{Manifest, PROTOCOL, sha256_hex};
@@ -61,6 +61,8 @@ pub(crate) struct Assembly<'a> {
     pub(crate) mask: &'a Mask,
     /// The lock as it is.
     pub(crate) old: Option<&'a Lock>,
+    /// The adapters that any environment names; nothing where that is not known.
+    pub(crate) named: Option<&'a BTreeSet<String>>,
 }
 
 impl Assembly<'_> {
@@ -193,12 +195,11 @@ impl Assembly<'_> {
         }
     }
 
-    /// Returns what the lock says of adapters. What platform.yaml names and this environment has no section for stays locked.
+    /// Returns what the lock says of adapters. What is installed and any environment names stays locked, whichever is rendered.
     fn plugins(&self) -> LockedPlugins {
         let old = self.old.into_iter().flat_map(|old| &old.plugins);
-        let named = old.filter(|(name, plugin)| {
-            plugin.is_installed() && self.platform.plugins.contains_key(*name)
-        });
+        let is_named = |name: &String| self.named.is_none_or(|named| named.contains(name));
+        let named = old.filter(|(name, plugin)| plugin.is_installed() && is_named(name));
         let kept = named.map(|(name, plugin)| (name.clone(), plugin.clone()));
         let sections = self.platform.sections.iter();
         let used = sections.filter_map(|section| {

@@ -1,6 +1,7 @@
 //! Tests of a render without processes: what adapters see, in which order, and what comes out.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -252,6 +253,7 @@ impl World {
             bundles: &Bundles::default(),
             mask: &self.mask,
             old,
+            named: Some(&BTreeSet::new()),
         }
         .assemble(answers)
     }

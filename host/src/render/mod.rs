@@ -37,6 +37,7 @@ use crate::mask::Mask;
 use crate::paths::Repository;
 use crate::platform::Section;
 use crate::platform::input_files::{self, InputFiles};
+use crate::plugins::environments;
 use crate::secrets::Vault;
 use crate::session::Session;
 use assemble::{Assembly, Origin, Rendered, config_hash};
@@ -113,6 +114,7 @@ impl Request<'_> {
         };
         let answers = engine.run(&members).await?;
         let origins = self.origins()?;
+        let named = environments::named(self.repository);
         let assembly = Assembly {
             repository: self.repository,
             platform,
@@ -121,6 +123,7 @@ impl Request<'_> {
             bundles: &bundles,
             mask: self.mask,
             old: self.old,
+            named: named.as_ref(),
         };
         let mut rendered = assembly.assemble(answers)?;
         self.judge_plugins(&mut rendered)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::atomic;
 use crate::error::{Exit, Failure};
 use crate::paths::Repository;
-use crate::pipeline::context::word;
 use crate::process;
+use crate::shell::word;
 
 /// The lines of `.gitignore` that a repository needs.
 pub const IGNORED: [&str; 2] = ["/secrets/", "/.zerotouch-cache/"];

@@ -1,9 +1,16 @@
-//! The bar of a transfer: on a terminal that can be drawn on, and nothing elsewhere.
+//! The bar of a transfer, and the line of what is waited for: on a terminal that can be drawn on, and nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::mask::Mask;
 use crate::ui::Ui;
+
+/// What is waited for, shown until this is dropped.
+pub struct Waiting {
+    bar: ProgressBar,
+    mask: Mask,
+    is_wanted: bool,
+}
 
 /// A transfer that is shown until this is dropped.
 pub struct Transfer {
@@ -29,6 +36,42 @@ impl Ui {
         };
         transfer.named(name);
         transfer
+    }
+}
+
+impl Ui {
+    /// Will show what is waited for.
+    pub fn waiting(&self) -> Waiting {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("  {wide_msg} {elapsed}");
+        Waiting {
+            bar: match style {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            },
+            mask: self.mask.clone(),
+            is_wanted: self.has_live_terminal(),
+        }
+    }
+}
+
+impl Waiting {
+    /// Says what it is now.
+    pub fn of(&self, what: &str) {
+        if !self.is_wanted {
+            return;
+        }
+        self.bar.set_message(self.mask.apply(what).to_string());
+        if self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.tick();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

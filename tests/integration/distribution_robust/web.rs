@@ -24,11 +24,11 @@ fn without_a_network_the_address_and_the_way_out_are_named() {
     insta::assert_snapshot!(output, @"
     error: `https://192.0.2.1/tree` cannot be reached
       io: Network is unreachable (os error 101)
-      help: check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is installed already (`ztc plugins list`)
+      help: check the network and run the same command again; without one, install from a mirror (`ZTC_PLUGINS_MIRROR=DIR`), or go on with what is installed already (`ztc plugins list`)
     exit: 1
     error: `http://127.0.0.1:1/tree` cannot be reached
       io: Network is unreachable (os error 101)
-      help: check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is installed already (`ztc plugins list`)
+      help: check the network and run the same command again; without one, install from a mirror (`ZTC_PLUGINS_MIRROR=DIR`), or go on with what is installed already (`ztc plugins list`)
     exit: 1
     the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
       compare it with what the publisher shows elsewhere
@@ -85,7 +85,7 @@ fn proxies_are_asked_but_not_for_this_machine() {
     error: `https://plugins.example.org/tree` cannot be reached
       CONNECT proxy failed: proxy server responded 403/403
       through the proxy that `HTTPS_PROXY` names
-      help: check the network and run the same command again; without one, install from a mirror (`--source DIR`), or go on with what is installed already (`ztc plugins list`)
+      help: check the network and run the same command again; without one, install from a mirror (`ZTC_PLUGINS_MIRROR=DIR`), or go on with what is installed already (`ztc plugins list`)
     ");
     world.environment.unset("HTTPS_PROXY");
     world.environment.set("HTTP_PROXY", proxy);

@@ -126,7 +126,7 @@ fn a_channel_is_believed_like_every_other_tree() {
     error: `file://[ROOT]/tree` is signed with another key than the one that was given
       given: [KEY] (id [ID])
       signed with: a key with the id [ID]
-      help: do not use it: ask the publisher, by another way than this source, where what they sign with that key is served
+      help: do not use it: ask the publisher, by another way than this source, which key is theirs
     ");
     assert!(
         !world

@@ -10,7 +10,7 @@ use crate::adapter::Candidate;
 use crate::adapter::report::place;
 use crate::error::{Exit, Failure};
 use crate::intact::{Flaw, others_may_write};
-use crate::pipeline::context::word;
+use crate::shell::word;
 
 /// The program could not be started at all.
 pub(crate) fn cannot_start(candidate: &Candidate, error: &io::Error) -> Failure {

@@ -10,7 +10,6 @@ use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::error::{Failure, counted};
 use crate::foreign::printable;
 use crate::lock;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::{Choice, Release};
 use crate::plugins::inputs::Inputs;
@@ -18,6 +17,7 @@ use crate::plugins::install::{Mode, Terms, both};
 use crate::plugins::powers::Kind;
 use crate::plugins::store::Store;
 use crate::plugins::tree::{LOCK, Signed, Tree, Unsigned};
+use crate::shell::word;
 
 /// A release, as `--json` shows it.
 #[derive(Serialize)]

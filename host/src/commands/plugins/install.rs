@@ -1,4 +1,4 @@
-//! `ztc plugins install`: what is named, or everything that platform.yaml asks for.
+//! `ztc plugins install`: what is named, or everything that platform.yaml and its overlays ask for.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::plugins::trust::{key_or_file, show_planned_key};
 use crate::commands::plugins::work::Work;
-use crate::error::{Exit, Failure, Location};
+use crate::error::{Exit, Failure};
 use crate::foreign::printable;
 use crate::lock::plugins::LockedPlugin;
 use crate::plugins::agreed::NewPowers;
@@ -17,14 +17,17 @@ use crate::plugins::follow::Network;
 use crate::plugins::index::{Choice, and};
 use crate::plugins::install::{Done, Mode, Moved, State, Terms, TrustWord, Wish};
 use crate::plugins::locked;
+use crate::plugins::mirror;
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{Tree, Unsigned};
+use crate::shell::word;
 
 /// Options of `ztc plugins install`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// An adapter with a range of versions (`bgp`, `bgp@^1.2`), a tree (a directory or an address), or an executable
-    /// [default: everything that platform.yaml asks for]
+    /// [default: everything that platform.yaml and its overlays ask for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
     what: Option<String>,
     /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`; for what is locked, a copy to take it from instead
@@ -100,7 +103,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         },
     };
     let project = Project::read(context)?;
-    let jobs = jobs(context, arguments, &project)?;
+    let jobs = jobs(
+        context,
+        arguments,
+        &project,
+        terms.key.as_ref().map(Key::text),
+    )?;
     let work = Work {
         context,
         project: &project,
@@ -314,19 +322,30 @@ fn say_lines(context: &Context, done: &Done) {
 pub(crate) fn say_lock(context: &Context, done: &Done) {
     let Done { name, version, .. } = done;
     if let Some(was) = &done.lock_was {
-        let change = match was == &version.to_string() {
-            true => format!("{version} as it is now"),
-            false => format!("{version} instead of {was}"),
+        let change = match (was == &version.to_string(), done.lock_serial_was) {
+            (true, Some(serial)) => {
+                format!("{version} as it is now; its tree had the serial {serial} before")
+            }
+            (true, None) => format!("{version} as it is now"),
+            (false, _) => format!("{version} instead of {was}"),
         };
         context
             .ui
             .say(format!("  platform/lock.json names {name} {change}"));
-        context.ui.next("ztc render", "renders with it");
+        // Where only the serial is another, what was rendered stays as it is.
+        if was != &version.to_string() || done.lock_serial_was.is_none() {
+            context.ui.next("ztc render", "renders with it");
+        }
     }
 }
 
 /// Reads what is asked for.
-fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<Vec<Job>, Failure> {
+fn jobs(
+    context: &Context,
+    arguments: &Arguments,
+    project: &Project,
+    key: Option<&str>,
+) -> Result<Vec<Job>, Failure> {
     let root = context.repository.root();
     let Some(what) = arguments.what.as_deref() else {
         return wanted(context, arguments, project);
@@ -362,7 +381,17 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
         Some((name, range)) => (name, Some(requirement(range)?)),
         None => (what, None),
     };
+    project.refuse_contradiction(name)?;
     let locked = project.pin(name);
+    // Who names an adapter and says that its publisher began anew means the lock, too.
+    let begins_anew = |locked: &LockedPlugin| {
+        let is_other = |key: &str| locked.publisher_key.as_deref() != Some(key);
+        arguments.moved || key.is_some_and(is_other)
+    };
+    let range = match locked.filter(|locked| begins_anew(locked)) {
+        Some(locked) if range.is_none() => format!("={}", locked.version).parse().ok(),
+        _ => range,
+    };
     if let (None, Some(locked)) = (&range, locked) {
         return Ok(vec![follow(project, name, locked)]);
     }
@@ -387,7 +416,7 @@ fn jobs(context: &Context, arguments: &Arguments, project: &Project) -> Result<V
     }])
 }
 
-/// Returns everything that platform.yaml asks for and the lock names.
+/// Returns everything that platform.yaml and its overlays ask for and the lock names.
 fn wanted(
     context: &Context,
     arguments: &Arguments,
@@ -404,6 +433,9 @@ fn wanted(
         plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
     });
     let asked = wanted.map(|(name, plugin)| {
+        if let Err(failure) = project.refuse_contradiction(name) {
+            return Ok(Job::Refused(name.clone(), failure));
+        }
         Ok(match (project.pin(name), &plugin.source) {
             (Some(locked), _) => follow(project, name, locked),
             (None, _) if arguments.locked => not_locked(name),
@@ -417,7 +449,7 @@ fn wanted(
                         locked: None,
                     })
                 })
-                .map_err(|failure| failure.at(Location::file("platform.yaml")))?,
+                .map_err(|failure| failure.at(project.place_of(name, "/source")))?,
         })
     });
     let mut jobs = asked.collect::<Result<Vec<Job>, Failure>>()?;
@@ -431,10 +463,18 @@ fn wanted(
     jobs.extend(silent.map(|(name, locked)| follow(project, name, locked)));
     let follows = |job: &Job| matches!(job, Job::Locked(..) | Job::Refused(..));
     if arguments.source.is_some() && !jobs.iter().any(follows) {
+        let place = arguments.source.as_deref().unwrap_or_default();
+        let help = match mirror::sources(&context.repository.root().join(place)).is_empty() {
+            true => "name the adapter: `ztc plugins install NAME --source SOURCE`".to_owned(),
+            false => format!(
+                "this is a mirror: run `ZTC_PLUGINS_MIRROR={} ztc plugins install`",
+                word(place)
+            ),
+        };
         return Err(Failure::invalid(
             "`--source` without a name gives another place for what is locked, and nothing is locked",
         )
-        .help("name the adapter: `ztc plugins install NAME --source SOURCE`"));
+        .help(help));
     }
     Ok(jobs)
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
-use crate::pipeline::context::word;
 use crate::plugins::projects;
 use crate::plugins::store::{Record, Store, Unreadable};
 use crate::plugins::taken_back::TakenBack;
+use crate::shell::word;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins remove`.
@@ -212,7 +212,7 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
             false => Some(format!("of `{name}` there is {}", own.join(", "))),
         };
         return Err(failure.help(
-            help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
+            help.unwrap_or_else(|| "`ztc plugins list` shows what is installed".to_owned()),
         ));
     }
     let projects = projects::all(&context.machine);

@@ -7,7 +7,6 @@ use crate::commands::Context;
 use crate::commands::plugins::sources::{Sources, Wanted};
 use crate::commands::plugins::trust::{key_or_file, show_key, show_planned_key};
 use crate::error::{Exit, Failure};
-use crate::pipeline::context::word;
 use crate::plugins::claim::Claim;
 use crate::plugins::install::{self, Mode, Terms, both};
 use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
@@ -15,6 +14,7 @@ use crate::plugins::name::is_platform;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
 use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::shell::word;
 
 /// Options of `ztc plugins mirror`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// The directory of the mirror: it gets a tree for every source
     #[arg(value_name = "DIR")]
     to: PathBuf,
-    /// Adapters, each with a range of versions where only that is wanted [default: everything that platform.yaml asks for]
+    /// Adapters, each with a range of versions where only that is wanted [default: everything that platform.yaml and its overlays ask for]
     #[arg(value_name = "NAME[@RANGE]")]
     names: Vec<String>,
     /// For which platforms: `all`, or a list such as `linux-x86_64,macos-aarch64`
@@ -169,12 +169,14 @@ fn say(context: &Context, tree: &Tree, mirrored: &Mirrored, mode: Mode) {
             file.name, file.version, file.platform
         ));
     }
+    let (source, directory) = (&mirrored.source, mirrored.directory.display());
+    let done = match mode {
+        Mode::Install => format!("{source} in {directory}"),
+        Mode::DryRun => format!("{source} would be in {directory}"),
+    };
     context.ui.done(format!(
-        "{} in {}, serial {}, valid until {}",
-        mirrored.source,
-        mirrored.directory.display(),
-        mirrored.serial,
-        mirrored.expires
+        "{done}, serial {}, valid until {}",
+        mirrored.serial, mirrored.expires
     ));
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn offer(
     network: Network,
 ) -> Result<Offered, Failure> {
     let project = Project::with(context, platform)?;
+    let platform = project.platform.as_ref().unwrap_or(platform);
     let names = missing(context, platform, &project);
     if names.is_empty() {
         return Ok(Offered::Nothing);
@@ -118,7 +119,9 @@ pub(crate) fn offer(
 
 /// Says what is missing where nobody can be asked.
 pub(crate) fn refuse(context: &Context, platform: &Platform) -> Result<(), Failure> {
-    let names = missing(context, platform, &Project::with(context, platform)?);
+    let project = Project::with(context, platform)?;
+    let platform = project.platform.as_ref().unwrap_or(platform);
+    let names = missing(context, platform, &project);
     let Some(name) = names.first() else {
         return Ok(());
     };
@@ -161,6 +164,7 @@ fn look(
     name: &str,
     network: Network,
 ) -> Result<(Tree, Choice), Failure> {
+    project.refuse_contradiction(name)?;
     let plugin = &platform.plugins[name];
     let source = plugin.source.as_deref().unwrap_or_default();
     let source = Source::parse(source, context.repository.root())?;

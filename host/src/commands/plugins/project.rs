@@ -1,21 +1,23 @@
 //! The repository in which a command about plugins runs: what its platform.yaml asks for, what its lock names, and how that is changed: by naming
 //! an adapter on the command line, and by nothing else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use semver::VersionReq;
+use semver::{Version, VersionReq};
 
 use crate::adapter::builtin;
 use crate::atomic;
 use crate::commands::Context;
 use crate::commands::render::refuse_during_a_run;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Location};
 use crate::lock::plugins::{LockedPlugin, LockedPlugins};
 use crate::lock::{self, Lock};
 use crate::paths::Repository;
 use crate::pipeline::journal::now;
 use crate::platform::{Platform, Plugin};
+use crate::plugins::environments::{Contradiction, Joined, join};
 use crate::plugins::install::{Done, Mode, Moved, Terms};
 use crate::plugins::signature::Key;
 use crate::plugins::store::Store;
@@ -25,7 +27,9 @@ use crate::render::workspace::{self, RenderLock};
 /// A repository, which may be none: then nothing is asked for and nothing locked.
 pub(crate) struct Project {
     repository: Repository,
+    /// platform.yaml, with what the overlays ask for.
     pub(crate) platform: Option<Platform>,
+    contradictions: BTreeMap<String, Contradiction>,
     lock: Option<Lock>,
 }
 
@@ -33,25 +37,34 @@ impl Project {
     /// Reads it.
     pub(crate) fn read(context: &Context) -> Result<Self, Failure> {
         let repository = context.repository.clone();
-        let platform = match repository.platform().exists() {
-            true => Some(Platform::load(&repository, None)?),
+        let joined = match repository.platform().exists() {
+            true => Some(join(&repository, Platform::load(&repository, None)?)?),
             false => None,
         };
-        let lock = Lock::load(&repository)?;
-        Ok(Self {
-            repository,
-            platform,
-            lock,
-        })
+        Self::of(repository, joined)
     }
 
     /// Takes a platform that was read already, of which anything may be missing.
     pub(crate) fn with(context: &Context, platform: &Platform) -> Result<Self, Failure> {
         let repository = context.repository.clone();
+        // What is wrong with an overlay is said by whoever needs it.
+        let joined = join(&repository, platform.clone()).unwrap_or_else(|_| Joined {
+            platform: platform.clone(),
+            contradictions: BTreeMap::new(),
+        });
+        Self::of(repository, Some(joined))
+    }
+
+    fn of(repository: Repository, joined: Option<Joined>) -> Result<Self, Failure> {
         let lock = Lock::load(&repository)?;
+        let (platform, contradictions) = match joined {
+            Some(joined) => (Some(joined.platform), joined.contradictions),
+            None => (None, BTreeMap::new()),
+        };
         Ok(Self {
             repository,
-            platform: Some(platform.clone()),
+            platform,
+            contradictions,
             lock,
         })
     }
@@ -66,9 +79,36 @@ impl Project {
         self.lock.as_ref()
     }
 
-    /// What platform.yaml says of an adapter.
+    /// What platform.yaml and its overlays say of an adapter.
     pub(crate) fn asked(&self, name: &str) -> Option<&Plugin> {
         self.platform.as_ref()?.plugins.get(name)
+    }
+
+    /// Refuses an adapter that two environments ask for in two ways.
+    pub(crate) fn refuse_contradiction(&self, name: &str) -> Result<(), Failure> {
+        match self.contradictions.get(name) {
+            Some(contradiction) => Err(contradiction.failure(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where platform.yaml, or the overlay that does, says something of an adapter.
+    pub(crate) fn place_of(&self, name: &str, pointer: &str) -> Location {
+        let platform = self.platform.as_ref();
+        platform
+            .and_then(|platform| platform.locate_plugin(name, pointer))
+            .unwrap_or_else(|| Location::file("platform.yaml"))
+    }
+
+    /// Says where platform.yaml asks for other versions than this one; nothing where it would take it.
+    pub(crate) fn unwanted(&self, name: &str, version: &Version) -> Option<String> {
+        let asked = self.asked(name)?;
+        let range = range_of(asked)?;
+        let text = asked.version.as_deref().unwrap_or_default();
+        (!range.matches(version)).then(|| {
+            let place = self.place_of(name, "/version");
+            format!("is outside of `{text}`, which `plugins.{name}.version` asks for at {place}")
+        })
     }
 
     /// Whether what is installed under a name is used here.
@@ -161,6 +201,7 @@ impl Project {
         Ok(Relock {
             project: self,
             guard,
+            moved: terms.moved,
         })
     }
 
@@ -178,6 +219,7 @@ impl Project {
 pub(crate) struct Relock<'a> {
     project: &'a Project,
     guard: Option<RenderLock>,
+    moved: Moved,
 }
 
 impl Relock<'_> {
@@ -198,22 +240,32 @@ impl Relock<'_> {
         let asked = self.project.asked(&done.name);
         let new = locked::entry(record, repository.root(), asked);
         if let Some(failure) = locked::contradiction(&done.name, &new, asked, repository.root()) {
+            let (name, version) = (&done.name, &done.version);
             let asks = failure.message.rsplit(", and ").next().unwrap_or_default();
             done.warnings.push(format!(
-                "the lock goes on with `{}` {}: {asks}",
-                done.name, old.version
+                "the lock goes on with `{name}` {}: {asks}; change {} and run `ztc plugins install {name}@{version}` where you want this one",
+                old.version,
+                self.project.place_of(name, match new.version == old.version {
+                    true => "/source",
+                    false => "/version",
+                }),
             ));
             return Ok(done);
         }
-        // That the publisher has signed again meanwhile is nothing new.
+        // That the publisher has signed again meanwhile is nothing new; that the tree began anew is.
+        let index_serial = match self.moved {
+            Moved::Refuse => old.index_serial,
+            Moved::Allow => new.index_serial,
+        };
         let same = LockedPlugin {
-            index_serial: old.index_serial,
+            index_serial,
             unrendered: old.unrendered,
             ..new.clone()
         };
         if same == *old {
             return Ok(done);
         }
+        done.lock_serial_was = Some(old.index_serial).filter(|old| *old > new.index_serial);
         done.lock_was = Some(old.version.clone());
         let new = LockedPlugin {
             unrendered: old.unrendered || new.is_another(old),

@@ -12,7 +12,6 @@ use crate::commands::plugins::{added, introduce_program, push};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding, counted};
 use crate::lock;
-use crate::pipeline::context::word;
 use crate::plugins::check;
 use crate::plugins::claim::Claim;
 use crate::plugins::inputs;
@@ -24,6 +23,7 @@ use crate::plugins::registry::push::{Mode, Pushed, would_refuse};
 use crate::plugins::signature::{self, PASSWORD, Signer};
 use crate::plugins::tables;
 use crate::plugins::yank;
+use crate::shell::word;
 use crate::ui::prompt::{Prompts, Refusal};
 use crate::versions::update::{self, Shown};
 

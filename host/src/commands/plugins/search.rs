@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::sources::Sources;
+use crate::commands::plugins::together::ask_all;
 use crate::error::{Exit, Failure};
 use crate::foreign::printable;
-use crate::pipeline::context::word;
 use crate::plugins::agreed::{self, Powers};
 use crate::plugins::index::{Entry, Index, Release};
 use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::seen;
-use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
-use crate::plugins::tree::{Signed, Unsigned};
+use crate::plugins::tree::{Signed, Tree, Unsigned};
+use crate::shell::word;
 use crate::ui::table::table;
 
 /// Options of `ztc plugins search`.
@@ -112,14 +112,21 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     let installed = Store::new(&context.machine).installed();
     let (mut found, mut searched, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, source) in asked {
+    let names: Vec<String> = asked.keys().cloned().collect();
+    let questions = asked.into_iter().filter(|_| !arguments.offline).collect();
+    let machine = &context.machine;
+    let mut opened = ask_all(&context.ui, questions, |source| {
+        install::open(machine, source, &terms)
+    })
+    .into_iter();
+    for name in names {
         let trusted = sources.is_trusted(&name);
         let Answer {
             state,
             index,
             failure,
             unsigned,
-        } = index_of(context, &name, source, &terms, arguments.offline)?;
+        } = index_of(context, &name, opened.next(), &terms)?;
         let why = failure.as_ref().map(|failure| failure.message.clone());
         searched.push(Searched {
             source: name.clone(),
@@ -179,20 +186,19 @@ impl Answer {
     }
 }
 
-/// Reads what a source shows now, or what it has shown last.
+/// Returns what a source shows now, or what it has shown last; nothing: it was not asked.
 fn index_of(
     context: &Context,
     name: &str,
-    source: Source,
+    opened: Option<Result<Tree, Failure>>,
     terms: &Terms,
-    offline: bool,
 ) -> Result<Answer, Failure> {
     let last = || seen::load(&context.machine.data(), name).map(|seen| seen.map(|seen| seen.index));
-    let failure = match offline {
-        true => {
+    let failure = match opened {
+        None => {
             Failure::new(Exit::Missing, "`--offline` asks nobody").help("leave `--offline` out")
         }
-        false => match install::open(&context.machine, source, terms) {
+        Some(opened) => match opened {
             Ok(tree) => {
                 if matches!(tree.signer, Signed::Known(_)) {
                     let store = Store::new(&context.machine);

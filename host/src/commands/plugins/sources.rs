@@ -7,7 +7,7 @@ use semver::VersionReq;
 use crate::commands::Context;
 use crate::commands::plugins::install::requirement;
 use crate::commands::plugins::project::{Project, range_of};
-use crate::error::{Exit, Failure, Location};
+use crate::error::{Exit, Failure};
 use crate::lock::plugins::LockedPlugin;
 use crate::platform::Plugin;
 use crate::plugins::index::and;
@@ -43,7 +43,7 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// Reads `NAME[@RANGE]`s; without any, everything that platform.yaml asks for and the lock names.
+    /// Reads `NAME[@RANGE]`s; without any, everything that platform.yaml and its overlays ask for and the lock names.
     pub(crate) fn wanted(
         &self,
         names: &[String],
@@ -66,6 +66,7 @@ impl<'a> Sources<'a> {
             Some((name, range)) => (name, Some(requirement(range)?)),
             None => (text, None),
         };
+        self.project.refuse_contradiction(name)?;
         let asked = self.project.asked(name);
         let pin = self.project.pin(name).filter(|_| source.is_none());
         let named = source
@@ -134,12 +135,10 @@ impl<'a> Sources<'a> {
 
     pub(crate) fn parse(&self, text: &str) -> Result<Source, Failure> {
         Source::parse(text, self.context.repository.root()).map_err(|failure| {
-            match self
-                .plugins()
-                .any(|(_, plugin)| plugin.source.as_deref() == Some(text))
-            {
-                true => failure.at(Location::file("platform.yaml")),
-                false => failure,
+            let mut plugins = self.plugins();
+            match plugins.find(|(_, plugin)| plugin.source.as_deref() == Some(text)) {
+                Some((name, _)) => failure.at(self.project.place_of(name, "/source")),
+                None => failure,
             }
         })
     }

@@ -1,19 +1,23 @@
 //! `ztc plugins upgrade`: first what it changes, then, when somebody agrees, the change.
 
+use std::path::Path;
+
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::together::ask_all;
 use crate::commands::plugins::work::Work;
 use crate::commands::running::consent;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::foreign::printable;
 use crate::lock;
-use crate::pipeline::context::word;
+use crate::paths::Machine;
 use crate::plugins::agreed::NewPowers;
 use crate::plugins::follow::Network;
+use crate::plugins::index::Beyond;
 use crate::plugins::install::{self, Done, Mode, Terms, Wish};
 use crate::plugins::locked;
 use crate::plugins::powers::Power;
@@ -21,7 +25,8 @@ use crate::plugins::source::Source;
 use crate::plugins::store::{Record, Store};
 use crate::plugins::taken_back;
 use crate::plugins::tree::{Tree, Unsigned};
-use crate::plugins::upgrade::{self, InputChanges, Step, Words};
+use crate::plugins::upgrade::{self, InputChanges, Newer, Step, Words};
+use crate::shell::word;
 
 /// Options of `ztc plugins upgrade`.
 #[derive(Debug, clap::Args)]
@@ -63,6 +68,9 @@ struct Current {
     name: String,
     version: Version,
     source: String,
+    /// The newest release, where it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newer: Option<Newer>,
     /// Why its publisher has taken it back.
     yanked: Option<String>,
 }
@@ -92,9 +100,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let (mut jobs, mut current, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let wanted = wanted(context, arguments, &project)?;
     let is_alone = wanted.len() == 1;
-    for wanted in wanted {
+    let questions = wanted.iter().map(|one| (one.record.source.clone(), one));
+    let (machine, root) = (&context.machine, context.repository.root());
+    let trees = ask_all(&context.ui, questions.collect(), |one: &Candidate| {
+        open(machine, root, &project, &one.record, &terms)
+    });
+    for (wanted, tree) in wanted.into_iter().zip(trees) {
         let name = wanted.record.name.clone();
-        match plan(context, &project, wanted, &terms) {
+        match tree.and_then(|tree| plan(context, &project, wanted, tree, &terms)) {
             Ok(Ok(job)) => jobs.push(job),
             Ok(Err(one)) => current.push(one),
             Err(failure) if is_alone => return Err(failure),
@@ -249,23 +262,36 @@ fn asked_range(project: &Project, name: &str) -> Option<VersionReq> {
     project.asked(name).and_then(range_of)
 }
 
+/// Opens the source of what is installed.
+fn open(
+    machine: &Machine,
+    root: &Path,
+    project: &Project,
+    record: &Record,
+    terms: &Terms,
+) -> Result<Tree, Failure> {
+    project.refuse_contradiction(&record.name)?;
+    let source = Source::parse(&record.source, root)?;
+    match project.pin(&record.name) {
+        Some(locked) => locked::open(machine, project.root(), source, locked, terms),
+        None => install::open(machine, source, terms),
+    }
+}
+
 /// Finds out what an upgrade would change; what is current already comes back as that.
 fn plan(
     context: &Context,
     project: &Project,
     Candidate { record, range }: Candidate,
+    tree: Tree,
     terms: &Terms,
 ) -> Result<Result<Job, Current>, Failure> {
-    let source = Source::parse(&record.source, context.repository.root())?;
-    let tree = match project.pin(&record.name) {
-        Some(locked) => locked::open(&context.machine, project.root(), source, locked, terms)?,
-        None => install::open(&context.machine, source, terms)?,
-    };
     let place = tree.source.name();
     project.refuse_moved(&record.name, &place, tree.signer.key(), terms)?;
     let choice = tree
         .index
         .choose(&place, &record.name, range.as_ref(), &lock::machine())?;
+    let newer = newer(project, &tree, &record, range.as_ref(), &choice.version);
     let version = record.version.to_string();
     let reason = taken_back::reason(&tree.index, &place, &record.name, &version);
     if choice.version <= record.version {
@@ -276,6 +302,7 @@ fn plan(
             name: record.name,
             version: record.version,
             source: place,
+            newer,
             yanked: reason.map(|reason| reason.why),
         }));
     }
@@ -285,12 +312,42 @@ fn plan(
             .ui
             .warning(taken_back::message(&record.name, &version, &reason.why));
     }
-    let step = upgrade::step(&record, &place, &choice);
+    let mut step = upgrade::step(&record, &place, &choice);
+    step.newer = newer;
+    step.not_locked = project.unwanted(&record.name, &choice.version);
     Ok(Ok(Job {
         step,
         version: choice.version,
         tree,
     }))
+}
+
+/// Names what is newer still, and why it is not taken.
+fn newer(
+    project: &Project,
+    tree: &Tree,
+    record: &Record,
+    range: Option<&VersionReq>,
+    chosen: &Version,
+) -> Option<Newer> {
+    let name = &record.name;
+    let newest = chosen.max(&record.version);
+    let entry = tree.index.adapters.get(name)?;
+    let (version, why) = entry.beyond(newest, range, &lock::machine())?;
+    let why = match why {
+        Beyond::Unfit(why) => why,
+        Beyond::Outside(range) => project
+            .unwanted(name, &version)
+            .unwrap_or_else(|| format!("is outside of `{range}`")),
+    };
+    Some(Newer {
+        version: version.to_string(),
+        why,
+    })
+}
+
+fn line_of(newer: &Newer) -> String {
+    format!("  newer     {} {}", newer.version, printable(&newer.why))
 }
 
 /// Says which upgrades touch more than before; nothing where none does.
@@ -356,6 +413,7 @@ fn show(context: &Context, jobs: &[Job], current: &[Current], failed: usize) {
         name,
         version,
         source,
+        newer,
         yanked,
     } in current
     {
@@ -366,14 +424,23 @@ fn show(context: &Context, jobs: &[Job], current: &[Current], failed: usize) {
         context
             .ui
             .say(format!("{name} {version} {newest}, from {source}"));
+        if let Some(newer) = newer {
+            context.ui.say(line_of(newer));
+        }
     }
     if jobs.is_empty() && current.is_empty() && failed == 0 {
         context
             .ui
             .say("nothing is installed that could be upgraded");
     }
-    for job in jobs {
-        context.ui.say(lines(&job.step).join("\n"));
+    for Job { step, .. } in jobs {
+        context.ui.say(lines(step).join("\n"));
+        if let Some(why) = &step.not_locked {
+            context.ui.warning(format!(
+                "`{}` {} would be installed and not used here, because it {why}: change that line first",
+                step.name, step.to.version
+            ));
+        }
     }
 }
 
@@ -419,6 +486,7 @@ fn lines(step: &Step) -> Vec<String> {
             lines.extend(powers("-", &step.gone_powers));
         }
     }
+    lines.extend(step.newer.iter().map(line_of));
     lines
 }
 

@@ -8,7 +8,6 @@ use crate::commands::plugins::project::Project;
 use crate::commands::plugins::trust::show_key;
 use crate::error::{Exit, Failure};
 use crate::lock::plugins::LockedPlugin;
-use crate::pipeline::context::word;
 use crate::plugins::follow::{Follow, Network};
 use crate::plugins::index::and;
 use crate::plugins::install::{self, Done, Terms, Watch, Wish};
@@ -18,6 +17,7 @@ use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{self, LOCK, Signed, Tree};
 use crate::plugins::trust::Trust;
+use crate::shell::word;
 
 /// What installing one adapter needs.
 pub(crate) struct Work<'a> {

@@ -119,7 +119,7 @@ impl Keeper<'_> {
         .detail("the cluster that was made with the old one cannot be reached with another one")
         .help(format!(
             "where that cluster is gone and a new one is meant: `ztc secrets import {name} {} --replace --new-cluster`",
-            crate::pipeline::context::word(&file)
+            crate::shell::word(&file)
         )))
     }
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::atomic::{self, Existing};
 use crate::commands::Context;
 use crate::error::{Exit, Failure, Location};
-use crate::pipeline::context::word;
 use crate::platform::Platform;
+use crate::shell::word;
 use crate::yaml;
 
 /// The lists of a kubeconfig, whose items have names.

@@ -11,11 +11,11 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::graph::picture::{self, Mark};
-use crate::pipeline::context::word;
 use crate::pipeline::event::RunKind;
 use crate::pipeline::heads::StageHead;
 use crate::report::dag::{self, Direction, Drawn};
 use crate::report::model::{Log, RunReport, StageReport, Status, TaskReport};
+use crate::shell::word;
 use crate::ui::run::duration;
 
 const STYLE: &str = include_str!("page.css");

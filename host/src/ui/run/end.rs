@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::error::{Exit, Failure, Finding};
-use crate::pipeline::context::word;
 use crate::pipeline::event::{Outcome, RunKind, TaskFailure};
 use crate::pipeline::state::{Phase, RunState};
+use crate::shell::word;
 use crate::ui::run::duration;
 
 /// The commands that go on after a run.
