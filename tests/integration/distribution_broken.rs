@@ -109,7 +109,7 @@ fn what_cannot_be_read_of_what_is_installed_can_be_removed() {
     exit: 4
     --- stderr
     error: `hello` is not installed
-      help: `ztc plugins verify` shows what is installed
+      help: `ztc plugins list` shows what is installed
     ");
     assert!(!record.exists());
 }

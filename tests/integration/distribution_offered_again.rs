@@ -158,3 +158,77 @@ fn a_registry_takes_what_is_offered_again_on_purpose_and_no_older_copy() {
     ");
     ok(&[&UNYANK[..], &["--serial", "20"]].concat());
 }
+
+#[test]
+fn what_would_be_sent_is_what_is_sent() {
+    let publisher = publisher();
+    // The same bytes under several names, as a script is published.
+    for platform in ["linux-x86_64", "linux-aarch64", "macos-x86_64"] {
+        publisher.put("hello", "1.2.0", platform);
+    }
+    publisher.publish(&[]);
+    let Some(registry) = Registry::start(&publisher, "") else {
+        return;
+    };
+    let to = format!("oci://{}/acme/hello", registry.address);
+    let push = ["plugins", "push", "../tree", &to, "--json"];
+    let sent = |options: &[&str]| {
+        let json = publisher.environment.ztc_ok(&[&push, options].concat());
+        json.json()["pushed"]["sent"].clone()
+    };
+    let would = sent(&["--dry-run"]);
+    assert_eq!(would, sent(&[]));
+    let programs = would.as_array().unwrap().iter();
+    let programs = programs.filter(|path| path.as_str().unwrap().starts_with("hello/1.2.0/ztc-"));
+    assert_eq!(programs.count(), 1, "{would}");
+}
+
+#[test]
+fn a_tag_of_a_tree_with_several_adapters_names_one() {
+    let publisher = publisher();
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "remove", "hello"]);
+    publisher.put("bye-bye", "2.0.0", &machine());
+    publisher.publish(&[]);
+    let Some(registry) = Registry::start(&publisher, "") else {
+        return;
+    };
+    let to = format!("oci://{}/acme/all", registry.address);
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "push", "../tree", &to]);
+    let (bye, version) = (format!("{to}:bye-bye-2.0.0"), format!("{to}:1.0.0"));
+    let commands: [&[&str]; 4] = [
+        &["plugins", "install", &bye],
+        &["plugins", "install", &version],
+        &["plugins", "install", "hello", "--source", &bye],
+        &["plugins", "install", "hello", "--source", &version],
+    ];
+    let text = steps(&publisher, &commands).replace(&registry.address, "[REGISTRY]");
+    insta::assert_snapshot!(text, @"
+    $ ztc plugins install oci://[REGISTRY]/acme/all:bye-bye-2.0.0
+    exit: 0
+    --- stderr
+    the publisher's key of oci://[REGISTRY]/acme/all is trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
+    ✓ bye-bye 2.0.0 installed from oci://[REGISTRY]/acme/all
+      touches network example.org:443
+    $ ztc plugins install oci://[REGISTRY]/acme/all:1.0.0
+    exit: 2
+    --- stderr
+    error: `oci://[REGISTRY]/acme/all` has several adapters
+      it has `bye-bye` and `hello`
+      help: run `ztc plugins install NAME@1.0.0 --source oci://[REGISTRY]/acme/all`
+    $ ztc plugins install hello --source oci://[REGISTRY]/acme/all:bye-bye-2.0.0
+    exit: 2
+    --- stderr
+    error: the address names a version of `bye-bye`, and `hello` is asked for
+      help: run `ztc plugins install hello --source oci://[REGISTRY]/acme/all`
+    $ ztc plugins install hello --source oci://[REGISTRY]/acme/all:1.0.0
+    exit: 0
+    --- stderr
+    ✓ hello 1.0.0 installed from oci://[REGISTRY]/acme/all
+      touches network example.org:443
+    ");
+}

@@ -296,11 +296,19 @@ pub(crate) fn take(
     Ok((store.program(&record), state))
 }
 
-/// Returns the adapter that is wanted: the only one, where none is named.
+/// Returns the adapter that is wanted: the one of the address, or the only one, where none is named.
 pub(crate) fn name(tree: &Tree, wish: &Wish) -> Result<String, Failure> {
-    match &wish.name {
-        Some(name) => Ok(name.clone()),
-        None => only_one(tree),
+    match (&wish.name, tree.source.adapter()) {
+        (Some(name), Some(of)) if name != of => Err(Failure::invalid(format!(
+            "the address names a version of `{of}`, and `{name}` is asked for"
+        ))
+        .help(format!(
+            "run `ztc plugins install {name} --source {}`",
+            word(&tree.source.name())
+        ))),
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(of)) => Ok(of.to_owned()),
+        (None, None) => only_one(tree),
     }
 }
 
@@ -317,7 +325,12 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
             Failure::invalid(format!("`{}` has several adapters", tree.source.name()))
                 .detail(format!("it has {}", and(names)))
                 .help(format!(
-                    "run `ztc plugins install NAME --source {}`",
+                    "run `ztc plugins install {} --source {}`",
+                    match tree.source.range() {
+                        None => "NAME".to_owned(),
+                        Some(range) =>
+                            format!("NAME@{}", range.to_string().trim_start_matches('=')),
+                    },
                     word(&tree.source.name())
                 )),
         ),
