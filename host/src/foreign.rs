@@ -21,6 +21,31 @@ fn is_active(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Returns the first character of a text that acts on whoever shows it; lines and tabs are no such thing.
+pub(crate) fn acting(text: &str) -> Option<char> {
+    text.chars()
+        .find(|c| is_active(*c) && !matches!(c, '\n' | '\t'))
+}
+
+/// The same, of all texts of a value and of its keys: where, and the character.
+pub(crate) fn acting_in(value: &Value) -> Option<(String, char)> {
+    match value {
+        Value::String(text) => acting(text).map(|c| (String::new(), c)),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            let (below, c) = acting_in(item)?;
+            Some((format!("/{index}{below}"), c))
+        }),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            if let Some(c) = acting(key) {
+                return Some((format!("/{}", printable(key)), c));
+            }
+            let (below, c) = acting_in(value)?;
+            Some((format!("/{key}{below}"), c))
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
 /// Returns a text of one line. Lines are joined by blanks.
 pub(crate) fn printable(text: &str) -> String {
     shown(text, |c| match c {

@@ -351,3 +351,19 @@ fn every_mistake_at_once() {
         help: did you mean `worker`?
     ");
 }
+
+#[test]
+fn what_acts_on_a_terminal_is_no_configuration() {
+    let text = "apiVersion: ztc/v1\nenvironment: \"\\e[31mlab\"\nadapters: {}\n\"a\\u202Eb\": 1\nplugins:\n  bgp: {source: \"https://\\x9b2J\"}\n";
+    insta::assert_snapshot!(refused(text), @"");
+    let environment = TestEnv::new();
+    environment.write(
+        "platform.yaml",
+        "apiVersion: ztc/v1\nenvironment: lab\nadapters: {}\n",
+    );
+    environment.write(
+        "platform/lock.json",
+        r#"{"format": 2, "timestamp": "\u001b[2Jthen", "plugins": {}}"#,
+    );
+    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+}

@@ -15,6 +15,7 @@ use ztc_protocol::manifest::Facts;
 
 use crate::digest::sha256_hex;
 use crate::error::{Failure, Location};
+use crate::foreign;
 use crate::paths::Repository;
 use plugins::LockedPlugins;
 
@@ -140,6 +141,13 @@ impl Lock {
     /// Reads the text of a lock.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let document: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+        if let Some((place, c)) = foreign::acting_in(&document) {
+            return Err(Failure::invalid(format!(
+                "the lock was edited: `{place}` has a character that is not for reading (U+{:04X})",
+                u32::from(c)
+            ))
+            .help(RESTORE));
+        }
         match document.get("format").and_then(Value::as_u64) {
             Some(format) if format > u64::from(FORMAT) => Err(Failure::invalid(format!(
                 "the lock was written by a newer ztc ({}): its format is {format}, and this program reads {FORMAT}",

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::error::{Finding, Location};
+use crate::foreign::{acting, block, printable};
+use crate::platform::words::short;
 use crate::yaml::{Content, Entry, Node};
 
 /// A document that knows where everything stands, by JSON Pointer.
@@ -73,6 +75,9 @@ impl Reader<'_> {
 
     fn read(&mut self, node: &Node, pointer: &mut String) -> Value {
         match &node.content {
+            Content::Scalar(Value::String(text)) => {
+                Value::String(self.refuse_acting(text, node.line, node.column))
+            }
             Content::Scalar(value) => value.clone(),
             Content::List(items) => items
                 .iter()
@@ -89,6 +94,23 @@ impl Reader<'_> {
         }
     }
 
+    /// What acts on a terminal is no configuration, and would act wherever it is shown. Returns the text as it may be shown.
+    fn refuse_acting(&mut self, text: &str, line: usize, column: usize) -> String {
+        match acting(text) {
+            None => text.to_owned(),
+            Some(c) => {
+                let message = format!(
+                    "`{}` has a character that is not for reading (U+{:04X})",
+                    short(&printable(text)),
+                    u32::from(c)
+                );
+                let finding = Finding::error(message).at(self.place(line, column));
+                self.findings.push(finding.help("write it without"));
+                block(text)
+            }
+        }
+    }
+
     fn item(&mut self, index: usize, item: &Node, pointer: &mut String) -> Value {
         let parent = pointer.len();
         pointer.push_str(&format!("/{index}"));
@@ -101,16 +123,14 @@ impl Reader<'_> {
 
     fn entry(&mut self, entry: &Entry, object: &mut Map<String, Value>, pointer: &mut String) {
         let parent = pointer.len();
-        push(pointer, &entry.key);
+        let name = self.refuse_acting(&entry.key, entry.line, entry.column);
+        push(pointer, &name);
         let key = self.place(entry.line, entry.column);
         if let Some(first) = self.keys.get(pointer.as_str()) {
             self.findings.push(
-                Finding::error(format!(
-                    "key `{}` stands twice in the same mapping",
-                    entry.key
-                ))
-                .at(key.clone())
-                .help(format!("it stands at {first} already: keep one of them")),
+                Finding::error(format!("key `{name}` stands twice in the same mapping"))
+                    .at(key.clone())
+                    .help(format!("it stands at {first} already: keep one of them")),
             );
         }
         let place = match &entry.value.content {
@@ -121,7 +141,7 @@ impl Reader<'_> {
         self.keys.insert(pointer.clone(), key);
         self.values.insert(pointer.clone(), place);
         let value = self.read(&entry.value, pointer);
-        object.insert(entry.key.clone(), value);
+        object.insert(name, value);
         pointer.truncate(parent);
     }
 }
