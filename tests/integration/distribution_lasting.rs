@@ -34,7 +34,7 @@ fn by_name_the_serial_of_a_tree_that_began_anew_is_locked_and_without_a_name_it_
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one of the lock: serial 1, locked was 7
-      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved` to `ztc plugins install`
     $ ztc plugins install --moved
     exit: 0
     --- stderr

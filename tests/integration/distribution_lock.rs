@@ -149,7 +149,7 @@ fn what_contradicts_the_lock_is_not_installed() {
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one of the lock: serial 1, locked was 7
-      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved` to `ztc plugins install`
     ");
     restore();
     edit(&publisher, |lock| {

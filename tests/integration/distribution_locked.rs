@@ -139,7 +139,7 @@ fn naming_a_version_changes_the_lock_and_the_next_render_follows() {
     error: `hello` is locked from another source
       locked: 2.0.0 from ../tree
       now: file://[ROOT]/moved
-      help: add `--moved` where its publisher has moved, and you know it from them
+      help: add `--moved` to `ztc plugins install` where its publisher has moved, and you know it from them
     $ ztc plugins install hello@2.0.0 --moved
     exit: 0
     --- stderr

@@ -206,7 +206,7 @@ fn a_mirror_of_some_platforms_is_whole_and_says_what_it_lacks() {
     error: no version of `hello` of `[WEB]` can be used here
       1.1.0 is not published for macos-aarch64, only for linux-riscv64, [MACHINE]
       1.0.0 is not published for macos-aarch64, only for [MACHINE]
-      help: ask the publisher for a build for this machine, or ask for another version with `NAME@VERSION`
+      help: ask the publisher for a build for this machine
     ");
     let tree = format!("../mirror/{}", web.mirrors()[0]);
     insta::assert_snapshot!(web.run(&["plugins", "publish-check", &tree]), @"
@@ -484,6 +484,7 @@ fn sources_are_searched_and_remembered_when_they_cannot_be_reached() {
         {
           "source": "[WEB]",
           "trusted": true,
+          "unsigned": false,
           "state": "asked",
           "why": null,
           "serial": 3,

@@ -254,7 +254,7 @@ fn nothing_that_was_pushed_is_changed_or_taken_away() {
     exit: 5
     --- stderr
     error: `oci://[REGISTRY]/acme/hello` has a tree with serial 2, and this one has 1
-      help: publish from the tree that was pushed before, and push again; where that one is lost, sign with `--serial 3`; where somebody else has your key, take a new one (PUBLISHING.md, Keys)
+      help: publish from the tree that was pushed before, and push again; where that one is lost, sign with `ztc plugins publish` and `--serial 3`; where somebody else has your key, take a new one (PUBLISHING.md, Keys)
     ");
     // A tree that begins anew has the same versions with other bytes.
     fs::remove_dir_all(tree.join("hello")).unwrap();

@@ -269,7 +269,7 @@ fn a_thief_in_a_registry_is_left_behind_with_a_new_key() {
     exit: 5
     --- stderr
     error: `oci://[REGISTRY]/acme/hello` has a tree with serial 18446744073709551615, and this one has 2
-      help: nothing is newer than that: take a new key, sign with `--replace-key --serial 1`, and push with `--replace-key` (PUBLISHING.md, Keys)
+      help: nothing is newer than that: take a new key, sign with `ztc plugins publish` and `--replace-key --serial 1`, and push with `--replace-key` (PUBLISHING.md, Keys)
     ");
     // The word that leaves another key behind does not take back what one's own has signed.
     let own = world.publish("../key", &["--replace-key", "--to", &world.to]);
@@ -442,7 +442,7 @@ fn what_was_taken_back_in_a_registry_is_not_offered_again() {
     --- stderr
     error: `oci://[REGISTRY]/acme/hello` has taken versions back that this tree offers again
       hello@1.0.0
-      help: publish from the tree that was pushed before, or with `--yank` for each of them
+      help: publish from the tree that was pushed before; or sign this one with `ztc plugins publish` and `--yank NAME@VERSION` for each of them, or `--unyank NAME@VERSION` where it is meant
     ");
     assert_eq!(world.files(), before);
     let again = world.publish(

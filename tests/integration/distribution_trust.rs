@@ -268,7 +268,7 @@ fn a_tree_that_is_locked_and_begins_anew_with_the_same_key_takes_moved() {
     exit: 5
     --- stderr
     error: the index of `file://[ROOT]/tree` is older than the one of the lock: serial 2, locked was 1000001
-      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved` to `ztc plugins install`
     $ ztc plugins install hello@1.2.0 --moved
     exit: 0
     --- stderr
@@ -393,7 +393,7 @@ fn a_mirror_does_not_decide_whose_a_source_is() {
     error: no key of `file://[ROOT]/tree` is trusted here, and a mirror does not decide whose it is
       signed with: [KEY]
       read from the mirror file://[ROOT]/mirror/[TREE]
-      help: compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add file://[ROOT]/tree KEY`, or add `--key KEY`
+      help: compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add file://[ROOT]/tree KEY`
     $ ztc plugins trust add ../tree [key]
     exit: 0
     --- stderr

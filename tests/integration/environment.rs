@@ -144,6 +144,7 @@ impl TestEnv {
         let own = ["run", "test", "replay"];
         if arguments.contains(&"plugins") && !own.iter().any(|own| arguments.contains(own)) {
             run.every_refusal_says_what_to_type();
+            crate::typable::typable(self, arguments, &run);
         }
         let last = run.stdout.lines().last().unwrap_or_default();
         if arguments.contains(&"--json") && last.starts_with("{\"error\":") {

@@ -42,7 +42,9 @@ pub(crate) fn check(directory: &Path) -> Result<Checked, Failure> {
         key: None,
         seen: None,
         serial: 0,
-        unsigned: Unsigned::Refuse,
+        unsigned: Unsigned::Never(
+            "sign it with `ztc plugins publish DIR --key FILE`; where it was signed, bring `index.json.minisig` back from where the tree is served",
+        ),
     };
     let tree = Tree::open(source, known, Timestamp::now())?;
     let key = Key::parse(&tree.index.publisher.key)?;

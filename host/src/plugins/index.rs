@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use semver::{Op, Version, VersionReq};
 use serde::{Deserialize, Serialize};
-use ztc_protocol::{PROTOCOL, ProtocolVersion};
+use ztc_protocol::ProtocolVersion;
 
 use crate::error::{Exit, Failure, did_you_mean, listed};
 use crate::foreign::clean_value;
@@ -14,6 +14,7 @@ use crate::platform::structure::is_name;
 use crate::plugins::inputs::Inputs;
 use crate::plugins::name::{is_platform, path_problem};
 use crate::plugins::tables::{self, Table};
+use crate::plugins::unfit::{self, Unfit};
 
 /// The version of the form that this program writes; it reads this one and refuses newer ones.
 pub(crate) const FORMAT: u32 = 1;
@@ -75,6 +76,9 @@ pub(crate) struct Release {
     /// Why nobody should install it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) yanked: Option<String>,
+    /// The serial of the index that offers it again, where it was taken back before: so nobody takes that for an older copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offered_again: Option<u64>,
     /// The protocols that it speaks, such as `1.0`.
     pub(crate) protocols: Vec<String>,
     /// Capabilities that it provides, such as `cni 1.0`.
@@ -257,7 +261,7 @@ impl Index {
         let exact = range.is_some_and(is_exact);
         let mut reasons = Vec::new();
         for (version, release) in fitting {
-            match release.unfit(platform, exact) {
+            match Unfit::of(release, platform, exact) {
                 None => {
                     return Ok(Choice {
                         name: name.to_owned(),
@@ -266,14 +270,22 @@ impl Index {
                         release: (*release).clone(),
                     });
                 }
-                Some(why) => reasons.push(format!("{version} {why}")),
+                Some(why) => reasons.push((version, why)),
             }
         }
         let mut failure = missing(format!(
             "no version of `{name}` of `{place}` can be used here"
         ));
-        failure.details = reasons;
-        Err(failure.help("ask the publisher for a build for this machine, or ask for another version with `NAME@VERSION`"))
+        let lines = reasons.iter();
+        failure.details = lines.map(|(at, why)| format!("{at} {why}")).collect();
+        let other = all.iter().find(|(version, release)| {
+            version.pre.is_empty() && Unfit::of(release, platform, false).is_none()
+        });
+        Err(failure.help(unfit::help(
+            name,
+            &reasons,
+            other.map(|(version, _)| version),
+        )))
     }
 }
 
@@ -299,7 +311,8 @@ impl Entry {
             .newest_first()
             .into_iter()
             .find(|(newer, _)| newer.pre.is_empty() && newer > version)?;
-        let unfit = release.unfit(platform, false).map(Beyond::Unfit);
+        let unfit = Unfit::of(release, platform, false);
+        let unfit = unfit.map(|why| Beyond::Unfit(why.to_string()));
         let outside = || {
             let range = range.filter(|range| !range.matches(&newest))?;
             Some(Beyond::Outside(range.to_string()))
@@ -339,33 +352,6 @@ impl Release {
                 Some(problem) => Some(format!("{at} for {platform}: {problem}")),
                 None => None,
             })
-    }
-
-    /// Says why it cannot be installed here.
-    fn unfit(&self, platform: &str, exact: bool) -> Option<String> {
-        let ours = self
-            .protocols
-            .iter()
-            .filter_map(|protocol| protocol.parse::<ProtocolVersion>().ok())
-            .any(|protocol| protocol.major == PROTOCOL.major);
-        match &self.yanked {
-            Some(why) if !exact => return Some(format!("was taken back by its publisher: {why}")),
-            _ => {}
-        }
-        if !ours {
-            let theirs = self.protocols.join(", ");
-            return Some(format!(
-                "speaks protocol {theirs}, and this ztc speaks {PROTOCOL}"
-            ));
-        }
-        if !self.platforms.contains_key(platform) {
-            let platforms: Vec<&str> = self.platforms.keys().map(String::as_str).collect();
-            return Some(format!(
-                "is not published for {platform}, only for {}",
-                platforms.join(", ")
-            ));
-        }
-        None
     }
 }
 

@@ -54,7 +54,9 @@ impl Terms {
     /// Those of who says nothing.
     pub(crate) fn plain(mode: Mode) -> Self {
         Self {
-            unsigned: Unsigned::Refuse,
+            unsigned: Unsigned::Never(
+                "where you know these bytes by another way, `ztc plugins install` takes them with `--allow-unsigned`",
+            ),
             moved: Moved::Refuse,
             key: None,
             powers: NewPowers::Refuse,
@@ -319,11 +321,19 @@ pub(crate) fn take(
     Ok((store.program(&record), state))
 }
 
-/// Returns the adapter that is wanted: the only one, where none is named.
+/// Returns the adapter that is wanted: the one of the address, or the only one, where none is named.
 pub(crate) fn name(tree: &Tree, wish: &Wish) -> Result<String, Failure> {
-    match &wish.name {
-        Some(name) => Ok(name.clone()),
-        None => only_one(tree),
+    match (&wish.name, tree.source.adapter()) {
+        (Some(name), Some(of)) if name != of => Err(Failure::invalid(format!(
+            "the address names a version of `{of}`, and `{name}` is asked for"
+        ))
+        .help(format!(
+            "run `ztc plugins install {name} --source {}`",
+            word(&tree.source.name())
+        ))),
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(of)) => Ok(of.to_owned()),
+        (None, None) => only_one(tree),
     }
 }
 
@@ -340,7 +350,12 @@ fn only_one(tree: &Tree) -> Result<String, Failure> {
             Failure::invalid(format!("`{}` has several adapters", tree.source.name()))
                 .detail(format!("it has {}", and(names)))
                 .help(format!(
-                    "run `ztc plugins install NAME --source {}`",
+                    "run `ztc plugins install {} --source {}`",
+                    match tree.source.range() {
+                        None => "NAME".to_owned(),
+                        Some(range) =>
+                            format!("NAME@{}", range.to_string().trim_start_matches('=')),
+                    },
                     word(&tree.source.name())
                 )),
         ),
@@ -391,7 +406,7 @@ pub(crate) fn refuse_moved(
         )
         .detail(format!("installed: {} from {}", old.version, old.source))
         .detail(format!("now: {} from {place}", choice.version))
-        .help("add `--moved` where its publisher has moved, and you know it from them")),
+        .help("add `--moved` to `ztc plugins install` where its publisher has moved, and you know it from them")),
     }
 }
 

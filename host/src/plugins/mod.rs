@@ -36,5 +36,7 @@ pub(crate) mod tables;
 pub(crate) mod taken_back;
 pub(crate) mod tree;
 pub(crate) mod trust;
+pub(crate) mod unfit;
 pub(crate) mod upgrade;
 pub(crate) mod web;
+pub(crate) mod yank;

@@ -12,10 +12,11 @@ use crate::lock;
 use crate::lock::plugins::LockedPlugin;
 use crate::paths::Machine;
 use crate::pipeline::journal::now;
+use crate::platform::structure::is_name;
 use crate::plugins::agreed::{self, NewPowers, Powers};
 use crate::plugins::index::{Asset, Choice, MOST_EXECUTABLE, Release};
 use crate::plugins::install::{Done, Mode, State, Terms, TrustWord, refuse_moved};
-use crate::plugins::name::FileName;
+use crate::plugins::name::{FileName, PREFIX};
 use crate::plugins::store::{self, Incoming, Record, Store};
 use crate::plugins::tree::Unsigned;
 use crate::regular;
@@ -33,22 +34,19 @@ pub(crate) struct Own {
 /// Reads an executable, into the store where it is to be installed.
 pub(crate) fn read(machine: &Machine, path: &Path, terms: &Terms) -> Result<Own, Failure> {
     let shown = path.display();
-    if terms.unsigned == Unsigned::Refuse {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let FileName {
+        name,
+        version,
+        platform,
+    } = FileName::parse(&file).ok_or_else(|| unnamed(&file, terms.unsigned))?;
+    if terms.unsigned != Unsigned::Allow {
         return Err(Failure::new(
             Exit::Refused,
             format!("`{shown}` has no signature: a single file never has one"),
         )
         .help("add `--allow-unsigned` where you know these bytes by another way"));
     }
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let FileName {
-        name,
-        version,
-        platform,
-    } = FileName::parse(&file).ok_or_else(|| {
-        Failure::invalid(format!("`{file}` does not say which adapter it is"))
-            .help("give the file a name such as `ztc-adapter-NAME-1.0.0-linux-x86_64`")
-    })?;
     if platform != lock::machine() {
         let message = format!(
             "`{file}` is for {platform}, and this machine is {}",
@@ -80,6 +78,24 @@ pub(crate) fn read(machine: &Machine, path: &Path, terms: &Terms) -> Result<Own,
     })
 }
 
+/// A file whose name does not say what it is.
+fn unnamed(file: &str, unsigned: Unsigned) -> Failure {
+    let name = file.strip_prefix(PREFIX).filter(|name| is_name(name));
+    let message = match name {
+        Some(_) => format!("`{file}` does not say which version it is, and for which machine"),
+        None => format!("`{file}` does not say which adapter it is"),
+    };
+    let machine = lock::machine();
+    let mut help = format!(
+        "give the file a name such as `{PREFIX}{}-1.0.0-{machine}`, with its own version",
+        name.unwrap_or("NAME")
+    );
+    if unsigned != Unsigned::Allow {
+        help.push_str("; a single file never has a signature, so add `--allow-unsigned` where you know these bytes by another way");
+    }
+    Failure::invalid(message).help(help)
+}
+
 /// Installs what was read.
 pub(crate) fn install(
     machine: &Machine,
@@ -101,6 +117,15 @@ pub(crate) fn install(
     let (name, version) = (&choice.name, &choice.version);
     let question = powers.question(name, &version.to_string());
     let mut warnings = Vec::new();
+    let same = before
+        .iter()
+        .find(|old| (&old.name, &old.version) == (name, version));
+    let had = same.and_then(|old| old.asset());
+    if had.is_some_and(|had| had.sha256 != choice.asset.sha256) {
+        warnings.push(format!(
+            "`{name}` {version} had other bytes until now, and these take their place"
+        ));
+    }
     match question.filter(|_| terms.powers == NewPowers::Refuse) {
         Some(question) if terms.mode == Mode::DryRun => {
             warnings.push(format!("{question}: this needs `--accept`"));

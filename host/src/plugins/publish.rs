@@ -20,6 +20,7 @@ use crate::plugins::previous;
 use crate::plugins::signature::Signer;
 use crate::plugins::signed::{Memory, Serial};
 use crate::plugins::tables;
+use crate::plugins::yank::{self, Unyanked, Yanked};
 use crate::regular;
 
 /// The sums of one version, as `sha256sum` writes them.
@@ -45,8 +46,8 @@ pub(crate) struct Terms {
     pub(crate) publisher: Option<String>,
     /// Whether the tree may have been signed with another key before.
     pub(crate) other_key: OtherKey,
-    /// Versions that nobody should install any more: name, version, why.
-    pub(crate) yank: Vec<(String, String, String)>,
+    /// What is said about versions that were published before.
+    pub(crate) words: yank::Words,
     /// Executables from elsewhere, which are copied into the tree.
     pub(crate) add: Vec<(FileName, PathBuf)>,
     /// The serial, where it is not the one after the last.
@@ -104,6 +105,12 @@ pub(crate) struct Published {
     pub(crate) added: Vec<String>,
     /// Every version, by adapter.
     pub(crate) adapters: BTreeMap<String, Vec<String>>,
+    /// Versions that were taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) yanked: Vec<Yanked>,
+    /// Versions that were taken back before and are offered again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unyanked: Vec<Unyanked>,
     /// The serials of all tables of versions, by adapter.
     pub(crate) tables: BTreeMap<String, Vec<u64>>,
     /// Why this machine does not remember it.
@@ -205,7 +212,7 @@ pub(crate) fn publish(
         ))
         .help("put files such as `ztc-adapter-NAME-1.0.0-linux-x86_64` or `ztc-versions-NAME-1.yaml` into it"));
     }
-    yank(&mut index, &terms.yank)?;
+    let (yanked, unyanked) = yank::apply(&mut index, &terms.words, serial)?;
     let memory = Memory::read(&terms.data, directory, &previous, (&index, serial))?;
     let content = content(&index)?;
     refuse(content.as_bytes(), &index)?;
@@ -231,6 +238,8 @@ pub(crate) fn publish(
         publisher_key: index.publisher.key.clone(),
         replaced_key: previous.replaced.map(|key| key.text().to_owned()),
         added,
+        yanked,
+        unyanked,
         adapters: index
             .adapters
             .iter()
@@ -329,21 +338,6 @@ fn asset(file: &FileName, path: &Path) -> Result<Asset, Failure> {
         size: fs::metadata(path).map_err(fail)?.len(),
         sha256: digest::file(path).map_err(fail)?,
     })
-}
-
-fn yank(index: &mut Index, yanks: &[(String, String, String)]) -> Result<(), Failure> {
-    for (name, version, why) in yanks {
-        let release = index
-            .adapters
-            .get_mut(name)
-            .and_then(|entry| entry.versions.get_mut(version))
-            .ok_or_else(|| {
-                Failure::invalid(format!("`{name}` {version} was never published here"))
-                    .help("name a version as `NAME@VERSION`")
-            })?;
-        release.yanked = Some(why.clone());
-    }
-    Ok(())
 }
 
 /// Removes what was published from the top of the directory.

@@ -106,6 +106,15 @@ impl Source {
         }
     }
 
+    /// The adapter that its address itself names.
+    pub(crate) fn adapter(&self) -> Option<&str> {
+        match self {
+            Self::Directory(_) | Self::Web(_) => None,
+            Self::Registry(repository) => repository.adapter(),
+            Self::Mirrored { of, .. } => of.adapter(),
+        }
+    }
+
     /// Says of something that is wrong where it was read, where that is another place than the one that people name.
     pub(crate) fn read_at(&self, failure: Failure) -> Failure {
         match self {

@@ -20,13 +20,29 @@ pub(crate) const OPTION: &str = "`--key`";
 pub(crate) const SEEN: &str = "the index that was seen last";
 pub(crate) const RECORD: &str = "the record of what was installed from it";
 
+/// What helps where the key that an operator knows from elsewhere is not the one that signs.
+const NOT_YOURS: &str =
+    "do not use it: ask the publisher, by another way than this source, which key is theirs";
+
 /// Whether a tree without a signature will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsigned {
-    /// No.
+    /// No; the operator can say otherwise with an option.
     Refuse,
+    /// No, and the command at hand has no such option: this is what helps.
+    Never(&'static str),
     /// Yes, this once: the operator says so.
     Allow,
+}
+
+impl Unsigned {
+    /// What `--allow-unsigned` means.
+    pub(crate) fn of(allow: bool) -> Self {
+        match allow {
+            true => Self::Allow,
+            false => Self::Refuse,
+        }
+    }
 }
 
 /// What is known of a source before it is opened.
@@ -122,7 +138,7 @@ impl Tree {
                     index.serial, known.serial
                 ),
             )
-            .help("run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved`"));
+            .help("run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, add `--moved` to `ztc plugins install`"));
         }
         if index.is_expired(now) {
             return Err(Failure::new(
@@ -150,7 +166,7 @@ fn unknown_mirror(place: &str, key: &Key) -> Failure {
     )
     .detail(format!("signed with: {}", key.text()))
     .help(format!(
-        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {} KEY`, or add `--key KEY`",
+        "compare the key with what its publisher shows elsewhere, then run `ztc plugins trust add {} KEY`",
         word(place)
     ))
 }
@@ -162,26 +178,7 @@ fn who_signed(
     known: &Known<'_>,
 ) -> Result<Signed, Failure> {
     let Some(signature) = signature else {
-        return match (&known.key, known.unsigned) {
-            (Some((key, _)), _) => Err(Failure::new(
-                Exit::Refused,
-                format!("`{place}` has no signature any more, and it had one"),
-            )
-            .detail(format!("trusted: {}", key.text()))
-            .help(format!(
-                "ask its publisher; `ztc plugins trust remove {}` forgets that it was signed",
-                word(place)
-            ))),
-            (None, Unsigned::Allow) => Ok(Signed::Nobody),
-            (None, Unsigned::Refuse) => Err(Failure::new(
-                Exit::Refused,
-                format!(
-                    "`{place}` has no signature: there is no `{}`",
-                    index::SIGNATURE
-                ),
-            )
-            .help("add `--allow-unsigned` where you know these bytes by another way")),
-        };
+        return unsigned(place, known);
     };
     let signature = String::from_utf8_lossy(signature);
     let key = match &known.key {
@@ -201,6 +198,40 @@ fn who_signed(
     Err(refused)
 }
 
+/// What becomes of a tree that has no signature.
+fn unsigned(place: &str, known: &Known<'_>) -> Result<Signed, Failure> {
+    let help = match (&known.key, known.unsigned) {
+        (Some((key, OPTION)), _) => {
+            let message =
+                format!("`{place}` has no signature, so the key that was given has not signed it");
+            return Err(Failure::new(Exit::Refused, message)
+                .detail(format!("given: {}", key.text()))
+                .help(NOT_YOURS));
+        }
+        (Some((key, _)), _) => {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("`{place}` has no signature any more, and it had one"),
+            )
+            .detail(format!("trusted: {}", key.text()))
+            .help(format!(
+                "ask its publisher; `ztc plugins trust remove {}` forgets that it was signed",
+                word(place)
+            )));
+        }
+        (None, Unsigned::Allow) => return Ok(Signed::Nobody),
+        (None, Unsigned::Refuse) => {
+            "add `--allow-unsigned` where you know these bytes by another way"
+        }
+        (None, Unsigned::Never(help)) => help,
+    };
+    let message = format!(
+        "`{place}` has no signature: there is no `{}`",
+        index::SIGNATURE
+    );
+    Err(Failure::new(Exit::Refused, message).help(help))
+}
+
 /// An index that was put together from those of two publishers.
 fn two_keys(place: &str, named: &str, signed: String) -> Failure {
     let message = format!("the index of `{place}` names another key than the one that signed it");
@@ -212,6 +243,14 @@ fn two_keys(place: &str, named: &str, signed: String) -> Failure {
 
 /// A source that is known, signed by somebody else. What its index says of itself is not shown: nobody who is known has signed that.
 pub(crate) fn other_key(place: &str, says: &str, known: &Key, signed: &str) -> Failure {
+    if says == OPTION {
+        // Whoever says which key it has to be must not be led to trust the other one.
+        let message = format!("`{place}` is signed with another key than the one that was given");
+        return Failure::new(Exit::Refused, message)
+            .detail(format!("given: {}", known.shown()))
+            .detail(format!("signed with: {signed}"))
+            .help(NOT_YOURS);
+    }
     Failure::new(
         Exit::Refused,
         format!("`{place}` is signed with another key than the one that {says} names"),

@@ -12,7 +12,7 @@ use crate::plugins::index::Asset;
 use crate::plugins::install::{self, Mode, NewKey, Terms};
 use crate::plugins::source::Source;
 use crate::plugins::tables::{Head, Table};
-use crate::plugins::tree::Tree;
+use crate::plugins::tree::{Tree, Unsigned};
 use crate::ui::Ui;
 use crate::versions::channel::Channel;
 use crate::versions::{Offer, Origin, Scope, Tables, Used, kept};
@@ -41,6 +41,9 @@ pub(crate) struct Refusal {
 pub(crate) fn terms(channel: &Channel) -> Terms {
     Terms {
         key: channel.key.clone(),
+        unsigned: Unsigned::Never(
+            "tables of versions are taken from signed trees only: its publisher signs it with `ztc plugins publish`",
+        ),
         ..Terms::plain(Mode::Install)
     }
 }

@@ -123,10 +123,10 @@ fn a_channel_is_believed_like_every_other_tree() {
     let key = key.lines().nth(1).unwrap().to_owned();
     world.another_machine();
     insta::assert_snapshot!(world.run(&["update-versions", "--source", "../tree", "--key", &key]).stderr, @"
-    error: `file://[ROOT]/tree` is signed with another key than the one that `--key` names
-      known: [KEY] (id [ID])
+    error: `file://[ROOT]/tree` is signed with another key than the one that was given
+      given: [KEY] (id [ID])
       signed with: a key with the id [ID]
-      help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins trust add file://[ROOT]/tree KEY`
+      help: do not use it: ask the publisher, by another way than this source, which key is theirs
     ");
     assert!(
         !world

@@ -16,7 +16,7 @@ use crate::plugins::inputs::Inputs;
 use crate::plugins::install::{Mode, Terms, both};
 use crate::plugins::powers::Kind;
 use crate::plugins::store::Store;
-use crate::plugins::tree::{LOCK, Signed, Tree};
+use crate::plugins::tree::{LOCK, Signed, Tree, Unsigned};
 use crate::shell::word;
 
 /// A release, as `--json` shows it.
@@ -28,7 +28,8 @@ struct Available {
     source: String,
     /// As the publisher calls itself.
     publisher: String,
-    publisher_key: String,
+    /// Nothing: nobody has signed it, and what an index says of itself proves nothing.
+    publisher_key: Option<String>,
     key: KeyWord,
     /// The versions that there are, the newest first.
     versions: Vec<Version>,
@@ -46,11 +47,21 @@ enum KeyWord {
     Locked,
     /// Nobody here knows it.
     New,
+    /// There is none.
+    Unsigned,
 }
 
 /// Shows a release.
-pub(crate) fn run(context: &Context, what: &str, source: Option<&str>) -> Result<(), Failure> {
-    let terms = Terms::plain(Mode::DryRun);
+pub(crate) fn run(
+    context: &Context,
+    what: &str,
+    source: Option<&str>,
+    unsigned: Unsigned,
+) -> Result<(), Failure> {
+    let terms = Terms {
+        unsigned,
+        ..Terms::plain(Mode::DryRun)
+    };
     let sources = Sources::read(context, &terms)?;
     let mut wanted = sources.wanted(&[what.to_owned()], source)?;
     let Some(Wanted {
@@ -82,7 +93,7 @@ pub(crate) fn run(context: &Context, what: &str, source: Option<&str>) -> Result
         return Ok(());
     }
     let is_asked = !what.contains('@') && sources.is_wanted(&name);
-    let command = match is_asked {
+    let mut command = match is_asked {
         true => "ztc plugins install".to_owned(),
         false => format!(
             "ztc plugins install {name}@{} --source {}",
@@ -90,6 +101,9 @@ pub(crate) fn run(context: &Context, what: &str, source: Option<&str>) -> Result
             word(&place)
         ),
     };
+    if available.key == KeyWord::Unsigned {
+        command.push_str(" --allow-unsigned");
+    }
     context.ui.next(&command, "installs it");
     Ok(())
 }
@@ -105,11 +119,12 @@ fn available(context: &Context, sources: &Sources<'_>, tree: &Tree, choice: Choi
         description: entry.map_or_else(String::new, |entry| entry.description.clone()),
         source: tree.source.name(),
         publisher: tree.index.publisher.name.clone(),
-        publisher_key: tree.index.publisher.key.clone(),
+        publisher_key: tree.signer.key().map(|key| key.text().to_owned()),
         key: match (&tree.signer, tree.says.as_deref()) {
             (Signed::Known(_), Some(LOCK)) => KeyWord::Locked,
             (Signed::Known(_), _) => KeyWord::Pinned,
-            (Signed::New(_) | Signed::Nobody, _) => KeyWord::New,
+            (Signed::New(_), _) => KeyWord::New,
+            (Signed::Nobody, _) => KeyWord::Unsigned,
         },
         versions: versions.into_iter().flatten().map(|it| it.0).collect(),
         installed: own.map(|record| record.version.clone()).collect(),
@@ -142,18 +157,7 @@ fn text(available: &Available) -> String {
         "publisher",
         publisher.map(|name| format!("{}, as it calls itself", printable(name))),
     );
-    let why = match available.key {
-        KeyWord::Pinned => "which this machine trusts",
-        KeyWord::Locked => "which the lock names",
-        KeyWord::New => "which is new here: compare it with what the publisher shows elsewhere",
-    };
-    page.section(
-        "trust",
-        [
-            format!("signed by {},", available.publisher_key),
-            why.into(),
-        ],
-    );
+    page.section("trust", trust(available));
     let yanked = release.yanked.as_ref();
     page.section(
         "taken back",
@@ -186,6 +190,17 @@ fn text(available: &Available) -> String {
         page.section("touches", [powers.words()]);
     }
     page.0.join("\n")
+}
+
+fn trust(available: &Available) -> Vec<String> {
+    let why = match available.key {
+        KeyWord::Pinned => "which this machine trusts",
+        KeyWord::Locked => "which the lock names",
+        KeyWord::New => "which is new here: compare it with what the publisher shows elsewhere",
+        KeyWord::Unsigned => return vec!["nobody has signed it: all of this may be untrue".into()],
+    };
+    let key = available.publisher_key.as_deref().unwrap_or_default();
+    vec![format!("signed by {key},"), why.into()]
 }
 
 fn touches(page: &mut Page, powers: &Powers) {

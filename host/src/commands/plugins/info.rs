@@ -14,6 +14,7 @@ use crate::digest;
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::plugins::projects;
+use crate::plugins::tree::Unsigned;
 use crate::versions::{Pins, Tables, Used};
 
 /// Options of `ztc plugins info`.
@@ -25,19 +26,26 @@ pub(crate) struct Arguments {
     /// What this source offers: a directory, `file://`, `https://` or `oci://`
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Show what a source offers that nobody has signed
+    #[arg(long)]
+    allow_unsigned: bool,
 }
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let (what, source) = (arguments.what.as_str(), arguments.source.as_deref());
     if what.contains('@') || source.is_some() {
-        return available::run(context, what, source).map(|()| Exit::Done);
+        let unsigned = Unsigned::of(arguments.allow_unsigned);
+        return available::run(context, what, source, unsigned).map(|()| Exit::Done);
     }
     let discovery = discovery(context);
     attach::check_used(discovery.attached(), &[what.to_owned()])?;
     match discovery.find(what) {
         Ok(candidate) => installed(context, discovery, candidate),
-        Err(failure) => missing(context, &discovery, what, failure),
+        Err(failure) => {
+            let unsigned = Unsigned::of(arguments.allow_unsigned);
+            missing(context, &discovery, (what, unsigned), failure)
+        }
     }
 }
 
@@ -45,7 +53,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 fn missing(
     context: &Context,
     discovery: &Discovery,
-    name: &str,
+    (name, unsigned): (&str, Unsigned),
     failure: Failure,
 ) -> Result<Exit, Failure> {
     // What is installed and cannot be used is no question of what is offered.
@@ -53,7 +61,7 @@ fn missing(
     if failure.exit != Exit::Missing || is_recorded {
         return Err(failure);
     }
-    let Err(offered) = available::run(context, name, None) else {
+    let Err(offered) = available::run(context, name, None, unsigned) else {
         // Whoever only asks whether it is here has the answer, too.
         return Ok(Exit::Missing);
     };

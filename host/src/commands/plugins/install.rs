@@ -84,10 +84,7 @@ pub(crate) struct Failed {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let terms = Terms {
-        unsigned: match arguments.allow_unsigned {
-            true => Unsigned::Allow,
-            false => Unsigned::Refuse,
-        },
+        unsigned: Unsigned::of(arguments.allow_unsigned),
         moved: match arguments.moved {
             true => Moved::Allow,
             false => Moved::Refuse,

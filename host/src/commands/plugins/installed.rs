@@ -285,7 +285,7 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
             None => help,
         };
         return Err(failure.help(
-            help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
+            help.unwrap_or_else(|| "`ztc plugins list` shows what is installed".to_owned()),
         ));
     }
     let projects = projects::all(&context.machine);

@@ -13,7 +13,7 @@ use crate::plugins::mirror::{self, Asked, FileState, Mirrored, Platforms};
 use crate::plugins::name::is_platform;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
-use crate::plugins::tree::{Signed, Tree};
+use crate::plugins::tree::{Signed, Tree, Unsigned};
 use crate::shell::word;
 
 /// Options of `ztc plugins mirror`.
@@ -44,6 +44,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let key = arguments.key.as_deref();
     let terms = Terms {
         key: key.map(|key| key_or_file(context, key)).transpose()?,
+        unsigned: Unsigned::Never(
+            "a mirror holds only what its publisher has signed; copy the directory, and `ztc plugins install` takes it with `--allow-unsigned`",
+        ),
         ..Terms::plain(match arguments.dry_run {
             true => Mode::DryRun,
             false => Mode::Install,
@@ -166,12 +169,14 @@ fn say(context: &Context, tree: &Tree, mirrored: &Mirrored, mode: Mode) {
             file.name, file.version, file.platform
         ));
     }
+    let (source, directory) = (&mirrored.source, mirrored.directory.display());
+    let done = match mode {
+        Mode::Install => format!("{source} in {directory}"),
+        Mode::DryRun => format!("{source} would be in {directory}"),
+    };
     context.ui.done(format!(
-        "{} in {}, serial {}, valid until {}",
-        mirrored.source,
-        mirrored.directory.display(),
-        mirrored.serial,
-        mirrored.expires
+        "{done}, serial {}, valid until {}",
+        mirrored.serial, mirrored.expires
     ));
 }
 

@@ -158,7 +158,7 @@ impl Project {
                 )
                 .detail(format!("locked: {} from {}", locked.version, locked.source))
                 .detail(format!("now: {place}"))
-                .help("add `--moved` where its publisher has moved, and you know it from them")),
+                .help("add `--moved` to `ztc plugins install` where its publisher has moved, and you know it from them")),
             };
         }
         // A tree that was opened before anybody knew which of its adapters is wanted was compared with the pins of this machine only.

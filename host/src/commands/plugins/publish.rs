@@ -22,6 +22,7 @@ use crate::plugins::registry::Repository;
 use crate::plugins::registry::push::{Mode, Pushed, would_refuse};
 use crate::plugins::signature::{self, PASSWORD, Signer};
 use crate::plugins::tables;
+use crate::plugins::yank;
 use crate::shell::word;
 use crate::ui::prompt::{Prompts, Refusal};
 use crate::versions::update::{self, Shown};
@@ -64,14 +65,12 @@ pub(crate) struct Arguments {
     /// Tell people not to install a version any more
     #[arg(long, value_name = "NAME@VERSION", value_parser = name_and_version)]
     yank: Vec<(String, String)>,
-    /// Why
-    #[arg(
-        long,
-        value_name = "TEXT",
-        requires = "yank",
-        default_value = "no reason was given"
-    )]
-    reason: String,
+    /// Why [default: the reason that was given before]
+    #[arg(long, value_name = "TEXT", requires = "yank")]
+    reason: Option<String>,
+    /// Offer a version again that was taken back
+    #[arg(long, value_name = "NAME@VERSION", value_parser = name_and_version)]
+    unyank: Vec<(String, String)>,
     /// Sign a tree that another key has signed; with `--to`, take the place of what another key, or nobody, has signed there
     #[arg(long)]
     replace_key: bool,
@@ -79,7 +78,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     serial: Option<u64>,
     /// Only sign the index anew, with a later end: whatever is not signed yet is refused
-    #[arg(long, conflicts_with_all = ["add", "yank", "replace_key", "protocol"])]
+    #[arg(long, conflicts_with_all = ["add", "yank", "unyank", "replace_key", "protocol"])]
     renew: bool,
     /// Then push it to a repository of a registry
     #[arg(long, value_name = "oci://HOST/PATH")]
@@ -192,7 +191,6 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let to = to.map(|to| push::repository(context, to)).transpose()?;
     let key = context.repository.root().join(&arguments.key);
     let signer = Signer::open(&key, || password(context, "Password of the key"))?;
-    let yank = arguments.yank.iter();
     let waiting = || {
         context
             .ui
@@ -206,9 +204,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         days: arguments.days,
         publisher: arguments.publisher.clone(),
         other_key: OtherKey::of(arguments.replace_key),
-        yank: yank
-            .map(|(name, version)| (name.clone(), version.clone(), arguments.reason.clone()))
-            .collect(),
+        words: yank::Words {
+            yank: arguments.yank.clone(),
+            reason: arguments.reason.clone(),
+            unyank: arguments.unyank.clone(),
+        },
         add: added::read(context, &directory, &arguments.add)?,
         serial: arguments.serial,
         news: match arguments.renew {
@@ -307,6 +307,18 @@ fn say(context: &Context, published: &Published, mode: publish::Mode) {
     }
     for path in &published.added {
         context.ui.say(format!("  {path}"));
+    }
+    for one in &published.yanked {
+        let (name, version, why) = (&one.name, &one.version, &one.why);
+        context
+            .ui
+            .say(format!("  {name} {version} is taken back: {why}"));
+    }
+    for one in &published.unyanked {
+        let (name, version) = (&one.name, &one.version);
+        context
+            .ui
+            .say(format!("  {name} {version} is offered again"));
     }
     context.ui.done(format!(
         "{done} the index with serial {}, valid until {}",

@@ -13,7 +13,7 @@ use crate::plugins::index::{Entry, Index, Release};
 use crate::plugins::install::{self, Mode, Terms};
 use crate::plugins::seen;
 use crate::plugins::store::{Record, Store};
-use crate::plugins::tree::{Signed, Tree};
+use crate::plugins::tree::{Signed, Tree, Unsigned};
 use crate::shell::word;
 use crate::ui::table::table;
 
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Search this source only
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Search sources, too, that nobody has signed
+    #[arg(long, conflicts_with = "offline")]
+    allow_unsigned: bool,
     /// Ask nobody: search what the sources have shown last
     #[arg(long)]
     offline: bool,
@@ -68,6 +71,8 @@ struct Searched {
     source: String,
     /// Whether a publisher's key is pinned for it.
     trusted: bool,
+    /// Whether nobody has signed what it shows.
+    unsigned: bool,
     state: State,
     /// Why it is not what it shows now.
     why: Option<String>,
@@ -89,7 +94,10 @@ enum State {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
-    let terms = Terms::plain(Mode::DryRun);
+    let terms = Terms {
+        unsigned: Unsigned::of(arguments.allow_unsigned),
+        ..Terms::plain(Mode::DryRun)
+    };
     let sources = Sources::read(context, &terms)?;
     let asked = match &arguments.source {
         Some(text) => {
@@ -113,11 +121,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     .into_iter();
     for name in names {
         let trusted = sources.is_trusted(&name);
-        let (state, index, failure) = index_of(context, &name, opened.next(), &terms)?;
+        let Answer {
+            state,
+            index,
+            failure,
+            unsigned,
+        } = index_of(context, &name, opened.next(), &terms)?;
         let why = failure.as_ref().map(|failure| failure.message.clone());
         searched.push(Searched {
             source: name.clone(),
             trusted,
+            unsigned,
             state,
             why,
             serial: index.as_ref().map(|index| index.serial),
@@ -151,13 +165,34 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
 }
 
+/// What a source shows.
+struct Answer {
+    state: State,
+    index: Option<Index>,
+    /// Why it is not what it shows now.
+    failure: Option<Failure>,
+    /// Whether nobody has signed it.
+    unsigned: bool,
+}
+
+impl Answer {
+    fn new(state: State, index: Option<Index>, failure: Option<Failure>) -> Self {
+        Self {
+            state,
+            index,
+            failure,
+            unsigned: false,
+        }
+    }
+}
+
 /// Returns what a source shows now, or what it has shown last; nothing: it was not asked.
 fn index_of(
     context: &Context,
     name: &str,
     opened: Option<Result<Tree, Failure>>,
     terms: &Terms,
-) -> Result<(State, Option<Index>, Option<Failure>), Failure> {
+) -> Result<Answer, Failure> {
     let last = || seen::load(&context.machine.data(), name).map(|seen| seen.map(|seen| seen.index));
     let failure = match opened {
         None => {
@@ -171,20 +206,23 @@ fn index_of(
                     if let Err(failure) =
                         install::remember(&context.machine, &tree, terms, &|_, _| {})
                     {
-                        return Ok((State::Refused, None, Some(failure)));
+                        return Ok(Answer::new(State::Refused, None, Some(failure)));
                     }
                 }
-                return Ok((State::Asked, Some(tree.index), None));
+                return Ok(Answer {
+                    unsigned: tree.signer == Signed::Nobody,
+                    ..Answer::new(State::Asked, Some(tree.index), None)
+                });
             }
             Err(failure) => failure,
         },
     };
     // What contradicts what is known is not searched; what cannot be reached has been seen.
     match failure.exit {
-        Exit::Refused | Exit::Invalid => Ok((State::Refused, None, Some(failure))),
+        Exit::Refused | Exit::Invalid => Ok(Answer::new(State::Refused, None, Some(failure))),
         _ => Ok(match last()? {
-            Some(index) => (State::Remembered, Some(index), Some(failure)),
-            None => (State::Refused, None, Some(failure)),
+            Some(index) => Answer::new(State::Remembered, Some(index), Some(failure)),
+            None => Answer::new(State::Refused, None, Some(failure)),
         }),
     }
 }
@@ -240,7 +278,12 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
                     .warning(format!("{} was not searched: {why}", one.source));
             }
         }
-        if !one.trusted && one.state == State::Asked {
+        if one.unsigned {
+            context.ui.warning(format!(
+                "nobody has signed {}: what it says of its adapters may be untrue",
+                one.source
+            ));
+        } else if !one.trusted && one.state == State::Asked {
             context.ui.say(format!(
                 "no key is pinned for {}: whose it is will be shown by `ztc plugins install`",
                 one.source
@@ -272,8 +315,15 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
     ));
     if let [one] = found {
         let source = word(&one.source);
+        let is_unsigned = searched
+            .iter()
+            .any(|it| it.source == one.source && it.unsigned);
+        let unsigned = match is_unsigned {
+            true => " --allow-unsigned",
+            false => "",
+        };
         context.ui.next(
-            &format!("ztc plugins info {} --source {source}", one.name),
+            &format!("ztc plugins info {} --source {source}{unsigned}", one.name),
             "shows what it may touch",
         );
     }

@@ -86,10 +86,7 @@ struct Job {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let terms = Terms {
-        unsigned: match arguments.allow_unsigned {
-            true => Unsigned::Allow,
-            false => Unsigned::Refuse,
-        },
+        unsigned: Unsigned::of(arguments.allow_unsigned),
         // What is new is in the plan, and nothing is installed before it is agreed to.
         powers: NewPowers::Accept,
         ..Terms::plain(match arguments.dry_run {

@@ -9,6 +9,7 @@ use crate::plugins::publish::OtherKey;
 use crate::plugins::registry::{INDEX_TAG, Manifest, Repository};
 use crate::plugins::seen;
 use crate::plugins::signature::{Key, Refused};
+use crate::plugins::yank;
 
 /// What is there and may stay, and what makes room.
 #[derive(Debug, Default)]
@@ -240,9 +241,9 @@ fn refuse_older(
         )
         .help(match old.serial.checked_add(1) {
             Some(next) => format!(
-                "publish from the tree that was pushed before, and push again; where that one is lost, sign with `--serial {next}`; where somebody else has your key, take a new one (PUBLISHING.md, Keys)"
+                "publish from the tree that was pushed before, and push again; where that one is lost, sign with `ztc plugins publish` and `--serial {next}`; where somebody else has your key, take a new one (PUBLISHING.md, Keys)"
             ),
-            None => "nothing is newer than that: take a new key, sign with `--replace-key --serial 1`, and push with `--replace-key` (PUBLISHING.md, Keys)".to_owned(),
+            None => "nothing is newer than that: take a new key, sign with `ztc plugins publish` and `--replace-key --serial 1`, and push with `--replace-key` (PUBLISHING.md, Keys)".to_owned(),
         }));
     }
     seen::compare(&place, (old_text, old), (text, index))?;
@@ -256,13 +257,13 @@ fn refuse_older(
         failure.details = gone;
         return Err(failure);
     }
-    let back: Vec<String> = yanked(old).difference(&yanked(index)).cloned().collect();
+    let back = offered_again(old, index);
     if !back.is_empty() {
         let mut failure = Failure::new(
             Exit::Refused,
             format!("`{place}` has taken versions back that this tree offers again"),
         )
-        .help("publish from the tree that was pushed before, or with `--yank` for each of them");
+        .help("publish from the tree that was pushed before; or sign this one with `ztc plugins publish` and `--yank NAME@VERSION` for each of them, or `--unyank NAME@VERSION` where it is meant");
         failure.details = back;
         return Err(failure);
     }
@@ -279,11 +280,19 @@ fn paths(index: &Index) -> BTreeSet<String> {
         .collect()
 }
 
-fn yanked(index: &Index) -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
-    for (name, entry) in &index.adapters {
-        let yanked = entry.versions.iter().filter(|(_, it)| it.yanked.is_some());
-        all.extend(yanked.map(|(version, _)| format!("{name}@{version}")));
+/// What an index has taken back, and another one offers again without its publisher's word.
+fn offered_again(old: &Index, index: &Index) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, entry) in &old.adapters {
+        for (version, _) in entry.versions.iter().filter(|(_, it)| it.yanked.is_some()) {
+            let now = index.adapters.get(name);
+            let now = now.and_then(|entry| entry.versions.get(version));
+            let is_meant =
+                |now: &Release| now.yanked.is_some() || yank::is_offered_again(now, old.serial);
+            if !now.is_some_and(is_meant) {
+                all.push(format!("{name}@{version}"));
+            }
+        }
     }
     all
 }

@@ -20,7 +20,9 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use crate::error::{Exit, Failure};
+use crate::platform::structure::is_name;
 use crate::plugins::index;
+use crate::plugins::name::split_version;
 use crate::plugins::registry::session::{Session, Wanted};
 use crate::plugins::source::is_loopback;
 use crate::plugins::web;
@@ -44,8 +46,8 @@ pub(crate) struct Repository {
     /// With its port.
     host: String,
     path: String,
-    /// The one version that the address names.
-    version: Option<Version>,
+    /// What the address names of it.
+    tag: Option<Tag>,
     /// Shared by all copies, so that nobody asks for a pass twice and all files come from one artifact.
     session: Arc<Mutex<Session>>,
 }
@@ -81,9 +83,39 @@ impl Manifest {
     }
 }
 
+/// The version that an address names: `1.2.0`, or `bgp-1.2.0` where a tree has several adapters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tag {
+    adapter: Option<String>,
+    version: Version,
+}
+
+impl Tag {
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(version) = Version::parse(text) {
+            return Some(Self {
+                adapter: None,
+                version,
+            });
+        }
+        let (name, version) = split_version(text);
+        Some(Self {
+            adapter: Some(name.to_owned()).filter(|name| is_name(name)),
+            version: version.filter(|_| is_name(name))?,
+        })
+    }
+
+    fn text(&self) -> String {
+        match &self.adapter {
+            None => self.version.to_string(),
+            Some(name) => format!("{name}-{}", self.version),
+        }
+    }
+}
+
 impl PartialEq for Repository {
     fn eq(&self, other: &Self) -> bool {
-        (&self.host, &self.path, &self.version) == (&other.host, &other.path, &other.version)
+        (&self.host, &self.path, &self.tag) == (&other.host, &other.path, &other.tag)
     }
 }
 
@@ -91,7 +123,7 @@ impl Eq for Repository {}
 
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Repository({} {:?})", self.name(), self.version)
+        write!(f, "Repository({} {:?})", self.name(), self.tag)
     }
 }
 
@@ -102,11 +134,11 @@ impl Repository {
             .trim_end_matches('/')
             .split_once('/')
             .ok_or("it names a registry, and no repository in it")?;
-        let (path, version) = match rest.split_once(':') {
+        let (path, tag) = match rest.split_once(':') {
             None => (rest, None),
-            Some((path, version)) => (
+            Some((path, tag)) => (
                 path,
-                Some(Version::parse(version).map_err(|_| "what follows its `:` is not a version")?),
+                Some(Tag::parse(tag).ok_or("what follows its `:` is not a version")?),
             ),
         };
         let in_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
@@ -117,7 +149,7 @@ impl Repository {
             true => Ok(Self {
                 host: plain_host(host),
                 path: path.to_owned(),
-                version,
+                tag,
                 session: Arc::default(),
             }),
             false => Err(
@@ -133,7 +165,12 @@ impl Repository {
 
     /// The range that its address asks for.
     pub(crate) fn range(&self) -> Option<VersionReq> {
-        VersionReq::parse(&format!("={}", self.version.as_ref()?)).ok()
+        VersionReq::parse(&format!("={}", self.tag.as_ref()?.version)).ok()
+    }
+
+    /// The adapter that its address names.
+    pub(crate) fn adapter(&self) -> Option<&str> {
+        self.tag.as_ref()?.adapter.as_deref()
     }
 
     /// The same registry, one path further.
@@ -141,7 +178,7 @@ impl Repository {
         Self {
             host: self.host.clone(),
             path: format!("{}/{part}", self.path),
-            version: None,
+            tag: None,
             session: Arc::default(),
         }
     }
@@ -151,9 +188,9 @@ impl Repository {
         let mut manifest = self.manifest(INDEX_TAG)?;
         // A copy may have taken one version only.
         if manifest.is_none()
-            && let Some(version) = &self.version
+            && let Some(tag) = &self.tag
         {
-            manifest = self.manifest(&version.to_string())?;
+            manifest = self.manifest(&tag.text())?;
         }
         let Some(manifest) = manifest else {
             return Ok(None);
@@ -307,7 +344,10 @@ mod tests {
             Ok(found) => format!(
                 "{} {}",
                 found.name(),
-                found.version.map_or("any".into(), |v| v.to_string())
+                found.tag.map_or("any".into(), |tag| match tag.adapter {
+                    None => tag.version.to_string(),
+                    Some(name) => format!("{} of {name}", tag.version),
+                })
             ),
             Err(why) => why.to_owned(),
         };
@@ -318,6 +358,10 @@ mod tests {
             (
                 "[::1]:5000/a__b-c--d.e:1.0.0-rc.1",
                 "oci://[::1]:5000/a__b-c--d.e 1.0.0-rc.1",
+            ),
+            (
+                "example.org/acme/all:bgp-check-1.0.0-rc.1",
+                "oci://example.org/acme/all 1.0.0-rc.1 of bgp-check",
             ),
             (
                 "example.org",

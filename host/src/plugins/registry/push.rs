@@ -1,7 +1,7 @@
 //! Publishing into a registry: the files of a checked tree become blobs, then the artifacts of its versions, then the one of the tree. What is
 //! there already is not sent again, and nothing that others have locked is changed or taken away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -99,9 +99,10 @@ pub(crate) fn push(
     }
     let whole = manifest(&pieces.iter().collect::<Vec<_>>()).to_string();
     let digest = format!("sha256:{}", digest::sha256_hex(whole.as_bytes()));
-    let mut sent = Vec::new();
+    let (mut sent, mut known) = (Vec::new(), BTreeSet::new());
     for piece in &pieces {
-        if send(to, piece, mode, progress)? {
+        // The same bytes go once, under whatever names.
+        if known.insert(&piece.sha256) && send(to, piece, mode, progress)? {
             sent.push(piece.path.clone());
         }
     }
