@@ -302,7 +302,7 @@ fn locked_refuses_everything_that_the_lock_does_not_know() {
     --- stderr
     error: what was rendered is older than its inputs
       adapter `other` [VERSION] is another executable than the one that rendered: [SHA256], it was [SHA256]
-      it was not started
+      it is `[ROOT]/bin/ztc-adapter-other` (PATH), and was not started
       help: run `ztc render`, and read what changes with `git diff`
     $ ztc render
     exit: 0
@@ -373,7 +373,7 @@ fn a_lock_of_format_1_is_understood_and_made_anew() {
     --- stderr
     error: what was rendered is older than its inputs
       adapter `hello` 1.0.0 is another executable than the one that rendered: [SHA256], it was [SHA256]
-      it was not started
+      it is `[ROOT]/bin/ztc-adapter-hello` (PATH), and was not started
       help: run `ztc render`, and read what changes with `git diff`
     ");
     environment.ztc_ok(&["render"]);
