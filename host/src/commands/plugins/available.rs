@@ -88,6 +88,10 @@ pub(crate) fn run(
         ));
     }
     context.ui.data(&text(&available));
+    if available.release.yanked.is_some() {
+        // Nobody is sent to what its publisher has taken back.
+        return Ok(());
+    }
     let is_asked = !what.contains('@') && sources.is_wanted(&name);
     let mut command = match is_asked {
         true => "ztc plugins install".to_owned(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::{key_or_file, show_planned_key};
 use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure};
@@ -118,6 +119,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             true => Network::Never,
             false => Network::Use,
         },
+        stop: Stop::listen(&context.ui),
     };
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     let (count, is_alone) = (jobs.len(), jobs.len() == 1);
@@ -240,6 +242,7 @@ pub(crate) fn shown(
         terms: &terms,
         instead: None,
         network: Network::Use,
+        stop: Stop::listen(&context.ui),
     };
     let done = match project.pin(&choice.name) {
         Some(locked) => work.follow(&choice.name, locked)?,
