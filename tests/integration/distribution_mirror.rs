@@ -86,7 +86,7 @@ fn what_a_platform_asks_for_is_mirrored_and_installed_without_the_publisher() {
       compare it with what the publisher shows elsewhere
       hello 1.1.0 for linux-riscv64: would be copied
       hello 1.1.0 for [MACHINE]: would be copied
-    ✓ [WEB] in [ROOT]/mirror/[TREE], serial 2, valid until [TIME]
+    ✓ [WEB] would be in [ROOT]/mirror/[TREE], serial 2, valid until [TIME]
     ");
     assert!(!web.mirror().exists());
     insta::assert_snapshot!(web.run(&mirror), @"
