@@ -2,6 +2,7 @@
 
 mod added;
 mod available;
+mod finding;
 mod info;
 mod install;
 mod installed;
@@ -16,7 +17,7 @@ mod replay;
 mod search;
 mod sources;
 mod test;
-mod together;
+pub(crate) mod together;
 pub(crate) mod trust;
 mod upgrade;
 mod work;

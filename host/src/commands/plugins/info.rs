@@ -14,6 +14,7 @@ use crate::digest;
 use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::plugins::projects;
+use crate::shell::word;
 use crate::versions::{Pins, Tables, Used};
 
 /// Options of `ztc plugins info`.
@@ -30,6 +31,15 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let (what, source) = (arguments.what.as_str(), arguments.source.as_deref());
+    if what.contains('/') {
+        return Err(Failure::invalid(format!(
+            "`{what}` is a place, and not the name of an adapter"
+        ))
+        .help(format!(
+            "name the adapter that it has: `ztc plugins info NAME --source {}`",
+            word(what)
+        )));
+    }
     if what.contains('@') || source.is_some() {
         return available::run(context, what, source).map(|()| Exit::Done);
     }

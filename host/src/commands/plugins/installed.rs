@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use semver::Version;
 use serde::Serialize;
 
+use crate::adapter::builtin;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
@@ -176,6 +177,15 @@ fn verified(store: &Store, record: &Record) -> Verified {
     }
 }
 
+/// Says that an adapter was never installed, because ztc brings it.
+pub(crate) fn part_of_ztc(name: &str) -> Failure {
+    Failure::new(
+        Exit::Missing,
+        format!("`{name}` is not installed: it is a part of ztc"),
+    )
+    .help("it comes and goes with ztc itself; `ztc version` says which one this is")
+}
+
 /// Removes.
 pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Failure> {
     let store = Store::new(&context.machine);
@@ -201,6 +211,10 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         .filter_map(|one| Some((one, one.meant().filter(is_meant)?)))
         .collect();
     if meant.is_empty() && unreadable.is_empty() {
+        let is_known = installed.iter().any(|record| record.name == name);
+        if builtin::find(name).is_some() && !is_known {
+            return Err(part_of_ztc(name));
+        }
         let failure = Failure::new(
             Exit::Missing,
             format!("`{}` is not installed", arguments.what),
