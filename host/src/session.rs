@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ztc_protocol::Manifest;
 use ztc_protocol::message::{PlatformContext, Severity, Validate, ValidateParams};
 
-use crate::adapter::{Adapter, Discovery, Source, Supervisor, attach, grant};
+use crate::adapter::{Adapter, Discovery, Source, Supervisor, attach, dev, grant};
 use crate::digest;
 use crate::error::{Failure, Finding};
 use crate::lock::{Lock, verify};
@@ -122,6 +122,7 @@ async fn checked(
         .collect();
     let names: Vec<String> = names.into_iter().collect();
     attach::check_used(supervisor.discovery().attached(), &names)?;
+    refuse_unused_build(supervisor, &names).await?;
     let running = supervisor.start_all(&names).await?;
     let adapters: BTreeMap<String, Arc<Adapter>> = platform
         .sections
@@ -166,6 +167,19 @@ async fn checked(
     }
 }
 
+/// Refuses an author's build under a name that no section uses, and says what the program calls itself.
+async fn refuse_unused_build(supervisor: &Supervisor, used: &[String]) -> Result<(), Failure> {
+    let mut builds = supervisor.discovery().builds();
+    let Some(name) = builds.find(|name| !used.contains(name)) else {
+        return Ok(());
+    };
+    let failure = dev::unused(name, used);
+    Err(match supervisor.start(name).await {
+        Ok(_) => failure,
+        Err(says) => failure.detail(says.message),
+    })
+}
+
 /// Refuses to start a file that is not the one that rendered. What is installed is compared by whoever starts it.
 fn refuse_unlocked(platform: &Platform, discovery: &Discovery) -> Result<(), Failure> {
     let mut others = Vec::new();
@@ -190,11 +204,23 @@ fn refuse_unlocked(platform: &Platform, discovery: &Discovery) -> Result<(), Fai
                 &locked.version,
                 (&digest, &here.sha256),
             ));
+            others.push(format!(
+                "it is `{}` ({}), and was not started",
+                program.display(),
+                candidate.source.word()
+            ));
+            if let Some(behind) = discovery.with_bytes(&section.adapter, &here.sha256) {
+                others.push(format!(
+                    "the one that rendered is `{}` ({}), which comes behind it",
+                    behind.program.display(),
+                    behind.source.word()
+                ));
+            }
         }
     }
     match others.is_empty() {
         true => Ok(()),
-        false => Err(verify::older_than_inputs(others).detail("it was not started")),
+        false => Err(verify::older_than_inputs(others)),
     }
 }
 

@@ -45,10 +45,11 @@ fn a_record_that_cannot_be_read_is_said_and_its_bytes_stay() {
     exit: 5
     --- stdout
     NAME  VERSION  TRUST  SOURCE  STATUS
+    hello  1.0.0  signed  file://[ROOT]/tree  ok, kept for [REPO]
     --- stderr
     error: installed adapters are not what was installed
       `[ROOT]/home/.local/share/ztc/installed/hello/1.0.0.json`, which says what is installed, cannot be read: EOF while parsing a string at line 4 column 4
-      help: install that version again, or remove the file
+      help: install that version again, or remove it: `ztc plugins remove hello@1.0.0`
     $ ztc plugins list
     exit: 0
     --- stdout
@@ -109,7 +110,7 @@ fn what_cannot_be_read_of_what_is_installed_can_be_removed() {
     exit: 4
     --- stderr
     error: `hello` is not installed
-      help: `ztc plugins verify` shows what is installed
+      help: what the lock of [REPO] names stays as long as it does
     ");
     assert!(!record.exists());
 }

@@ -176,7 +176,7 @@ fn an_edited_lock_says_what_to_type_and_that_works() {
     $ ztc plugins install
     exit: 5
     --- stderr
-    error: the lock says of `hello` 1.0.0 what the index of `file://[ROOT]/tree` does not
+    error: the lock says of `hello` 1.0.0 something else than the index of `file://[ROOT]/tree`
       `plugins.hello.protocol` is `1.7` in the lock, and `1.0` in the index of `file://[ROOT]/tree`
       `plugins.hello.platforms.[MACHINE].size` is `1` in the lock, and `[SIZE]` in the index of `file://[ROOT]/tree`
       help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc plugins install hello@1.0.0` locks it
@@ -438,6 +438,86 @@ fn the_adapters_of_ztc_are_locked_by_their_version_and_not_by_a_build() {
         );
         publisher.environment.write("platform/lock.json", &made);
     }
+    // A built-in is in no index, and has no bytes of its own; and it is in the lock.
+    let bytes = json!({"linux-x86_64": {"path": "x", "size": 1, "sha256": "a".repeat(64)}});
+    let edits: [&dyn Fn(&mut Value); 3] = [
+        &|talos| talos["index_serial"] = json!(4),
+        &|talos| talos["platforms"] = bytes.clone(),
+        &|talos| *talos = Value::Null,
+    ];
+    let mut said = String::new();
+    for change in edits {
+        edit(&publisher, |lock| {
+            let plugins = lock["plugins"].as_object_mut().unwrap();
+            change(&mut plugins["talos"]);
+            plugins.retain(|_, entry| !entry.is_null());
+        });
+        let edited = publisher.environment.read("platform/lock.json");
+        let commands: [&[&str]; 3] = [
+            &["validate", "--locked"],
+            &["plan", "--locked"],
+            &["render", "--locked"],
+        ];
+        said += &steps(&publisher, &commands);
+        assert_eq!(publisher.environment.read("platform/lock.json"), edited);
+        publisher.environment.write("platform/lock.json", &made);
+    }
+    insta::assert_snapshot!(said, @"
+    $ ztc validate --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.index_serial` is `4` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc plan --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.index_serial` is `4` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc render --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.index_serial` is `4` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc validate --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.platforms.[MACHINE]` is `[SHA256]` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc plan --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.platforms.[MACHINE]` is `[SHA256]` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc render --locked
+    exit: 5
+    --- stderr
+    error: the lock does not say what is there, and `--locked` refuses any difference
+      `plugins.talos.platforms.[MACHINE]` is `[SHA256]` in the lock, and nothing in what is used
+      help: put the lock back with `git checkout -- platform/lock.json`; where the other is right, `ztc render` locks it
+    $ ztc validate --locked
+    exit: 5
+    --- stderr
+    error: the lock does not cover this, and `--locked` changes nothing in it
+      the lock does not name the adapter `talos`
+      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
+    $ ztc plan --locked
+    exit: 5
+    --- stderr
+    error: the lock does not cover this, and `--locked` changes nothing in it
+      the lock does not name the adapter `talos`
+      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
+    $ ztc render --locked
+    exit: 5
+    --- stderr
+    error: the lock does not cover this, and `--locked` changes nothing in it
+      `talos` [VERSION] is not in the lock
+      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
+    ");
     // Another release has other adapters.
     let version = env!("CARGO_PKG_VERSION");
     publisher

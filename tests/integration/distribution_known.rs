@@ -394,9 +394,16 @@ fn what_was_seen_and_cannot_be_read_does_not_count_as_not_seen() {
 
 #[test]
 fn a_new_key_is_shown_to_whoever_reads_json_and_whoever_wants_no_words() {
-    for option in ["--json", "--quiet"] {
+    let mirror: &[&str] = &["plugins", "mirror", "../m", "hello", "--source", "../tree"];
+    let tables: &[&str] = &["update-versions", "--source", "../tree"];
+    for (command, option) in [
+        (INSTALL, "--json"),
+        (INSTALL, "--quiet"),
+        (mirror, "--quiet"),
+        (tables, "--quiet"),
+    ] {
         let publisher = Publisher::new();
-        let command = [INSTALL, &[option]].concat();
+        let command = [command, &[option]].concat();
         let run = publisher.environment.ztc_ok(&command);
         let key = public(&publisher, "key").1;
         let said = publisher.environment.filtered(&run.stderr);
@@ -407,4 +414,44 @@ fn a_new_key_is_shown_to_whoever_reads_json_and_whoever_wants_no_words() {
             ");
         }
     }
+}
+
+#[test]
+fn an_index_that_an_upgrade_has_read_is_not_forgotten() {
+    let publisher = Publisher::new();
+    publisher.environment.ztc_ok(INSTALL);
+    let tree = publisher.tree();
+    let names = ["index.json", "index.json.minisig"];
+    let old = names.map(|name| fs::read(tree.join(name)).unwrap());
+    publisher.publish(&["--yank", "hello@1.0.0", "--reason", "it loses data"]);
+    let upgrade: &[&str] = &["plugins", "upgrade"];
+    let read = said(&publisher, &[upgrade, &["plugins", "list"]]);
+    // Somebody puts the index back that does not take it back yet.
+    for (name, content) in names.iter().zip(old) {
+        fs::write(tree.join(name), content).unwrap();
+    }
+    insta::assert_snapshot!(read + &said(&publisher, &[upgrade]), @"
+    $ ztc plugins upgrade
+    exit: 4
+    --- stderr
+    error: no version of `hello` of `file://[ROOT]/tree` can be used here
+      1.0.0 was taken back by its publisher: it loses data
+      help: ask the publisher for a build for this machine, or ask for another version with `NAME@VERSION`
+    $ ztc plugins list
+    exit: 0
+    --- stdout
+    NAME  VERSION  SOURCE  TRUST  PROTOCOL  STATUS  LOCKED BY
+    cilium  [VERSION]  built-in  built-in  1.0  ok  -
+    hello  1.0.0  file://[ROOT]/tree  signed  1.0  ok  -
+    hetzner  [VERSION]  built-in  built-in  1.0  ok  -
+    talos  [VERSION]  built-in  built-in  1.0  ok  -
+    --- stderr
+    warning: `hello` 1.0.0 was taken back by its publisher: it loses data
+      help: ask its publisher for another version: there is none for this machine
+    $ ztc plugins upgrade
+    exit: 5
+    --- stderr
+    error: the index of `file://[ROOT]/tree` is older than the one that this machine has seen: serial 1, seen was 2
+      help: run the same command again later; where it stays so, somebody shows an old copy; where its publisher has begun anew, and you know it from them, run `ztc plugins trust remove file://[ROOT]/tree`
+    ");
 }

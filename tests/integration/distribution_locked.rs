@@ -454,11 +454,11 @@ fn a_file_of_one_s_own_is_locked_and_still_unsigned() {
       adapter `hello` 1.0.0 was locked anew since it rendered, with other bytes
       help: run `ztc render`, and read what changes with `git diff`
     $ ztc render --locked
-    exit: 0
+    exit: 5
     --- stderr
-      changed  platform/lock.json
-    ✓ rendered `test`: 1 artifacts, 0 stages (0 added, 1 changed, 0 removed, 2 unchanged)
-      next: ztc plan  shows what a bootstrap would do
+    error: the lock does not cover this, and `--locked` changes nothing in it
+      changed: platform/lock.json
+      help: run the same command without `--locked`, and read what changes with `git diff platform/lock.json`
     ");
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::distribution::{Publisher, machine};
-use crate::distribution_team::{PLATFORM, executable, release, rendered, renderer, steps, team};
+use crate::distribution_team::{
+    PLATFORM, executable, locked_digest, release, rendered, renderer, steps, stored, team,
+};
 use crate::environment::TestEnv;
 
 const PLAIN: &str = "apiVersion: ztc/v1\nenvironment: test\nadapters:\n  hello: {}\n";
@@ -315,5 +317,111 @@ fn the_build_of_an_author_is_loud_and_never_locked() {
     --- stderr
     error: `ZTC_PLUGIN_DEV` holds `hello`, which is not `name=path`
       help: name the adapter and its program: `ZTC_PLUGIN_DEV=bgp=target/debug/ztc-adapter-bgp`; several are separated by commas
+    ");
+}
+
+#[test]
+fn a_build_of_what_nothing_uses_is_refused() {
+    let mut publisher = team();
+    rendered(&publisher);
+    let made = publisher.environment.read("platform/lock.json");
+    let build = publisher.environment.repo().join("build/hello");
+    executable(&build, &renderer("hello", "9.9.9", ""));
+    let environment = &mut publisher.environment;
+    environment.set("ZTC_PLUGIN_DEV", "helo=build/hello");
+    insta::assert_snapshot!(steps(&publisher, &[&["render"], &["validate"]]), @"
+    $ ztc render
+    exit: 2
+    --- stderr
+    warning: adapter `helo` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: `ZTC_PLUGIN_DEV` names adapter `helo`, which nothing uses here
+      used is `hello`
+      the program that should be adapter `helo` says that it is `hello`
+      help: did you mean `hello`?
+    $ ztc validate
+    exit: 2
+    --- stderr
+    warning: adapter `helo` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: `ZTC_PLUGIN_DEV` names adapter `helo`, which nothing uses here
+      used is `hello`
+      the program that should be adapter `helo` says that it is `hello`
+      help: did you mean `hello`?
+    ");
+    assert_eq!(publisher.environment.read("platform/lock.json"), made);
+    let environment = &mut publisher.environment;
+    environment.set("ZTC_PLUGIN_DEV", "hello=build/hello,rack=build/hello");
+    insta::assert_snapshot!(publisher.run(&["render"]), @"
+    exit: 2
+    --- stderr
+    warning: adapter `hello` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    warning: adapter `rack` is the author's build `[REPO]/build/hello` (`ZTC_PLUGIN_DEV`): nobody has verified it, it is never locked, and what it renders is not bootstrapped
+    error: `ZTC_PLUGIN_DEV` names adapter `rack`, which nothing uses here
+      used is `hello`
+      the program that should be adapter `rack` says that it is `hello`
+      help: name one of them, or run `unset ZTC_PLUGIN_DEV`
+    ");
+}
+
+#[test]
+fn a_file_that_another_one_has_come_before_is_named_with_it() {
+    let mut places = Places::new(PLAIN);
+    places.on_path("0.1.0");
+    places.environment.ztc_ok(&["render"]);
+    let root = places.environment.root().to_owned();
+    let first = root.join("first/ztc-adapter-hello");
+    executable(&first, &renderer("hello", "0.2.0", ""));
+    let path = [
+        root.join("bin/../first"),
+        root.join("first"),
+        root.join("bin"),
+        root.join("first/../bin"),
+        "/usr/bin".into(),
+        "/bin".into(),
+    ];
+    let path = std::env::join_paths(path).unwrap();
+    places.environment.set("PATH", path.to_str().unwrap());
+    insta::assert_snapshot!(places.environment.ztc(&["validate"]), @"
+    exit: 3
+    --- stderr
+    error: what was rendered is older than its inputs
+      adapter `hello` [VERSION] is another executable than the one that rendered: [SHA256], it was [SHA256]
+      it is `[ROOT]/first/ztc-adapter-hello` (PATH), and was not started
+      the one that rendered is `[ROOT]/bin/ztc-adapter-hello` (PATH), which comes behind it
+      help: run `ztc render`, and read what changes with `git diff`
+    ");
+    insta::assert_snapshot!(places.explain(), @"
+    hello
+      used      PATH: it lies on PATH
+                [ROOT]/first/ztc-adapter-hello
+      not used  PATH: an earlier directory of PATH comes first
+                [ROOT]/bin/ztc-adapter-hello
+    ");
+}
+
+#[test]
+fn what_has_the_bytes_of_the_one_that_is_used_is_explained_as_that() {
+    let publisher = team();
+    rendered(&publisher);
+    let locked = fs::read_to_string(stored(&publisher, &locked_digest(&publisher))).unwrap();
+    publisher.environment.tool("ztc-adapter-hello", &locked);
+    let explain = |publisher: &Publisher| {
+        let run = publisher.run(&["plugins", "list", "--explain"]);
+        table(&run.stdout)
+    };
+    insta::assert_snapshot!(explain(&publisher), @"
+    hello
+      used      installed 1.0.0: the lock names it
+                [ROOT]/home/.local/share/ztc/store/[SHA256]/ztc-adapter-hello-1.0.0-[MACHINE]
+      not used  PATH: it has the same bytes as the one that is used
+                [ROOT]/bin/ztc-adapter-hello
+    ");
+    let home = publisher.environment.root().join("home/.local/share/ztc");
+    fs::remove_dir_all(home.join("store")).unwrap();
+    fs::remove_dir_all(home.join("installed")).unwrap();
+    insta::assert_snapshot!(explain(&publisher), @"
+    hello
+      missing   adapter `hello` 1.0.0, which the lock names, is not installed
+      not used  PATH: it has the bytes that the lock names, and is not installed
+                [ROOT]/bin/ztc-adapter-hello
     ");
 }

@@ -87,6 +87,48 @@ fn what_is_installed_and_was_taken_back_is_named_with_its_reason() {
 }
 
 #[test]
+fn a_version_that_was_taken_back_is_installed_by_its_number_with_a_warning() {
+    let publisher = Publisher::new();
+    publisher.put("hello", "1.1.0", &machine());
+    publisher.publish(&[]);
+    publisher.publish(&["--yank", "hello@1.1.0", "--reason", "it does harm"]);
+    let install: &[&str] = &["plugins", "install", "hello@1.1.0", "--source", "../tree"];
+    let dry_run = [install, &["--dry-run"]].concat();
+    let json = publisher
+        .environment
+        .ztc_ok(&[&dry_run[..], &["--json"]].concat())
+        .json();
+    valid("plugins-install.schema.json", &json);
+    assert_eq!(
+        json["plugins"][0]["warnings"][0],
+        "`hello` 1.1.0 was taken back by its publisher: it does harm"
+    );
+    insta::assert_snapshot!(steps(&publisher, &[&dry_run, install]), @"
+    $ ztc plugins install hello@1.1.0 --source ../tree --dry-run
+    exit: 0
+    --- stderr
+    warning: `hello` 1.1.0 was taken back by its publisher: it does harm
+    the publisher's key of file://[ROOT]/tree would be trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
+    ✓ hello 1.1.0 would be installed from file://[ROOT]/tree
+      touches network example.org:443
+    $ ztc plugins install hello@1.1.0 --source ../tree
+    exit: 0
+    --- stderr
+    the publisher's key of file://[ROOT]/tree is trusted from now on: [KEY]
+      compare it with what the publisher shows elsewhere
+    warning: `hello` 1.1.0 was taken back by its publisher: it does harm
+    ✓ hello 1.1.0 installed from file://[ROOT]/tree
+      touches network example.org:443
+    ");
+    let info = publisher.run(&["plugins", "info", "hello@1.1.0", "--source", "../tree"]);
+    assert!(info.stdout.contains("it does harm"), "{info}");
+    assert!(!info.stderr.contains("next:"), "{info}");
+    let other = publisher.run(&["plugins", "info", "hello@1.0.0", "--source", "../tree"]);
+    assert!(other.stderr.contains("next:"), "{other}");
+}
+
+#[test]
 fn what_is_locked_and_was_taken_back_is_named_without_the_network() {
     let publisher = team();
     rendered(&publisher);

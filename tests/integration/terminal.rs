@@ -181,6 +181,7 @@ fn shown(written: &str) -> String {
                 });
                 let up = number.trim_end_matches('A').parse().unwrap_or(0);
                 match end {
+                    Some('K') if number == "2K" => lines[row].clear(),
                     Some('A') => row -= row.min(up),
                     Some('J') => {
                         lines.truncate(row + 1);

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, did_you_mean};
+use crate::plugins::index::and;
 
 /// The variable.
 pub(crate) const VARIABLE: &str = "ZTC_PLUGIN_DEV";
@@ -23,6 +24,24 @@ pub(crate) fn from_environment() -> Result<BTreeMap<String, PathBuf>, Failure> {
         }
     }
     Ok(builds)
+}
+
+/// Says that a build is of an adapter that nothing uses here: its author would believe that it has rendered.
+pub(crate) fn unused(name: &str, used: &[String]) -> Failure {
+    let message = format!("`{VARIABLE}` names adapter `{name}`, which nothing uses here");
+    let failure = Failure::invalid(message);
+    match used {
+        [] => failure.help(format!("run `unset {VARIABLE}`: no adapter is used here")),
+        used => {
+            let names: Vec<&str> = used.iter().map(String::as_str).collect();
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            let failure = failure.detail(format!("used {verb} {}", and(&names)));
+            let help = did_you_mean(name, names);
+            failure.help(
+                help.unwrap_or_else(|| format!("name one of them, or run `unset {VARIABLE}`")),
+            )
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, PathBuf>, Failure> {

@@ -7,7 +7,7 @@ mod explain;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use semver::{Version, VersionReq};
@@ -61,8 +61,7 @@ impl Discovery {
         plugins: &BTreeMap<String, Plugin>,
     ) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::split_paths(&path)
-            .filter_map(|directory| std::path::absolute(directory).ok());
+        let path = once_each(std::env::split_paths(&path));
         let granted = plugins
             .iter()
             .map(|(name, plugin)| (name.clone(), plugin.environment.clone()))
@@ -75,7 +74,7 @@ impl Discovery {
             records: store.installed(),
             store,
             plugins: machine.plugins.clone(),
-            path: path.collect(),
+            path,
             files: Arc::default(),
             repository: repository.root().to_owned(),
             running: machine.running.clone(),
@@ -113,6 +112,11 @@ impl Discovery {
     /// Returns the adapters that run already, with their sockets.
     pub(crate) fn attached(&self) -> &BTreeMap<String, PathBuf> {
         &self.running.attached
+    }
+
+    /// Returns the adapters of which their authors have a build of their own.
+    pub(crate) fn builds(&self) -> impl Iterator<Item = &String> {
+        self.running.dev.keys()
     }
 
     /// Returns where what is said with adapters is written.
@@ -312,6 +316,23 @@ impl Discovery {
 /// Whether `platform.yaml` says which adapter it means, and not only what one may see.
 fn is_asked(plugin: &Plugin) -> bool {
     plugin.path.is_some() || plugin.source.is_some() || plugin.version.is_some()
+}
+
+/// Returns directories without those that are there already under another name; a name with `..` in it is the one without.
+fn once_each(directories: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let (mut known, mut found) = (BTreeSet::new(), Vec::new());
+    for directory in directories.filter_map(|directory| std::path::absolute(directory).ok()) {
+        let Ok(real) = std::fs::canonicalize(&directory) else {
+            continue;
+        };
+        let has_detours = directory
+            .components()
+            .any(|part| part == Component::ParentDir);
+        if known.insert(real.clone()) {
+            found.push(if has_detours { real } else { directory });
+        }
+    }
+    found
 }
 
 fn check_explicit(name: &str, path: &Path) -> Result<(), Failure> {

@@ -16,6 +16,7 @@ mod push;
 mod replay;
 mod search;
 mod sources;
+mod stop;
 mod test;
 pub(crate) mod together;
 pub(crate) mod trust;
@@ -79,7 +80,7 @@ pub(crate) enum Arguments {
     /// Run an adapter's own command, as in `ztc plugins run talos validate-config FILE`
     ///
     /// The adapter gets the arguments, the terminal and the working directory, and its exit code becomes that of ztc. Without arguments it
-    /// says what it is and which commands it has.
+    /// says what it is and which commands it has. It runs as you, outside of the sandbox, like any program that you start.
     Run {
         /// The adapter
         name: String,

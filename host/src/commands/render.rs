@@ -15,10 +15,10 @@ use crate::pipeline::run_lock;
 use crate::plugins::projects;
 use crate::render::assemble::Rendered;
 use crate::render::bundles::Missing;
-use crate::render::output::SCRIPTS;
+use crate::render::output::{LOCK, SCRIPTS};
 use crate::render::trace::Trace;
 use crate::render::workspace::{self, Changes, RenderLock};
-use crate::render::{Request, Strictness, diff, partial};
+use crate::render::{Request, Strictness, diff, partial, refuse_locked};
 use crate::secrets::git;
 use crate::session::{OnlyFound, Session};
 use crate::versions::{Pins, Used};
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// Take the newest tables of versions that this machine has instead of those that the lock pins: of these adapters, or of all
     #[arg(long, value_name = "ADAPTER", num_args = 0..)]
     pub(crate) new_versions: Option<Vec<String>>,
-    /// Look nothing up, and refuse adapters and facts other than those of the lock
+    /// Look nothing up, and write nothing that would change the lock
     #[arg(long, conflicts_with_all = ["refresh", "new_versions"])]
     pub(crate) locked: bool,
 }
@@ -183,6 +183,9 @@ async fn work(
         )?;
     }
     if let Some(guard) = guard {
+        if arguments.locked {
+            refuse_change(&changes)?;
+        }
         workspace::commit(repository, &rendered.tree, &changes, guard)?;
         projects::remember(&context.machine, repository, &rendered.lock.plugins);
     }
@@ -193,6 +196,32 @@ async fn work(
         &changes,
         guard.is_some(),
     ))
+}
+
+/// Refuses to write another lock than the one that is there.
+fn refuse_change(changes: &Changes) -> Result<(), Failure> {
+    let all = [
+        ("added", &changes.added),
+        ("changed", &changes.changed),
+        ("removed", &changes.removed),
+    ];
+    if !all
+        .iter()
+        .any(|(_, paths)| paths.iter().any(|path| path == LOCK))
+    {
+        return Ok(());
+    }
+    let lines = all.iter().flat_map(|(word, paths)| {
+        let lines = paths.iter().map(move |path| format!("{word}: {path}"));
+        lines.collect::<Vec<_>>()
+    });
+    let mut lines: Vec<String> = lines.collect();
+    if lines.len() > NAMED {
+        let more = lines.len() - NAMED;
+        lines.truncate(NAMED);
+        lines.push(format!("… and {more} more"));
+    }
+    refuse_locked(lines, &[])
 }
 
 /// Reads the pipeline that is there; one that cannot be read is none.

@@ -42,6 +42,8 @@ struct Field {
 /// The fields that say whose an adapter is.
 const KEY: &str = "publisher_key";
 const SOURCE: &str = "source";
+/// The source of what is part of ztc.
+const BUILT_IN: &str = "built-in";
 
 impl Known {
     /// Compares; nothing where the lock is right. `is_place` says whether two sources are the same one.
@@ -73,7 +75,12 @@ impl Known {
         if ours != theirs {
             differ(KEY, ours.as_deref(), theirs.as_deref());
         }
-        let same_index = locked.is_installed()
+        // A built-in comes from no index, and has no bytes of its own.
+        let is_built_in = known.source == BUILT_IN;
+        if is_built_in && locked.index_serial != 0 {
+            differ("index_serial", Some(&locked.index_serial.to_string()), None);
+        }
+        let same_index = (locked.is_installed() || is_built_in)
             && ours == theirs
             && locked.index_serial == known.index_serial
             && locked.version == known.version;

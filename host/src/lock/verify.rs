@@ -200,13 +200,18 @@ impl Found {
         for (section, now) in &self.adapters {
             let plugin = lock.plugins.get(&now.adapter);
             let known = plugin.is_some_and(|plugin| plugin.here().is_some());
-            if now.digest.is_some() && !known {
-                let machine = lock::machine();
-                let message = format!(
-                    "the lock does not know the executable of adapter `{section}` for {machine}"
-                );
-                warnings.push(Finding::warning(message).help("`ztc render` records it"));
-            }
+            let message = match plugin {
+                Some(_) if now.digest.is_some() && !known => format!(
+                    "the lock does not know the executable of adapter `{section}` for {}",
+                    lock::machine()
+                ),
+                // What is never locked is refused by another sentence.
+                None if !is_never_locked(now.source) => {
+                    format!("the lock does not name the adapter `{}`", now.adapter)
+                }
+                _ => continue,
+            };
+            warnings.push(Finding::warning(message).help("`ztc render` records it"));
         }
         warnings
     }
@@ -221,6 +226,10 @@ impl Found {
                 .help("run `ztc render`")
         })
     }
+}
+
+fn is_never_locked(source: Option<Source>) -> bool {
+    matches!(source, Some(Source::Dev | Source::Attached))
 }
 
 fn adapter(

@@ -57,9 +57,8 @@ impl Follow<'_> {
         let version = parse(&locked.version)?;
         let store = Store::new(self.machine);
         let is_it = |record: &&Record| {
-            let asset = record.asset();
             (&record.name, &record.version) == (&name.to_owned(), &version)
-                && asset.is_some_and(|asset| asset.sha256 == wanted.sha256)
+                && has_bytes(record, wanted)
         };
         let before = store.installed();
         let recorded = before.iter().find(is_it);
@@ -74,6 +73,11 @@ impl Follow<'_> {
             Network::Never => true,
         };
         if whole.is_some() && is_settled {
+            if recorded.is_none()
+                && let Some(other) = before.iter().find(|record| has_bytes(record, wanted))
+            {
+                return Err(of_another(name, locked, other));
+            }
             if let Some(differs) = &differs {
                 return Err(not_as_locked(name, locked, "what was installed", differs));
             }
@@ -354,6 +358,24 @@ pub(crate) fn look(
     Ok((tree, choice))
 }
 
+/// Whether an installed adapter has the bytes that a lock names, for this machine.
+fn has_bytes(record: &Record, wanted: &LockedExecutable) -> bool {
+    record
+        .asset()
+        .is_some_and(|asset| asset.sha256 == wanted.sha256)
+}
+
+/// Refuses a lock that gives one adapter the bytes of another.
+fn of_another(name: &str, locked: &LockedPlugin, other: &Record) -> Failure {
+    let version = &locked.version;
+    let message = format!(
+        "the lock gives `{name}` {version} the bytes of `{}` {}",
+        other.name, other.version
+    );
+    let failure = Failure::new(Exit::Refused, message);
+    failure.help("put the lock back with `git checkout -- platform/lock.json`")
+}
+
 /// Refuses a lock that says of an adapter what is not so.
 fn not_as_locked(
     name: &str,
@@ -362,7 +384,7 @@ fn not_as_locked(
     differs: &Contradiction,
 ) -> Failure {
     let message = format!(
-        "the lock says of `{name}` {} what {place} does not",
+        "the lock says of `{name}` {} something else than {place}",
         locked.version
     );
     let mut failure = Failure::new(Exit::Refused, message).help(differs.help());
@@ -450,6 +472,8 @@ mod tests {
             waiting: &|| {},
             progress: &|_, _| {},
             new_key: &|_, _| panic!("no key is pinned"),
+            begins: &|_| {},
+            has_come: &|| {},
         };
         let done = follow.install("bgp", &locked, &watch).unwrap();
         assert_eq!(

@@ -71,6 +71,10 @@ pub(crate) struct Watch<'a> {
     pub(crate) progress: &'a dyn Fn(u64, u64),
     /// A key is about to be pinned.
     pub(crate) new_key: NewKey<'a>,
+    /// Bytes begin to come into a file.
+    pub(crate) begins: &'a dyn Fn(&Path),
+    /// They have come: what is installed is about to change.
+    pub(crate) has_come: &'a dyn Fn(),
 }
 
 /// Shows the key of a source before it is pinned: whatever happens next, nobody trusts a key that was never shown.
@@ -154,7 +158,22 @@ pub(crate) fn open(machine: &Machine, source: Source, terms: &Terms) -> Result<T
         serial: 0,
         unsigned: terms.unsigned,
     };
-    Tree::open(source, known, Timestamp::now())
+    let tree = Tree::open(source, known, Timestamp::now())?;
+    notice(machine, &tree, terms);
+    Ok(tree)
+}
+
+/// Keeps what a source of a known publisher shows, although nothing may be installed from it: from then on nothing older is believed. Where that
+/// cannot be written, or somebody else is writing, it was seen in vain.
+pub(crate) fn notice(machine: &Machine, tree: &Tree, terms: &Terms) {
+    let is_plain = terms.key.is_none() && terms.moved == Moved::Refuse;
+    if terms.mode == Mode::DryRun || !is_plain || !matches!(tree.signer, Signed::Known(_)) {
+        return;
+    }
+    if let Ok(Some(_hold)) = Store::new(machine).hold_now() {
+        // What contradicts the last one was refused when the tree was opened.
+        let _ = remember(machine, tree, terms, &|_, _| {});
+    }
 }
 
 /// Returns what a source has shown last; nothing where the operator says that it begins anew.
@@ -247,18 +266,23 @@ pub(crate) fn take(
     again: impl FnOnce(&[Record]) -> Result<(), Failure>,
 ) -> Result<(Option<PathBuf>, State), Failure> {
     let store = Store::new(machine);
-    let bring = || fetch(&store, &tree.source, &choice.asset, watch.progress);
+    let bring = || fetch(&store, &tree.source, &choice.asset, watch);
     let is_there = store.has(&choice.asset);
     let come = match is_there {
         true => None,
         false => Some(bring()?),
     };
-    let _hold = store.hold(watch.waiting)?;
+    let hold = store.hold(watch.waiting)?;
+    (watch.has_come)();
     again(&store.installed())?;
     match come {
         Some(incoming) => drop(store.keep(incoming, &choice.asset)?),
         // Somebody has removed it meanwhile.
-        None if !store.has(&choice.asset) => drop(store.keep(bring()?, &choice.asset)?),
+        None if !store.has(&choice.asset) => {
+            let incoming = bring()?;
+            (watch.has_come)();
+            store.keep(incoming, &choice.asset)?;
+        }
         None => {}
     }
     // Not before: who hears only of a download that failed has not been shown the key.
@@ -287,6 +311,7 @@ pub(crate) fn take(
     if !known || terms.moved == Moved::Allow {
         store.save(&record)?;
     }
+    store.sweep(&hold);
     let state = match is_there && known {
         true => State::Present,
         false => State::Installed,
@@ -456,10 +481,11 @@ fn fetch(
     store: &Store,
     source: &Source,
     asset: &Asset,
-    progress: &dyn Fn(u64, u64),
+    watch: &Watch<'_>,
 ) -> Result<Incoming, Failure> {
     let mut incoming = store.begin()?;
-    verified_copy(source, asset, &mut incoming, progress)?;
+    (watch.begins)(incoming.path());
+    verified_copy(source, asset, &mut incoming, watch.progress)?;
     Ok(incoming)
 }
 

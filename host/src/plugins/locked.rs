@@ -71,8 +71,17 @@ pub(crate) fn against_record(
         protocols,
         place: "what was installed".to_owned(),
     };
+    // A directory of the repository lies elsewhere in every copy of it, and one machine may have several; whose it is says the key.
+    let is_copy = |one: &str| {
+        let is_relative = one.starts_with("./") || one.starts_with("../");
+        let key = &locked.publisher_key;
+        is_relative
+            && record.source.starts_with("file://")
+            && key.is_some()
+            && *key == record.publisher_key
+    };
     known.against(name, locked, |one, other| {
-        place(one, root) == place(other, root)
+        place(one, root) == place(other, root) || is_copy(one)
     })
 }
 
@@ -235,7 +244,9 @@ pub(crate) fn open(
         .detail(format!("trusted: {}", pinned.text()))
         .help("ask its publisher by another way which one is right, then run `ztc plugins install NAME@RANGE --key KEY`"));
     }
-    Tree::open(source, known, Timestamp::now())
+    let tree = Tree::open(source, known, Timestamp::now())?;
+    install::notice(machine, &tree, terms);
+    Ok(tree)
 }
 
 /// Returns what is known of a source that a lock names, of which it has seen this serial. The lock's key is reviewed by the team and comes before

@@ -125,7 +125,7 @@ pub(crate) fn install(
     };
     let mut state = State::Planned;
     if let Some(incoming) = incoming {
-        let _hold = store.hold(waiting)?;
+        let hold = store.hold(waiting)?;
         state = match store.has(&choice.asset) {
             true => State::Present,
             false => {
@@ -134,6 +134,7 @@ pub(crate) fn install(
             }
         };
         store.save(&record)?;
+        store.sweep(&hold);
     }
     Ok(Done {
         name: choice.name,

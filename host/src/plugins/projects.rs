@@ -1,7 +1,9 @@
 //! The repositories of this machine whose locks name what is installed: `$XDG_DATA_HOME/ztc/projects/<sha256 of the path>.json`. What one locks is
 //! read from its lock whenever it is asked, so nothing here gets old; one that is gone is forgotten.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,19 @@ pub(crate) fn unreadable(machine: &Machine) -> Vec<PathBuf> {
     paths
 }
 
+/// Returns every digest that the lock of a repository names, for any platform; nothing where somebody may name one that nobody can read.
+pub(crate) fn locked_digests(machine: &Machine) -> Option<BTreeSet<String>> {
+    match fs::read_dir(directory(machine)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return None,
+        _ => {}
+    }
+    let is_known = broken(machine).is_empty() && unreadable(machine).is_empty();
+    let projects = is_known.then(|| all(machine))?;
+    let plugins = projects.iter().flat_map(|project| project.plugins.values());
+    let executables = plugins.flat_map(|plugin| plugin.platforms.values());
+    Some(executables.map(|one| one.sha256.clone()).collect())
+}
+
 /// Returns the files that name a repository and cannot be read: which one nobody knows.
 pub(crate) fn broken(machine: &Machine) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory(machine)).into_iter().flatten();
@@ -105,7 +120,8 @@ fn remembered(machine: &Machine) -> Vec<Repository> {
             let path = entry.ok()?.path();
             let file = read(&path)?;
             let repository = Repository::at(&file.path);
-            if !repository.lock().exists() {
+            // What cannot be asked for now, a disk of others for one, is not gone.
+            if matches!(repository.lock().try_exists(), Ok(false)) {
                 // It comes back with its next render.
                 let _ = fs::remove_file(&path);
                 return None;
@@ -116,10 +132,23 @@ fn remembered(machine: &Machine) -> Vec<Repository> {
 }
 
 impl Project {
-    /// Whether its lock names a version of an adapter that is installed.
-    pub(crate) fn locks(&self, name: &str, version: &str) -> bool {
+    /// Whether its lock names a version of an adapter that is installed, with these bytes: two publishers may have the same version. A lock that
+    /// does not know them for this machine may mean any.
+    pub(crate) fn locks(&self, name: &str, version: &str, sha256: Option<&str>) -> bool {
+        let is_it = |plugin: &LockedPlugin| match (plugin.here(), sha256) {
+            (Some(locked), Some(sha256)) => locked.sha256 == sha256,
+            (None, _) | (_, None) => true,
+        };
         let plugin = self.plugins.get(name);
-        plugin.is_some_and(|plugin| plugin.is_installed() && plugin.version == version)
+        plugin.is_some_and(|plugin| {
+            plugin.is_installed() && plugin.version == version && is_it(plugin)
+        })
+    }
+
+    /// What its lock names of what is installed.
+    pub(crate) fn installed(&self) -> impl Iterator<Item = (&String, &LockedPlugin)> {
+        let plugins = self.plugins.iter();
+        plugins.filter(|(_, plugin)| plugin.is_installed())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is installed on this machine, below `$XDG_DATA_HOME/ztc`: `store/<sha256>/<file>` holds bytes, `installed/<name>/<version>.json` says what
-//! they are. A record is written last and in one step, so whatever is interrupted leaves the old or the new.
+//! they are. A record is written last and in one step, so whatever is interrupted leaves the old or the new. Bytes stay as long as a record or the
+//! lock of a repository of this machine names them: two publishers of one version have one record, and two repositories may lock one each.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,6 +20,7 @@ use crate::paths::Machine;
 use crate::pipeline::files;
 use crate::plugins::index::{Asset, Release};
 use crate::plugins::install;
+use crate::plugins::projects;
 use crate::shell::word;
 
 const FORMAT: u32 = 1;
@@ -73,8 +75,8 @@ impl Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
-    /// Where the keys of publishers are, which change together with what is installed.
-    config: PathBuf,
+    /// Whose repositories and keys of publishers count, too.
+    machine: Machine,
 }
 
 /// A file that should be a record.
@@ -124,7 +126,7 @@ impl Store {
     pub(crate) fn new(machine: &Machine) -> Self {
         Self {
             root: machine.data(),
-            config: machine.config.clone(),
+            machine: machine.clone(),
         }
     }
 
@@ -170,12 +172,12 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => return Err(Failure::io("lock", self.lock_path(), &error)),
         }
-        self.sweep();
+        self.sweep_unfinished();
         Ok(Hold { _file: file })
     }
 
-    /// Removes what an installation has begun that was killed: temporary files, and bytes that no record knows. Only who holds the store may.
-    fn sweep(&self) {
+    /// Removes the files that an installation has begun that was killed. Only who holds the store may.
+    fn sweep_unfinished(&self) {
         let entries = |path: &Path| {
             let entries = fs::read_dir(path).into_iter().flatten();
             entries.filter_map(|entry| Some(entry.ok()?.path()))
@@ -187,9 +189,8 @@ impl Store {
                 .any(|prefix| name.starts_with(prefix))
         };
         let installed = self.root.join("installed");
-        let store = self.root.join("store");
         let places = entries(&installed).chain([
-            store.clone(),
+            self.root.join("store"),
             self.root.join("sources"),
             self.root.join("versions"),
         ]);
@@ -206,18 +207,30 @@ impl Store {
                 let _ = fs::remove_file(path);
             }
         }
-        atomic::sweep(&self.config, 0);
+        atomic::sweep(&self.machine.config, 0);
+    }
+
+    /// Removes bytes that neither a record nor the lock of a repository of this machine names. Whoever has changed something calls it in the end:
+    /// what only shows what it would do, or refuses, takes nothing away.
+    pub(crate) fn sweep(&self, _hold: &Hold) {
         // Whose bytes the record of a newer ztc names, or one that broke, nobody knows.
         if !self.unreadable().is_empty() {
             return;
         }
+        // Nor what a repository needs whose lock cannot be read.
+        let Some(locked) = projects::locked_digests(&self.machine) else {
+            return;
+        };
         let records = self.installed();
         let known: BTreeSet<&str> = records
             .iter()
             .flat_map(|record| record.release.platforms.values())
             .map(|asset| asset.sha256.as_str())
+            .chain(locked.iter().map(String::as_str))
             .collect();
-        for path in entries(&store).filter(|path| path.is_dir()) {
+        let directories = fs::read_dir(self.root.join("store")).into_iter().flatten();
+        let paths = directories.filter_map(|entry| Some(entry.ok()?.path()));
+        for path in paths.filter(|path| path.is_dir()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.len() == 64 && !known.contains(&*name) {
                 let _ = fs::remove_dir_all(&path);
@@ -401,6 +414,13 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Incoming {
+    /// Where it is until it is kept.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
     }
 }
 

@@ -8,7 +8,6 @@ use crate::lock;
 use crate::paths::Machine;
 use crate::plugins::index::Index;
 use crate::plugins::seen;
-use crate::plugins::store::Record;
 use crate::shell::word;
 
 /// What the sources have shown last.
@@ -45,12 +44,7 @@ impl<'a> TakenBack<'a> {
         }
     }
 
-    /// Says why an installed version was taken back; nothing where it was not, or nobody knows.
-    pub(crate) fn of(&mut self, record: &Record) -> Option<Reason> {
-        self.find(&record.source, &record.name, &record.version.to_string())
-    }
-
-    /// The same of a version of a source.
+    /// Says why a version of a source was taken back; nothing where it was not, or nobody knows.
     pub(crate) fn find(&mut self, source: &str, name: &str, version: &str) -> Option<Reason> {
         if !self.sources.contains_key(source) {
             let index = match seen::load(&self.machine.data(), source) {

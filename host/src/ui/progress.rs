@@ -81,6 +81,12 @@ impl Transfer {
         self.bar.set_message(self.mask.apply(name).to_string());
     }
 
+    /// Returns what takes it off the screen, wherever it is shown from.
+    pub fn clearer(&self) -> impl Fn() + Send + 'static {
+        let bar = self.bar.clone();
+        move || bar.finish_and_clear()
+    }
+
     /// So many bytes of so many have gone.
     pub fn at(&self, position: u64, of: u64) {
         if self.bar.length() != Some(of) {

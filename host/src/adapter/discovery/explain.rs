@@ -32,15 +32,28 @@ impl Discovery {
             None => places.iter().position(Place::fits),
         };
         let strongest = obstacle.or_else(|| Some(places[winner?].standing));
+        let used_one = winner.map(|at| places[at].candidate.clone());
+        let wanted = self.pin(name).and_then(|plugin| plugin.here());
+        let wanted = wanted.filter(|_| obstacle == Some(Standing::Locked));
         let contender = |(at, place): (usize, Place)| {
             let is_used = winner == Some(at);
+            let is_the_used = || {
+                let used_one = used_one.as_ref();
+                used_one.is_some_and(|used| is_same(used, &place.candidate))
+            };
             let why = match (is_used, strongest) {
                 (true, _) => used(place.standing).to_owned(),
-                (false, Some(strongest)) => place
-                    .unfit
-                    .clone()
-                    .unwrap_or_else(|| unused(place.standing, strongest).to_owned()),
-                (false, None) => place.unfit.clone().unwrap_or_default(),
+                (false, _) if place.unfit.is_some() => place.unfit.clone().unwrap_or_default(),
+                (false, None) => String::new(),
+                (false, Some(_)) if is_the_used() => {
+                    "it has the same bytes as the one that is used".to_owned()
+                }
+                (false, Some(_))
+                    if wanted.is_some_and(|wanted| has(&place.candidate, &wanted.sha256)) =>
+                {
+                    "it has the bytes that the lock names, and is not installed".to_owned()
+                }
+                (false, Some(strongest)) => unused(place.standing, strongest).to_owned(),
             };
             Contender {
                 candidate: place.candidate,
@@ -50,6 +63,13 @@ impl Discovery {
             }
         };
         places.into_iter().enumerate().map(contender).collect()
+    }
+
+    /// Returns what a name could mean and does not, which has these bytes.
+    pub(crate) fn with_bytes(&self, name: &str, sha256: &str) -> Option<Candidate> {
+        let places = self.places(name).into_iter();
+        let mut candidates = places.map(|place| place.candidate);
+        candidates.find(|candidate| has(candidate, sha256))
     }
 
     /// Warns of files that somebody may believe to be what a name means. Other versions in the same place are none, nor is another
@@ -114,6 +134,12 @@ fn is_same(one: &Candidate, other: &Candidate) -> bool {
     same_file
         || length(here) == length(there)
             && digest::file(here).is_ok_and(|sha256| digest::file(there).ok() == Some(sha256))
+}
+
+/// Whether a candidate is a file with these bytes.
+fn has(candidate: &Candidate, sha256: &str) -> bool {
+    let is_file = !matches!(candidate.source, Source::BuiltIn | Source::Attached);
+    is_file && digest::file(&candidate.program).is_ok_and(|found| found == sha256)
 }
 
 fn used(standing: Standing) -> &'static str {

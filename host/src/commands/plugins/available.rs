@@ -77,6 +77,10 @@ pub(crate) fn run(context: &Context, what: &str, source: Option<&str>) -> Result
         ));
     }
     context.ui.data(&text(&available));
+    if available.release.yanked.is_some() {
+        // Nobody is sent to what its publisher has taken back.
+        return Ok(());
+    }
     let is_asked = !what.contains('@') && sources.is_wanted(&name);
     let command = match is_asked {
         true => "ztc plugins install".to_owned(),

@@ -131,9 +131,10 @@ fn of_a_lock(context: &Context, failure: Failure, record: &Record) -> Failure {
     } = record;
     let projects = projects::all(&context.machine);
     let version = version.to_string();
+    let sha256 = record.asset().map(|asset| asset.sha256.as_str());
     let locks = projects
         .iter()
-        .find(|project| project.locks(name, &version));
+        .find(|project| project.locks(name, &version, sha256));
     let failure = failure.detail(match locks {
         Some(project) => format!(
             "{version} is here from {source} by the lock of {}, which speaks for that repository alone",

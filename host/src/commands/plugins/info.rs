@@ -110,7 +110,9 @@ fn installed(
     let projects = projects::all(&context.machine);
     let locked_by = projects
         .iter()
-        .filter(|project| candidate.source == Source::Installed && project.locks(name, version))
+        .filter(|project| {
+            candidate.source == Source::Installed && project.locks(name, version, sha256.as_deref())
+        })
         .map(|project| project.path.display().to_string())
         .collect();
     let standing = Standing {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::commands::plugins::finding::{Purpose, find, nameless};
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::{key_or_file, show_planned_key};
 use crate::commands::plugins::work::Work;
 use crate::error::{Exit, Failure};
@@ -122,6 +123,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             true => Network::Never,
             false => Network::Use,
         },
+        stop: Stop::listen(&context.ui),
     };
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     let (count, is_alone) = (jobs.len(), jobs.len() == 1);
@@ -257,6 +259,7 @@ pub(crate) fn shown(
         terms: &terms,
         instead: None,
         network: Network::Use,
+        stop: Stop::listen(&context.ui),
     };
     let done = match project.pin(&choice.name) {
         Some(locked) => work.follow(&choice.name, locked)?,

@@ -1,6 +1,6 @@
 //! `ztc plugins verify` and `remove`: what is installed, against what was signed, and no more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 use serde::Serialize;
@@ -9,6 +9,8 @@ use crate::adapter::builtin;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
+use crate::lock::plugins::LockedPlugin;
+use crate::plugins::locked::place;
 use crate::plugins::projects;
 use crate::plugins::store::{Record, Store, Unreadable};
 use crate::plugins::taken_back::TakenBack;
@@ -49,6 +51,8 @@ struct Verified {
     /// The command that mends it.
     #[serde(skip)]
     remedy: Option<String>,
+    /// The repositories whose locks name these bytes, where no record of what is installed does.
+    only_locked_by: Vec<String>,
     /// Why its publisher has taken this version back.
     yanked: Option<String>,
 }
@@ -57,20 +61,19 @@ struct Verified {
 pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
     let store = Store::new(&context.machine);
     let mut taken_back = TakenBack::new(&context.machine);
-    let rows: Vec<Verified> = store
-        .installed()
+    let installed = store.installed();
+    let mut rows: Vec<Verified> = installed
         .iter()
-        .map(|record| {
-            let reason = taken_back.of(record);
-            if let Some(reason) = &reason {
-                context.ui.finding(&reason.finding());
-            }
-            Verified {
-                yanked: reason.map(|reason| reason.why),
-                ..verified(&store, record)
-            }
-        })
+        .map(|record| verified(&store, record))
         .collect();
+    rows.extend(only_locked(context, &store, &installed));
+    for row in &mut rows {
+        let reason = taken_back.find(&row.source, &row.name, &row.version.to_string());
+        if let Some(reason) = reason {
+            context.ui.finding(&reason.finding());
+            row.yanked = Some(reason.why);
+        }
+    }
     for finding in taken_back.broken() {
         context.ui.finding(&finding);
     }
@@ -102,7 +105,12 @@ pub(crate) fn verify(context: &Context) -> Result<Exit, Failure> {
                     row.version.to_string(),
                     trust.to_owned(),
                     row.source.clone(),
-                    row.status.clone(),
+                    match row.only_locked_by.is_empty() {
+                        true => row.status.clone(),
+                        false => {
+                            format!("{}, kept for {}", row.status, row.only_locked_by.join(", "))
+                        }
+                    },
                 ]
             })
             .collect();
@@ -173,6 +181,7 @@ fn verified(store: &Store, record: &Record) -> Verified {
         sha256,
         status,
         remedy,
+        only_locked_by: Vec::new(),
         yanked: None,
     }
 }
@@ -186,14 +195,65 @@ pub(crate) fn part_of_ztc(name: &str) -> Failure {
     .help("it comes and goes with ztc itself; `ztc version` says which one this is")
 }
 
+/// Reads the bytes that only the lock of a repository names: the record of their version is of those of another publisher.
+fn only_locked(context: &Context, store: &Store, installed: &[Record]) -> Vec<Verified> {
+    let mut rows: Vec<Verified> = Vec::new();
+    for project in projects::all(&context.machine) {
+        for (name, locked) in project.installed() {
+            let Some(here) = locked.here() else { continue };
+            let is_recorded = |record: &Record| {
+                let asset = record.asset();
+                asset.is_some_and(|asset| asset.sha256 == here.sha256)
+            };
+            let path = project.path.display().to_string();
+            if let Some(row) = rows.iter_mut().find(|row| row.sha256 == here.sha256) {
+                row.only_locked_by.push(path);
+            } else if !installed.iter().any(is_recorded)
+                && let Some(program) = store.bytes_of(&here.sha256, &here.path)
+            {
+                rows.extend(kept((name, locked), &program, &here.sha256, &project.path));
+            }
+        }
+    }
+    rows
+}
+
+fn kept(
+    (name, locked): (&str, &LockedPlugin),
+    program: &Path,
+    sha256: &str,
+    project: &Path,
+) -> Option<Verified> {
+    let flaw = intact::flaw(program, sha256);
+    let path = project.display().to_string();
+    let again = format!("ztc -C {} plugins install", word(&path));
+    Some(Verified {
+        name: name.to_owned(),
+        version: locked.version.parse().ok()?,
+        source: place(&locked.source, project).unwrap_or_else(|| locked.source.clone()),
+        publisher_key: locked.publisher_key.clone(),
+        sha256: sha256.to_owned(),
+        status: flaw
+            .as_ref()
+            .map_or_else(|| "ok".to_owned(), |flaw| flaw.word()),
+        remedy: flaw.map(|flaw| flaw.remedy(program).unwrap_or(again)),
+        only_locked_by: vec![path],
+        yanked: None,
+    })
+}
+
 /// Removes.
 pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Failure> {
     let store = Store::new(&context.machine);
-    let _hold = store.hold(|| {
-        context
-            .ui
-            .say("another ztc installs something; waiting for it");
-    })?;
+    let waiting = || {
+        let ui = &context.ui;
+        ui.say("another ztc installs something; waiting for it");
+    };
+    // Who only looks changes nothing.
+    let hold = match arguments.dry_run {
+        true => None,
+        false => Some(store.hold(waiting)?),
+    };
     let installed = store.installed();
     let (name, version) = match arguments.what.split_once('@') {
         Some((name, version)) => (name, Some(version)),
@@ -211,6 +271,10 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         .filter_map(|one| Some((one, one.meant().filter(is_meant)?)))
         .collect();
     if meant.is_empty() && unreadable.is_empty() {
+        if let Some(hold) = &hold {
+            // Where a removal was killed that had forgotten it already, this is the rest of it.
+            store.sweep(hold);
+        }
         let is_known = installed.iter().any(|record| record.name == name);
         if builtin::find(name).is_some() && !is_known {
             return Err(part_of_ztc(name));
@@ -225,20 +289,33 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
             true => did_you_mean(name, installed.iter().map(|record| record.name.as_str())),
             false => Some(format!("of `{name}` there is {}", own.join(", "))),
         };
+        let needs = |project: &projects::Project| project.installed().any(|(own, _)| own == name);
+        let needing = projects::all(&context.machine).into_iter().find(needs);
+        let help = match needing.filter(|_| own.is_empty()) {
+            Some(project) => Some(format!(
+                "what the lock of {} names stays as long as it does",
+                project.path.display()
+            )),
+            None => help,
+        };
         return Err(failure.help(
             help.unwrap_or_else(|| "`ztc plugins verify` shows what is installed".to_owned()),
         ));
     }
     let projects = projects::all(&context.machine);
-    let names = meant
+    let names = meant.iter().map(|record| {
+        let sha256 = record.asset().map(|asset| asset.sha256.as_str());
+        (record.name.clone(), record.version.to_string(), sha256)
+    });
+    let unknown = unreadable
         .iter()
-        .map(|record| (record.name.clone(), record.version.to_string()));
-    let names = names.chain(unreadable.iter().map(|(_, names)| names.clone()));
+        .map(|(_, (name, version))| (name.clone(), version.clone(), None));
     let removed: Vec<Removed> = names
-        .map(|(name, version)| Removed {
+        .chain(unknown)
+        .map(|(name, version, sha256)| Removed {
             locked_by: projects
                 .iter()
-                .filter(|project| project.locks(&name, &version))
+                .filter(|project| project.locks(&name, &version, sha256))
                 .map(|project| project.path.display().to_string())
                 .collect(),
             name,
@@ -250,13 +327,14 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         refuse_unknown(&arguments.what, &projects::unreadable(&context.machine))?;
         refuse_broken(&arguments.what, &projects::broken(&context.machine))?;
     }
-    if !arguments.dry_run {
+    if let Some(hold) = &hold {
         for (one, _) in &unreadable {
             Store::remove_unreadable(one)?;
         }
         for record in &meant {
             store.remove(record)?;
         }
+        store.sweep(hold);
     }
     for (one, _) in &unreadable {
         context.ui.warning(one.finding().message);

@@ -35,6 +35,9 @@ struct Row {
     trust: Option<Trust>,
     publisher_key: Option<String>,
     program: Option<String>,
+    /// Its bytes, which tell two publishers of one version apart.
+    #[serde(skip)]
+    sha256: Option<String>,
     protocol: Option<String>,
     provides: Vec<String>,
     /// Whether it is what its name means here; another installed version is not.
@@ -177,6 +180,7 @@ fn row(
         installed_from,
         publisher_key,
         program: Some(candidate.program.display().to_string()),
+        sha256: candidate.sha256.clone(),
         provides: provides
             .map(|provision| format!("{} {}", provision.capability, provision.version))
             .collect(),
@@ -218,6 +222,7 @@ fn missing(discovery: &Discovery, name: &str, failure: &Failure) -> Row {
         version: locked.map(|locked| locked.version.clone()),
         installed_from: locked.map(|locked| locked.source.clone()),
         publisher_key: locked.and_then(|locked| locked.publisher_key.clone()),
+        sha256: locked.and_then(|locked| Some(locked.here()?.sha256.clone())),
         status: failure.message.clone(),
         ..Row::default()
     }
@@ -235,6 +240,7 @@ fn unused(record: &Record) -> Row {
             None => Trust::Unsigned,
         }),
         publisher_key: record.publisher_key.clone(),
+        sha256: record.asset().map(|asset| asset.sha256.clone()),
         protocol: record.release.protocols.last().cloned(),
         provides: record.release.provides.clone(),
         status: "not used here".to_owned(),
@@ -247,7 +253,7 @@ fn locked_by(row: Row, projects: &[Project]) -> Row {
     let version = row.version.clone().filter(|_| is_installed);
     let lockers = projects.iter().filter(|project| {
         let version = version.as_ref();
-        version.is_some_and(|version| project.locks(&row.name, version))
+        version.is_some_and(|version| project.locks(&row.name, version, row.sha256.as_deref()))
     });
     Row {
         locked_by: lockers

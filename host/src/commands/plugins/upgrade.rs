@@ -10,6 +10,7 @@ use crate::commands::Context;
 use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
 use crate::commands::plugins::installed::part_of_ztc;
 use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::together::ask_all;
 use crate::commands::plugins::work::Work;
 use crate::commands::running::consent;
@@ -392,6 +393,7 @@ fn upgrade_all(
         terms,
         instead: None,
         network: Network::Use,
+        stop: Stop::listen(&context.ui),
     };
     let mut all = Vec::new();
     for job in jobs {

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use crate::commands::Context;
 use crate::commands::plugins::project::Project;
+use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::show_key;
 use crate::error::Failure;
 use crate::lock::plugins::LockedPlugin;
 use crate::plugins::follow::{Follow, Network};
-use crate::plugins::install::{self, Done, Terms, Watch, Wish};
+use crate::plugins::install::{self, Done, State, Terms, Watch, Wish};
 use crate::plugins::locked;
 use crate::plugins::own;
 use crate::plugins::signature::Key;
@@ -24,6 +25,8 @@ pub(crate) struct Work<'a> {
     /// Another place for what is locked.
     pub(crate) instead: Option<&'a str>,
     pub(crate) network: Network,
+    /// Who hears of wishes to end.
+    pub(crate) stop: Stop,
 }
 
 impl Work<'_> {
@@ -53,7 +56,18 @@ impl Work<'_> {
         let done = self.watched(&name, |watch| {
             install::from_tree(machine, tree, &wish, self.terms, watch)
         })?;
-        relock.take(self.context, done)
+        self.settled(relock.take(self.context, done))
+    }
+
+    /// What is installed and locked is not changed any more: whoever wishes the end may have it.
+    fn settled(&self, done: Result<Done, Failure>) -> Result<Done, Failure> {
+        let installed = done
+            .as_ref()
+            .ok()
+            .filter(|done| done.state != State::Planned);
+        let installed = installed.map(|done| format!("{} {}", done.name, done.version));
+        self.stop.settles(installed.as_deref());
+        done
     }
 
     /// Refuses a key that is new on this machine where the lock of the repository has another one for the same source, by another adapter.
@@ -82,8 +96,9 @@ impl Work<'_> {
         self.project.refuse_moved(&name, &place, None, self.terms)?;
         let relock = self.project.relock(self.context, &name, self.terms)?;
         let pin = self.project.pin(&name);
-        let done = own::install(machine, own, pin, self.terms, &|| self.waits())?;
-        relock.take(self.context, done)
+        self.stop.has_come();
+        let done = own::install(machine, own, pin, self.terms, &|| self.waits());
+        self.settled(done.and_then(|done| relock.take(self.context, done)))
     }
 
     /// Installs exactly what the lock names.
@@ -98,7 +113,7 @@ impl Work<'_> {
             instead: instead.as_ref(),
             network: self.network,
         };
-        self.watched(name, |watch| follow.install(name, locked, watch))
+        self.settled(self.watched(name, |watch| follow.install(name, locked, watch)))
     }
 
     fn watched(
@@ -107,11 +122,18 @@ impl Work<'_> {
         work: impl FnOnce(&Watch<'_>) -> Result<Done, Failure>,
     ) -> Result<Done, Failure> {
         let bar = self.context.ui.transfer(name);
-        work(&Watch {
+        self.stop.shows(bar.clearer());
+        let done = work(&Watch {
             waiting: &|| self.waits(),
             progress: &|come, of| bar.at(come, of),
             new_key: &|source, key| show_key(&self.context.ui, source, key),
-        })
+            begins: &|path| self.stop.begins(path),
+            has_come: &|| self.stop.has_come(),
+        });
+        if done.is_err() {
+            self.stop.settles(None);
+        }
+        done
     }
 
     fn waits(&self) {
