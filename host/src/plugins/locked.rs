@@ -160,7 +160,12 @@ pub(crate) fn contradiction(
         );
     }
     let source = asked?.source.as_deref()?;
-    if place(source, root) == place(&locked.source, root) {
+    let wanted = match Source::parse(source, root) {
+        Ok(wanted) => wanted.name(),
+        // What nothing can be read from is no place that anybody has moved to.
+        Err(failure) => return Some(failure),
+    };
+    if Some(wanted) == place(&locked.source, root) {
         return None;
     }
     refused(
