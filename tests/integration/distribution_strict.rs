@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::distribution_team::{edit, rendered, steps, team};
+use crate::distribution_team::{colleague, edit, rendered, steps, team};
 
 #[test]
 fn a_locked_render_writes_no_other_lock() {
@@ -68,4 +68,21 @@ fn copies_of_a_repository_on_one_machine_agree_about_a_source_inside() {
         environment.ztc_ok(&["render", "--locked"]);
         other(&["plan", "--locked"]);
     }
+}
+
+#[test]
+fn a_lock_says_whose_a_source_is_to_whoever_searches_it_and_takes_its_tables() {
+    let publisher = team();
+    rendered(&publisher);
+    colleague(&publisher);
+    let environment = &publisher.environment;
+    environment.ztc_ok(&["plugins", "keygen", "../other", "--no-password"]);
+    let publish = ["plugins", "publish", "../tree", "--key", "../other"];
+    environment.ztc_ok(&[&publish[..], &["--replace-key"]].concat());
+    let commands: [&[&str]; 3] = [
+        &["plugins", "search"],
+        &["update-versions", "--source", "../tree"],
+        &["plugins", "trust", "list"],
+    ];
+    insta::assert_snapshot!(steps(&publisher, &commands), @"");
 }

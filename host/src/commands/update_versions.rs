@@ -12,6 +12,7 @@ use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
 use crate::lock::{EMBEDDED, Lock, LockedTable};
 use crate::platform::{Platform, Plugin};
+use crate::plugins::locked;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Store;
@@ -59,6 +60,18 @@ struct Come {
     failures: Vec<Failure>,
 }
 
+impl Come {
+    /// Takes nothing from a source whose key is new here and another one than that of the lock.
+    fn refuse_new_keys(&mut self, lock: &Lock, root: &Path) {
+        for fetched in std::mem::take(&mut self.channels) {
+            match locked::refuse_new_key(&lock.plugins, root, &fetched.tree) {
+                Ok(()) => self.channels.push(fetched),
+                Err(failure) => self.failures.push(failure),
+            }
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let machine = &context.machine;
@@ -83,6 +96,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         }
         // The network may be slow; nobody else has to wait for it.
         come = ask(context, &discovery, &channels, &missing, &adapters);
+        if let Some(lock) = &lock {
+            come.refuse_new_keys(lock, context.repository.root());
+        }
         if mode == Mode::Update {
             let _hold = Store::new(machine).hold(|| {
                 context

@@ -10,7 +10,7 @@ use ztc_protocol::{PROTOCOL, ProtocolVersion};
 use crate::error::{Exit, Failure};
 use crate::lock::fields::{self, Contradiction};
 use crate::lock::machine;
-use crate::lock::plugins::{LockedExecutable, LockedPlugin};
+use crate::lock::plugins::{LockedExecutable, LockedPlugin, LockedPlugins};
 use crate::paths::Machine;
 use crate::platform::Plugin;
 use crate::plugins::index::{Asset, Choice, Release};
@@ -20,7 +20,7 @@ use crate::plugins::remembered;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::store::Record;
-use crate::plugins::tree::{Known, LOCK, OPTION, Tree};
+use crate::plugins::tree::{self, Known, LOCK, OPTION, Signed, Tree};
 use crate::plugins::trust::Trust;
 use crate::shell::word;
 
@@ -247,6 +247,26 @@ pub(crate) fn open(
     let tree = Tree::open(source, known, Timestamp::now())?;
     install::notice(machine, &tree, terms);
     Ok(tree)
+}
+
+/// Refuses a key that is new on this machine where a lock has another one for the same source, by whichever adapter.
+pub(crate) fn refuse_new_key(
+    plugins: &LockedPlugins,
+    root: &Path,
+    tree: &Tree,
+) -> Result<(), Failure> {
+    let Signed::New(key) = &tree.signer else {
+        return Ok(());
+    };
+    let place = tree.source.name();
+    let mut keys = plugins
+        .values()
+        .filter(|locked| is_from(locked, &place, root))
+        .filter_map(|locked| Key::parse(locked.publisher_key.as_deref()?).ok());
+    match keys.find(|known| known != key) {
+        Some(known) => Err(tree::other_key(&place, LOCK, &known, &key.shown())),
+        None => Ok(()),
+    }
 }
 
 /// Returns what is known of a source that a lock names, of which it has seen this serial. The lock's key is reviewed by the team and comes before

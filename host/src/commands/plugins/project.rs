@@ -21,6 +21,7 @@ use crate::plugins::environments::{Contradiction, Joined, join};
 use crate::plugins::install::{Done, Mode, Moved, Terms};
 use crate::plugins::signature::Key;
 use crate::plugins::store::Store;
+use crate::plugins::tree::Tree;
 use crate::plugins::{locked, projects};
 use crate::render::workspace::{self, RenderLock};
 
@@ -82,6 +83,14 @@ impl Project {
     /// What platform.yaml and its overlays say of an adapter.
     pub(crate) fn asked(&self, name: &str) -> Option<&Plugin> {
         self.platform.as_ref()?.plugins.get(name)
+    }
+
+    /// Refuses a key that is new on this machine where the lock has another one for the same source, by whichever adapter.
+    pub(crate) fn refuse_new_key(&self, tree: &Tree) -> Result<(), Failure> {
+        match self.lock() {
+            Some(lock) => locked::refuse_new_key(&lock.plugins, self.root(), tree),
+            None => Ok(()),
+        }
     }
 
     /// Refuses an adapter that two environments ask for in two ways.

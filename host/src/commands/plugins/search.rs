@@ -124,7 +124,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     .into_iter();
     for name in names {
         let trusted = sources.is_trusted(&name);
-        let opened = opened.next();
+        let opened = opened.next().map(|opened| {
+            let tree = opened?;
+            sources.refuse_new_key(&tree).map(|()| tree)
+        });
         let about_key = match &opened {
             Some(Ok(tree)) if !trusted => about_key(&sources, &name, tree),
             _ => None,

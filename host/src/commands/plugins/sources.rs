@@ -147,6 +147,11 @@ impl<'a> Sources<'a> {
         own.any(|(_, locked)| locked.publisher_key.as_deref() == Some(key.text()))
     }
 
+    /// Refuses a key that is new on this machine where the lock has another one.
+    pub(crate) fn refuse_new_key(&self, tree: &Tree) -> Result<(), Failure> {
+        self.project.refuse_new_key(tree)
+    }
+
     /// Whether a publisher's key is pinned for a source.
     pub(crate) fn is_trusted(&self, name: &str) -> bool {
         self.trust.sources.contains_key(name)

@@ -13,9 +13,8 @@ use crate::plugins::follow::{Follow, Network};
 use crate::plugins::install::{self, Done, State, Terms, Watch, Wish};
 use crate::plugins::locked;
 use crate::plugins::own;
-use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
-use crate::plugins::tree::{self, LOCK, Signed, Tree};
+use crate::plugins::tree::Tree;
 
 /// What installing one adapter needs.
 pub(crate) struct Work<'a> {
@@ -46,7 +45,7 @@ impl Work<'_> {
         let name = install::name(tree, &wish)?;
         let relock = self.project.relock(self.context, &name, self.terms)?;
         let (place, key) = (tree.source.name(), tree.signer.key());
-        self.refuse_new_key(tree)?;
+        self.project.refuse_new_key(tree)?;
         self.project.refuse_moved(&name, &place, key, self.terms)?;
         let wish = Wish {
             locked: self.project.pin(&name).cloned(),
@@ -68,23 +67,6 @@ impl Work<'_> {
         let installed = installed.map(|done| format!("{} {}", done.name, done.version));
         self.stop.settles(installed.as_deref());
         done
-    }
-
-    /// Refuses a key that is new on this machine where the lock of the repository has another one for the same source, by another adapter.
-    fn refuse_new_key(&self, tree: &Tree) -> Result<(), Failure> {
-        let Signed::New(key) = &tree.signer else {
-            return Ok(());
-        };
-        let place = tree.source.name();
-        let root = self.project.root();
-        let own = self.project.pins().map(|(_, locked)| locked);
-        let mut keys = own
-            .filter(|locked| locked::is_from(locked, &place, root))
-            .filter_map(|locked| Key::parse(locked.publisher_key.as_deref()?).ok());
-        match keys.find(|known| known != key) {
-            Some(known) => Err(tree::other_key(&place, LOCK, &known, &key.shown())),
-            None => Ok(()),
-        }
     }
 
     /// Installs an executable of the operator's own.
