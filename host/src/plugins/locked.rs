@@ -160,6 +160,17 @@ pub(crate) fn contradiction(
         );
     }
     let source = asked?.source.as_deref()?;
+    if let Some(range) = source_range(asked?, root)
+        && !is_inside(range.clone())
+    {
+        return refused(
+            format!("`plugins.{name}.source` names `{range}`"),
+            format!(
+                "run `ztc plugins install {}`, which changes the lock, or change platform.yaml back",
+                word(&format!("{name}@{range}"))
+            ),
+        );
+    }
     if place(source, root) == place(&locked.source, root) {
         return None;
     }
@@ -171,6 +182,12 @@ pub(crate) fn contradiction(
             word(&format!("{name}@{version}"))
         ),
     )
+}
+
+/// Returns the one version that the address of a source names.
+pub(crate) fn source_range(asked: &Plugin, root: &Path) -> Option<VersionReq> {
+    let source = asked.source.as_deref()?;
+    Source::parse(source, root).ok()?.range()
 }
 
 /// Returns what the lock has for this machine.
