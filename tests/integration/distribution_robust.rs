@@ -474,11 +474,18 @@ fn whatever_file_no_longer_fits_the_next_install_works() {
 #[test]
 fn a_read_only_home_says_what_to_do() {
     let world = World::new(0);
+    let key = fs::read_to_string(world.environment.root().join("key.pub")).unwrap();
+    let key = key.lines().last().unwrap();
+    world
+        .environment
+        .ztc_ok(&["plugins", "trust", "add", "../tree", key]);
+    fs::remove_dir_all(world.data()).unwrap();
     let script = r#"
         mount --bind "$HOME" "$HOME" && mount -o remount,bind,ro "$HOME"
         "$ZTC" plugins install hello --source ../tree; echo "exit: $?"
         "$ZTC" plugins install hello --source ../tree --dry-run --quiet; echo "exit: $?"
         "$ZTC" plugins verify --quiet; echo "exit: $?"
+        "$ZTC" plugins search --source ../tree; echo "exit: $?"
         "$ZTC" plugins list --quiet; echo "exit: $?""#;
     let Some(output) = in_namespace(&world, "-rm", script) else {
         return;
@@ -490,6 +497,11 @@ fn a_read_only_home_says_what_to_do() {
     exit: 1
     exit: 0
     NAME  VERSION  TRUST  SOURCE  STATUS
+    exit: 0
+    warning: what file://[ROOT]/tree shows is not remembered: failed to make `[ROOT]/home/.local/share/ztc`
+    NAME   VERSIONS  PROTOCOL  PLATFORMS     INSTALLED  SOURCE                            DESCRIPTION
+    hello  1.0.0     1.0       [MACHINE]  no         file://[ROOT]/tree  says hello
+      next: ztc plugins info hello --source file://[ROOT]/tree  shows what it may touch
     exit: 0
     NAME     VERSION  SOURCE    TRUST     PROTOCOL  STATUS  LOCKED BY
     cilium   [VERSION]    built-in  built-in  1.0       ok      -

@@ -18,6 +18,7 @@ mod distribution_edges;
 mod distribution_environments;
 mod distribution_examples;
 mod distribution_fields;
+mod distribution_finding;
 mod distribution_https;
 mod distribution_interrupt;
 mod distribution_kills;

@@ -2,6 +2,7 @@
 
 mod added;
 mod available;
+mod finding;
 mod info;
 mod install;
 mod installed;
@@ -17,7 +18,7 @@ mod search;
 mod sources;
 mod stop;
 mod test;
-mod together;
+pub(crate) mod together;
 pub(crate) mod trust;
 mod upgrade;
 mod work;

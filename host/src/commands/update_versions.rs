@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::adapter::Discovery;
+use crate::commands::plugins::together::ask_all;
 use crate::commands::plugins::trust::{key_or_file, show_key, show_planned_key};
 use crate::commands::{Context, wait_for};
 use crate::error::{Exit, Failure, Finding};
@@ -200,20 +201,42 @@ fn ask(
     missing: &BTreeMap<String, LockedTable>,
     adapters: &BTreeSet<String>,
 ) -> Come {
+    let (machine, root) = (&context.machine, context.repository.root());
+    let pins = missing.iter().map(|(name, table)| {
+        let place = table.source.clone();
+        (place, Question::Pinned(name, table))
+    });
+    let channels = channels
+        .iter()
+        .map(|channel| (channel.source.name(), Question::Channel(channel)));
+    let questions = pins.chain(channels).collect();
+    let answers = ask_all(&context.ui, questions, |question| match question {
+        Question::Pinned(name, table) => pinned(root, name, table)
+            .map(|text| Answer::Pinned(name.to_owned(), table.clone(), text)),
+        Question::Channel(channel) => update::fetch(machine, channel, adapters)
+            .map(|fetched| Answer::Channel(Box::new(fetched))),
+    });
     let mut come = Come::default();
-    for (name, table) in missing {
-        match pinned(context, name, table) {
-            Ok(text) => come.pins.push((name.clone(), table.clone(), text)),
-            Err(failure) => come.failures.push(of_versions(failure)),
-        }
-    }
-    for channel in channels {
-        match fetch(context, discovery, channel, adapters) {
-            Ok(fetched) => come.channels.push(fetched),
+    for answer in answers {
+        match answer.and_then(|answer| taken(context, discovery, answer, &mut come)) {
+            Ok(()) => {}
             Err(failure) => come.failures.push(of_versions(failure)),
         }
     }
     come
+}
+
+/// What the network is asked for.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    Pinned(&'a str, &'a LockedTable),
+    Channel(&'a Channel),
+}
+
+/// What it has answered.
+enum Answer {
+    Pinned(String, LockedTable, String),
+    Channel(Box<Fetched>),
 }
 
 /// What helps where a source of adapters is away is not what helps here.
@@ -227,7 +250,7 @@ fn of_versions(failure: Failure) -> Failure {
 }
 
 /// Fetches what the lock pins. Its digest says what the bytes are, so nobody has to be trusted for them.
-fn pinned(context: &Context, name: &str, table: &LockedTable) -> Result<String, Failure> {
+fn pinned(root: &Path, name: &str, table: &LockedTable) -> Result<String, Failure> {
     if let Some(problem) = tables::asset_problem(&table.path, table.size, &table.sha256) {
         return Err(Failure::new(
             Exit::Refused,
@@ -235,25 +258,31 @@ fn pinned(context: &Context, name: &str, table: &LockedTable) -> Result<String, 
         )
         .help("take the lock of git again, or `ztc render --new-versions`"));
     }
-    let source = Source::parse(&table.source, context.repository.root())?;
+    let source = Source::parse(&table.source, root)?;
     update::text(&source, table)
 }
 
-/// Fetches from one channel and leaves out what the adapters do not take.
-fn fetch(
+/// Takes what has come, without what the adapters do not take.
+fn taken(
     context: &Context,
     discovery: &Discovery,
-    channel: &Channel,
-    adapters: &BTreeSet<String>,
-) -> Result<Fetched, Failure> {
+    answer: Answer,
+    come: &mut Come,
+) -> Result<(), Failure> {
     let ui = &context.ui;
-    let mut fetched = update::fetch(&context.machine, channel, adapters)?;
-    let refusals =
-        wait_for(async { Ok(update::shown_to_adapters(discovery, ui, &mut fetched).await) })?;
-    refusals
-        .iter()
-        .for_each(|refusal| ui.finding(&background::refused(refusal)));
-    Ok(fetched)
+    match answer {
+        Answer::Pinned(name, table, text) => come.pins.push((name, table, text)),
+        Answer::Channel(mut fetched) => {
+            let refusals = wait_for(async {
+                Ok(update::shown_to_adapters(discovery, ui, &mut fetched).await)
+            })?;
+            refusals
+                .iter()
+                .for_each(|refusal| ui.finding(&background::refused(refusal)));
+            come.channels.push(*fetched);
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what has come, and what the operator wants from now on. The store is held; what changed while the network was asked is refused.

@@ -311,13 +311,13 @@ impl Reader<'_> {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
             other => {
                 let place = self.value(&format!("{pointer}/{key}"));
-                self.add(
-                    format!(
-                        "`plugins.{name}.{key}`: expected text, found {}",
-                        found(other)
-                    ),
-                    place,
+                let message = format!(
+                    "`plugins.{name}.{key}`: expected text, found {}",
+                    found(other)
                 );
+                self.add(message, place).help = other
+                    .is_number()
+                    .then(|| format!("write it in quotes, `{key}: \"{other}\"`"));
                 None
             }
         };

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::digest;
 use crate::error::{Failure, counted};
+use crate::plugins::head::format_problem;
 use crate::plugins::index::{Asset, Release};
-use crate::plugins::install::format_problem;
 use crate::plugins::mirror;
 use crate::plugins::publish::{SUMS, files, sums};
 use crate::plugins::signature::{Key, Refused};

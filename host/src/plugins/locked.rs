@@ -160,7 +160,12 @@ pub(crate) fn contradiction(
         );
     }
     let source = asked?.source.as_deref()?;
-    if let Some(range) = source_range(asked?, root)
+    let wanted = match Source::parse(source, root) {
+        Ok(wanted) => wanted,
+        // What nothing can be read from is no place that anybody has moved to.
+        Err(failure) => return Some(failure),
+    };
+    if let Some(range) = wanted.range()
         && !is_inside(range.clone())
     {
         return refused(
@@ -171,7 +176,7 @@ pub(crate) fn contradiction(
             ),
         );
     }
-    if place(source, root) == place(&locked.source, root) {
+    if Some(wanted.name()) == place(&locked.source, root) {
         return None;
     }
     refused(

@@ -13,6 +13,7 @@ pub(crate) mod check;
 pub(crate) mod claim;
 pub(crate) mod environments;
 pub(crate) mod follow;
+pub(crate) mod head;
 pub(crate) mod index;
 pub(crate) mod inputs;
 pub(crate) mod install;

@@ -249,10 +249,16 @@ impl Source {
                     return Err(Failure::invalid(format!(
                         "`{shown}` is a file, and a tree is a directory"
                     ))
-                    .help(format!(
-                        "a single executable is installed by its path: `ztc plugins install {}`",
-                        word(&shown.to_string())
-                    )));
+                    .help(match root.parent().filter(|_| root.ends_with(index::FILE)) {
+                        Some(tree) => format!(
+                            "name the directory that it lies in: `{}`",
+                            tree.display()
+                        ),
+                        None => format!(
+                            "a single executable is installed by its path: `ztc plugins install {}`",
+                            word(&shown.to_string())
+                        ),
+                    }));
                 }
                 if !root.is_dir() {
                     return Err(Failure::new(

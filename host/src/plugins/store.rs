@@ -18,8 +18,8 @@ use crate::intact;
 use crate::lock;
 use crate::paths::Machine;
 use crate::pipeline::files;
+use crate::plugins::head;
 use crate::plugins::index::{Asset, Release};
-use crate::plugins::install;
 use crate::plugins::projects;
 use crate::shell::word;
 
@@ -438,7 +438,7 @@ impl Write for Incoming {
 /// Refuses what its publisher calls a program for this machine and is none.
 fn refuse_foreign(path: &Path, asset: &Asset) -> Result<(), Failure> {
     let machine = lock::machine();
-    match install::format_problem(path, &machine)? {
+    match head::format_problem(path, &machine)? {
         None => Ok(()),
         Some(problem) => Err(Failure::new(
             Exit::Refused,

@@ -108,7 +108,10 @@ impl Tree {
                 return failure;
             }
             Failure::new(Exit::Missing, format!("`{place}` has no `{}`", index::FILE))
-                .help("name a tree that `ztc plugins publish` has made, or a repository that `ztc plugins push` has filled")
+                .help(match place.strip_suffix(index::FILE) {
+                    Some(tree) => format!("name the tree itself: `{}`", tree.trim_end_matches('/')),
+                    None => "name a tree that `ztc plugins publish` has made, or a repository that `ztc plugins push` has filled".to_owned(),
+                })
         })?;
         let signer = who_signed(&place, &text, signature.as_deref(), &known)?;
         let index = Index::parse(&text, &place)?;

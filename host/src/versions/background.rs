@@ -18,6 +18,9 @@ use crate::versions::update::{self, Fetched};
 /// How long the wizard waits, from the moment on at which the thread began.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// What answers sooner is not worth a line.
+const SHOWN_AFTER: Duration = Duration::from_millis(150);
+
 /// The work that goes on.
 pub(crate) struct Background {
     begun: Instant,
@@ -56,7 +59,7 @@ impl Background {
         for (channel, receiver) in self.waiting {
             let source = channel.source.name();
             let left = LIMIT.saturating_sub(self.begun.elapsed());
-            let why = match receiver.recv_timeout(left) {
+            let why = match wait(&receiver, left, ui, &source) {
                 Ok(Ok(fetched)) if matches!(fetched.tree.signer, Signed::New(_)) => {
                     format!("the key of {source} was never confirmed")
                 }
@@ -88,6 +91,26 @@ impl Background {
             );
         }
         Ok(())
+    }
+}
+
+/// Waits for an answer. A person sees what for, instead of an empty screen.
+fn wait<T>(
+    receiver: &Receiver<T>,
+    left: Duration,
+    ui: &Ui,
+    source: &str,
+) -> Result<T, RecvTimeoutError> {
+    let waiting = ui.waiting();
+    let until = Instant::now() + left;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left.min(SHOWN_AFTER)) {
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => {
+                waiting.of(&format!("asking {source} for newer versions"));
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -74,6 +74,8 @@ fn the_wizard_does_not_wait_for_a_channel_that_is_silent() {
     fs::remove_file(world.environment.repo().join("platform.yaml")).unwrap();
     let begun = Instant::now();
     let mut terminal = Terminal::ztc(&world.environment, &["init"]);
+    // The screen is not empty meanwhile.
+    terminal.wait_for(&format!("asking {address} for newer versions"));
     terminal.wait_for("did not answer within 2 seconds");
     let waited = begun.elapsed();
     terminal.wait_for("versions of talos: table 1, its own");

@@ -8,7 +8,7 @@ use crate::commands::Context;
 use crate::commands::plugins::introduce_program;
 use crate::error::{Exit, Failure};
 use crate::lock;
-use crate::plugins::install::format_problem;
+use crate::plugins::head::format_problem;
 use crate::plugins::name::FileName;
 use crate::plugins::name::{PREFIX, split_version};
 

@@ -15,6 +15,7 @@ use crate::error::{Exit, Failure};
 use crate::lock::Lock;
 use crate::plugins::projects;
 use crate::plugins::tree::Unsigned;
+use crate::shell::word;
 use crate::versions::{Pins, Tables, Used};
 
 /// Options of `ztc plugins info`.
@@ -34,6 +35,15 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let (what, source) = (arguments.what.as_str(), arguments.source.as_deref());
+    if what.contains('/') {
+        return Err(Failure::invalid(format!(
+            "`{what}` is a place, and not the name of an adapter"
+        ))
+        .help(format!(
+            "name the adapter that it has: `ztc plugins info NAME --source {}`",
+            word(what)
+        )));
+    }
     if what.contains('@') || source.is_some() {
         let unsigned = Unsigned::of(arguments.allow_unsigned);
         return available::run(context, what, source, unsigned).map(|()| Exit::Done);

@@ -1,11 +1,12 @@
 //! `ztc plugins install`: what is named, or everything that platform.yaml and its overlays ask for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
 use crate::commands::Context;
+use crate::commands::plugins::finding::{Purpose, find, nameless};
 use crate::commands::plugins::project::{Project, range_of};
 use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::{key_or_file, show_planned_key};
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     /// An adapter with a range of versions (`bgp`, `bgp@^1.2`), a tree (a directory or an address), or an executable
     /// [default: everything that platform.yaml and its overlays ask for]
     #[arg(value_name = "NAME[@RANGE] | PATH | URL")]
-    what: Option<String>,
+    what: Vec<String>,
     /// Where the adapter comes from: a directory, `file://`, `https://` or `oci://`; for what is locked, a copy to take it from instead
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
@@ -156,11 +157,24 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             dry_run: arguments.dry_run,
         });
     } else if count == 0 {
-        context.ui.say("platform.yaml asks for no plugins");
+        context.ui.say(nothing(&project));
     }
     match failed.is_empty() {
         true => Ok(Exit::Done),
         false => end(context, &failed, count),
+    }
+}
+
+/// Says why there was nothing to do.
+fn nothing(project: &Project) -> String {
+    let plugins = project.platform.iter().flat_map(|it| &it.plugins);
+    let paths = plugins.filter_map(|(name, plugin)| Some((name, plugin.path.as_ref()?)));
+    let paths: Vec<String> = paths
+        .map(|(name, path)| format!("`{name}` is {path}, as `plugins.{name}.path` says"))
+        .collect();
+    match paths.is_empty() {
+        true => "platform.yaml asks for no plugins".to_owned(),
+        false => format!("nothing to install: {}", paths.join("; ")),
     }
 }
 
@@ -213,7 +227,7 @@ fn one(work: &Work<'_>, job: Job) -> Result<Done, Failure> {
         Job::File(path) => work.file(&path),
         Job::Tree(wish) => work.wish(wish),
         Job::Somewhere(name, range) => {
-            let tree = work.find(&name)?;
+            let tree = find(work.context, work.terms, &name, Purpose::Install)?;
             let wish = Wish {
                 name: Some(name),
                 range,
@@ -349,10 +363,22 @@ fn jobs(
     project: &Project,
     key: Option<&str>,
 ) -> Result<Vec<Job>, Failure> {
-    let root = context.repository.root();
-    let Some(what) = arguments.what.as_deref() else {
+    if arguments.what.is_empty() {
         return wanted(context, arguments, project);
-    };
+    }
+    let each = arguments.what.iter();
+    each.map(|what| named(context, arguments, project, (what, key)))
+        .collect()
+}
+
+/// Reads one that is named.
+fn named(
+    context: &Context,
+    arguments: &Arguments,
+    project: &Project,
+    (what, key): (&str, Option<&str>),
+) -> Result<Job, Failure> {
+    let root = context.repository.root();
     if arguments.locked && what.contains(['@', '/']) {
         return Err(Failure::invalid(format!(
             "`--locked` takes what the lock names, and `{what}` may be something else"
@@ -370,20 +396,23 @@ fn jobs(
         if path.is_file() {
             // One file has one name in the lock.
             let path = std::fs::canonicalize(&path).unwrap_or(path);
-            return Ok(vec![Job::File(path)]);
+            return Ok(Job::File(path));
         }
         let source = Source::parse(what, root)?;
-        return Ok(vec![Job::Tree(Wish {
+        return Ok(Job::Tree(Wish {
             name: None,
             range: None,
             source,
             locked: None,
-        })]);
+        }));
     }
     let (name, range) = match what.split_once('@') {
         Some((name, range)) => (name, Some(requirement(range)?)),
         None => (what, None),
     };
+    if name.is_empty() {
+        return Err(nameless());
+    }
     project.refuse_contradiction(name)?;
     let locked = project.pin(name);
     // Who names an adapter and says that its publisher began anew means the lock, too.
@@ -396,10 +425,10 @@ fn jobs(
         _ => range,
     };
     if let (None, Some(locked)) = (&range, locked) {
-        return Ok(vec![follow(project, name, locked)]);
+        return Ok(follow(project, name, locked));
     }
     if arguments.locked {
-        return Ok(vec![not_locked(name)]);
+        return Ok(not_locked(name));
     }
     let asked = project.asked(name);
     let range = range.or_else(|| asked.and_then(range_of));
@@ -408,7 +437,7 @@ fn jobs(
         .clone()
         .or_else(|| asked.and_then(|plugin| plugin.source.clone()))
         .or_else(|| locked.map(|locked| locked.source.clone()));
-    Ok(vec![match source {
+    Ok(match source {
         Some(source) => Job::Tree(Wish {
             name: Some(name.to_owned()),
             range,
@@ -416,7 +445,7 @@ fn jobs(
             locked: None,
         }),
         None => Job::Somewhere(name.to_owned(), range),
-    }])
+    })
 }
 
 /// Returns everything that platform.yaml and its overlays ask for and the lock names.
@@ -430,7 +459,13 @@ fn wanted(
             Exit::Missing,
             "there is no `platform.yaml` that asks for plugins",
         )
-        .help("name what to install: `ztc plugins install NAME --source SOURCE`"));
+        .help(match above(project.root()) {
+            Some(directory) => format!(
+                "one lies above: `ztc -C {} plugins install`",
+                word(&directory.display().to_string())
+            ),
+            None => "name what to install: `ztc plugins install NAME --source SOURCE`".to_owned(),
+        }));
     };
     let wanted = platform.plugins.iter().filter(|(_, plugin)| {
         plugin.path.is_none() && (plugin.source.is_some() || plugin.version.is_some())
@@ -482,10 +517,22 @@ fn wanted(
     Ok(jobs)
 }
 
+/// The nearest directory above that has a platform.yaml.
+fn above(root: &Path) -> Option<PathBuf> {
+    let root = std::fs::canonicalize(root).ok()?;
+    let mut above = root.ancestors().skip(1);
+    let found = above.find(|directory| directory.join("platform.yaml").is_file());
+    found.map(Path::to_owned)
+}
+
 /// Returns the job of following the lock, where platform.yaml asks for what it has.
 fn follow(project: &Project, name: &str, locked: &LockedPlugin) -> Job {
     let asked = project.asked(name);
     match locked::contradiction(name, locked, asked, project.root()) {
+        Some(failure) if failure.exit == Exit::Invalid => Job::Refused(
+            name.to_owned(),
+            failure.at(project.place_of(name, "/source")),
+        ),
         Some(failure) => Job::Refused(name.to_owned(), failure),
         None => Job::Locked(name.to_owned(), locked.clone()),
     }
@@ -503,8 +550,15 @@ fn not_locked(name: &str) -> Job {
 /// Reads a range; a whole version means that version alone.
 pub(crate) fn requirement(text: &str) -> Result<VersionReq, Failure> {
     let exact = Version::parse(text).map(|version| format!("={version}"));
+    let number = text.strip_prefix('v');
+    let help = match number.filter(|number| VersionReq::parse(number).is_ok()) {
+        Some(number) => format!("versions have no `v`: write `@{number}`"),
+        None if text == "latest" || text.is_empty() => {
+            "leave `@` and what follows it out: without a range the newest is taken".to_owned()
+        }
+        None => "write a version or a range, such as `bgp@1.2.0` or `bgp@^1.2`".to_owned(),
+    };
     VersionReq::parse(exact.as_deref().unwrap_or(text)).map_err(|error| {
-        Failure::invalid(format!("`{text}` is not a range of versions: {error}"))
-            .help("write a version or a range, such as `bgp@1.2.0` or `bgp@^1.2`")
+        Failure::invalid(format!("`{text}` is not a range of versions: {error}")).help(help)
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use serde::Serialize;
 
+use crate::adapter::builtin;
 use crate::commands::Context;
 use crate::error::{Exit, Failure, did_you_mean};
 use crate::intact;
@@ -185,6 +186,15 @@ fn verified(store: &Store, record: &Record) -> Verified {
     }
 }
 
+/// Says that an adapter was never installed, because ztc brings it.
+pub(crate) fn part_of_ztc(name: &str) -> Failure {
+    Failure::new(
+        Exit::Missing,
+        format!("`{name}` is not installed: it is a part of ztc"),
+    )
+    .help("it comes and goes with ztc itself; `ztc version` says which one this is")
+}
+
 /// Reads the bytes that only the lock of a repository names: the record of their version is of those of another publisher.
 fn only_locked(context: &Context, store: &Store, installed: &[Record]) -> Vec<Verified> {
     let mut rows: Vec<Verified> = Vec::new();
@@ -264,6 +274,10 @@ pub(crate) fn remove(context: &Context, arguments: &Remove) -> Result<Exit, Fail
         if let Some(hold) = &hold {
             // Where a removal was killed that had forgotten it already, this is the rest of it.
             store.sweep(hold);
+        }
+        let is_known = installed.iter().any(|record| record.name == name);
+        if builtin::find(name).is_some() && !is_known {
+            return Err(part_of_ztc(name));
         }
         let failure = Failure::new(
             Exit::Missing,

@@ -9,6 +9,7 @@ use crate::adapter::Discovery;
 use crate::commands::Context;
 use crate::commands::plugins::install;
 use crate::commands::plugins::project::Project;
+use crate::commands::plugins::together::ask_all;
 use crate::error::{Exit, Failure, Finding};
 use crate::lock;
 use crate::platform::{Platform, Plugin};
@@ -58,8 +59,15 @@ pub(crate) fn offer(
     ui.say("platform.yaml asks for adapters that are not installed here:");
     let mut found = Vec::new();
     let mut known = true;
-    for name in &names {
-        match look(context, platform, &project, name, network) {
+    let questions = names.iter().map(|name| {
+        let source = platform.plugins[name].source.clone();
+        (source.unwrap_or_default(), name)
+    });
+    let looks = ask_all(ui, questions.collect(), |name: &String| {
+        look(context, platform, &project, name, network)
+    });
+    for (name, look) in names.iter().zip(looks) {
+        match look {
             Ok((tree, choice)) => {
                 known &= matches!(tree.signer, Signed::Known(_));
                 let trust = match (project.pin(name), &tree.signer) {

@@ -76,6 +76,9 @@ struct Searched {
     state: State,
     /// Why it is not what it shows now.
     why: Option<String>,
+    /// What a person should know of its key.
+    #[serde(skip)]
+    about_key: Option<String>,
     serial: Option<u64>,
     issued: Option<String>,
 }
@@ -121,12 +124,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     .into_iter();
     for name in names {
         let trusted = sources.is_trusted(&name);
+        let opened = opened.next();
+        let about_key = match &opened {
+            Some(Ok(tree)) if !trusted => about_key(&sources, &name, tree),
+            _ => None,
+        };
         let Answer {
             state,
             index,
             failure,
             unsigned,
-        } = index_of(context, &name, opened.next(), &terms)?;
+        } = index_of(context, &name, opened, &terms)?;
         let why = failure.as_ref().map(|failure| failure.message.clone());
         searched.push(Searched {
             source: name.clone(),
@@ -134,6 +142,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             unsigned,
             state,
             why,
+            about_key,
             serial: index.as_ref().map(|index| index.serial),
             issued: index.as_ref().map(|index| index.issued.clone()),
         });
@@ -186,6 +195,25 @@ impl Answer {
     }
 }
 
+/// Says by whose word the key of a source is known that is not pinned.
+fn about_key(sources: &Sources<'_>, place: &str, tree: &Tree) -> Option<String> {
+    let key = tree.signer.key()?;
+    let pin = format!(
+        "`ztc plugins trust add {} {}` pins it for this machine",
+        word(place),
+        word(key.text())
+    );
+    Some(match &tree.says {
+        _ if sources.locks_key(place, key) => {
+            format!("the key of {place} is the one that the lock of this repository names; {pin}")
+        }
+        Some(says) => format!("the key of {place} is the one of {says}, and not pinned; {pin}"),
+        None => format!(
+            "no key is pinned for {place}: whose it is will be shown by `ztc plugins install`"
+        ),
+    })
+}
+
 /// Returns what a source shows now, or what it has shown last; nothing: it was not asked.
 fn index_of(
     context: &Context,
@@ -201,12 +229,18 @@ fn index_of(
         Some(opened) => match opened {
             Ok(tree) => {
                 if matches!(tree.signer, Signed::Known(_)) {
-                    let store = Store::new(&context.machine);
-                    let _hold = store.hold(|| {})?;
-                    if let Err(failure) =
-                        install::remember(&context.machine, &tree, terms, &|_, _| {})
-                    {
-                        return Ok(Answer::new(State::Refused, None, Some(failure)));
+                    match keep(context, &tree, terms) {
+                        Ok(()) => {}
+                        // To show it needs no place to write.
+                        Err(failure) if failure.exit == Exit::Failed => {
+                            context.ui.warning(format!(
+                                "what {name} shows is not remembered: {}",
+                                failure.message
+                            ));
+                        }
+                        Err(failure) => {
+                            return Ok(Answer::new(State::Refused, None, Some(failure)));
+                        }
                     }
                 }
                 return Ok(Answer {
@@ -225,6 +259,13 @@ fn index_of(
             None => Answer::new(State::Refused, None, Some(failure)),
         }),
     }
+}
+
+/// Remembers what a source shows.
+fn keep(context: &Context, tree: &Tree, terms: &Terms) -> Result<(), Failure> {
+    let store = Store::new(&context.machine);
+    let _hold = store.hold(|| {})?;
+    install::remember(&context.machine, tree, terms, &|_, _| {})
 }
 
 fn fits(name: &str, entry: &Entry, word: Option<&str>) -> bool {
@@ -283,11 +324,8 @@ fn say(context: &Context, arguments: &Arguments, found: &[Found], searched: &[Se
                 "nobody has signed {}: what it says of its adapters may be untrue",
                 one.source
             ));
-        } else if !one.trusted && one.state == State::Asked {
-            context.ui.say(format!(
-                "no key is pinned for {}: whose it is will be shown by `ztc plugins install`",
-                one.source
-            ));
+        } else if let Some(about) = one.about_key.as_ref().filter(|_| one.state == State::Asked) {
+            context.ui.say(about);
         }
     }
     if found.is_empty() {

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use semver::VersionReq;
 
 use crate::commands::Context;
+use crate::commands::plugins::finding::{Purpose, find};
 use crate::commands::plugins::install::requirement;
 use crate::commands::plugins::project::{Project, range_of};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::lock::plugins::LockedPlugin;
 use crate::platform::Plugin;
-use crate::plugins::index::and;
 use crate::plugins::install::{self, Terms};
 use crate::plugins::locked;
+use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
+use crate::plugins::store::Store;
 use crate::plugins::tree::Tree;
 use crate::plugins::trust::Trust;
 
@@ -74,7 +76,10 @@ impl<'a> Sources<'a> {
             .or_else(|| asked?.source.as_deref());
         let source = match named {
             Some(text) => self.parse(text)?,
-            None => self.find(name)?,
+            None => {
+                let tree = find(self.context, self.terms, name, Purpose::Look)?;
+                self.parse(&tree.source.name())?
+            }
         };
         let locked = pin.and_then(|locked| format!("={}", locked.version).parse().ok());
         Ok(Wanted {
@@ -114,18 +119,32 @@ impl<'a> Sources<'a> {
         platform.flat_map(|platform| &platform.plugins)
     }
 
-    /// Every source that is known, by its name: trusted ones and those of platform.yaml.
+    /// Every source that is known, by its name: trusted ones, those of platform.yaml and the lock, and those that something was installed from.
     pub(crate) fn known(&self) -> Result<BTreeMap<String, Source>, Failure> {
         let named = self
             .plugins()
             .filter_map(|(_, plugin)| plugin.source.as_ref());
         let locked = self.project.pins().map(|(_, locked)| &locked.source);
-        let all = self.trust.sources.keys().chain(named).chain(locked);
+        let installed = Store::new(&self.context.machine).installed();
+        let from = installed.iter().filter(|record| !record.is_file());
+        let from = from.map(|record| &record.source);
+        let trusted = self.trust.sources.keys();
+        let all = trusted.chain(named).chain(locked).chain(from);
         all.map(|text| {
             let source = self.parse(text)?;
             Ok((source.name(), source))
         })
         .collect()
+    }
+
+    /// Whether the lock names this key for a source.
+    pub(crate) fn locks_key(&self, place: &str, key: &Key) -> bool {
+        let root = self.project.root();
+        let mut own = self
+            .project
+            .pins()
+            .filter(|(_, locked)| locked::is_from(locked, place, root));
+        own.any(|(_, locked)| locked.publisher_key.as_deref() == Some(key.text()))
     }
 
     /// Whether a publisher's key is pinned for a source.
@@ -141,32 +160,5 @@ impl<'a> Sources<'a> {
                 None => failure,
             }
         })
-    }
-
-    /// Finds the one trusted source that has an adapter.
-    fn find(&self, name: &str) -> Result<Source, Failure> {
-        let mut found = Vec::new();
-        for text in self.trust.sources.keys() {
-            let source = self.parse(text)?;
-            let tree = install::open(&self.context.machine, source.clone(), self.terms)?;
-            if tree.index.adapters.contains_key(name) {
-                found.push(source);
-            }
-        }
-        let names: Vec<String> = found.iter().map(Source::name).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => Err(Failure::new(
-                Exit::Missing,
-                format!("no trusted source has an adapter `{name}`"),
-            )
-            .help("say where it comes from with `--source SOURCE`")),
-            _ => Err(
-                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
-                    .detail(format!("they are {}", and(&names)))
-                    .help("choose one with `--source SOURCE`"),
-            ),
-        }
     }
 }

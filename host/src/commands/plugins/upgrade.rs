@@ -5,8 +5,10 @@ use std::path::Path;
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
+use crate::adapter::builtin;
 use crate::commands::Context;
 use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
+use crate::commands::plugins::installed::part_of_ztc;
 use crate::commands::plugins::project::Project;
 use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::together::ask_all;
@@ -190,6 +192,9 @@ fn wanted(
                 None => (text.as_str(), None),
             };
             let record = used(project, &installed, name)?.ok_or_else(|| {
+                if builtin::find(name).is_some() {
+                    return part_of_ztc(name);
+                }
                 let failure = Failure::new(Exit::Missing, format!("`{name}` is not installed"));
                 let names = installed.iter().map(|record| record.name.as_str());
                 failure.help(did_you_mean(name, names).unwrap_or_else(|| {
@@ -251,7 +256,11 @@ fn used<'a>(
 fn uses(project: &Project, name: &str) -> bool {
     let platform = project.platform.as_ref();
     platform.is_none_or(|platform| {
-        platform.plugins.contains_key(name)
+        let plugin = platform.plugins.get(name);
+        if plugin.is_some_and(|plugin| plugin.path.is_some()) {
+            return false;
+        }
+        plugin.is_some()
             || platform
                 .sections
                 .iter()

@@ -7,18 +7,15 @@ use crate::commands::Context;
 use crate::commands::plugins::project::Project;
 use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::trust::show_key;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::lock::plugins::LockedPlugin;
 use crate::plugins::follow::{Follow, Network};
-use crate::plugins::index::and;
 use crate::plugins::install::{self, Done, State, Terms, Watch, Wish};
 use crate::plugins::locked;
 use crate::plugins::own;
 use crate::plugins::signature::Key;
 use crate::plugins::source::Source;
 use crate::plugins::tree::{self, LOCK, Signed, Tree};
-use crate::plugins::trust::Trust;
-use crate::shell::word;
 
 /// What installing one adapter needs.
 pub(crate) struct Work<'a> {
@@ -102,48 +99,6 @@ impl Work<'_> {
         self.stop.has_come();
         let done = own::install(machine, own, pin, self.terms, &|| self.waits());
         self.settled(done.and_then(|done| relock.take(self.context, done)))
-    }
-
-    /// Finds the one trusted source that has an adapter.
-    pub(crate) fn find(&self, name: &str) -> Result<Tree, Failure> {
-        let machine = &self.context.machine;
-        let trust = Trust::load(machine)?;
-        let mut found = Vec::new();
-        for source in trust.sources.keys() {
-            let source = Source::parse(source, self.context.repository.root())?;
-            let tree = install::open(machine, source, self.terms)?;
-            if tree.index.adapters.contains_key(name) {
-                found.push(tree);
-            }
-        }
-        let sources: Vec<String> = found.iter().map(|tree| tree.source.name()).collect();
-        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        match found.len() {
-            0 => Err(Failure::new(
-                Exit::Missing,
-                format!("no trusted source has an adapter `{name}`"),
-            )
-            .help(match self.context.repository.root().join(name).exists() {
-                true => format!(
-                    "where you mean what lies here under that name, write `ztc plugins install {}`",
-                    word(&format!("./{name}"))
-                ),
-                false => format!(
-                    "say where it comes from: `ztc plugins install {} --source SOURCE`",
-                    word(name)
-                ),
-            })),
-            1 => Ok(found.remove(0)),
-            _ => Err(
-                Failure::invalid(format!("several trusted sources have an adapter `{name}`"))
-                    .detail(format!("they are {}", and(&sources)))
-                    .help(format!(
-                        "choose one: `ztc plugins install {} --source {}`",
-                        word(name),
-                        word(sources[0])
-                    )),
-            ),
-        }
     }
 
     /// Installs exactly what the lock names.
