@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 
 use crate::distribution::{Publisher, machine};
+use crate::distribution_team::{PLATFORM, release, rendered, steps, team};
 use crate::environment::{Run, TestEnv};
 use crate::schemas::valid;
 
@@ -151,6 +152,95 @@ fn a_tree_is_pushed_to_a_registry_and_installed_from_it() {
     --- stderr
     error: `oci://[REGISTRY]/acme/hello:1.0.0` names a version
       help: write `oci://[REGISTRY]/acme/hello`: every version gets a tag of its own
+    ");
+}
+
+#[test]
+fn a_source_that_names_one_version_holds_every_command_to_it() {
+    let publisher = team();
+    let Some(registry) = Registry::start(&publisher, "") else {
+        return;
+    };
+    release(&publisher, "1.1.0");
+    let to = format!("oci://{}/acme/hello", registry.address);
+    let push = ["plugins", "push", "../tree", &to];
+    publisher.environment.ztc_ok(&push);
+    let asks = |tag: &str| {
+        let source = format!("{to}{tag}");
+        publisher
+            .environment
+            .write("platform.yaml", PLATFORM.replace("../tree", &source));
+    };
+    asks(":1.0.0");
+    rendered(&publisher);
+    let before = publisher.environment.files();
+    let show = |commands: &[&[&str]]| {
+        let said = steps(&publisher, commands);
+        said.replace(&registry.address, "[REGISTRY]")
+    };
+    insta::assert_snapshot!(show(&[
+        &["plugins", "upgrade", "--yes"],
+        &["plugins", "upgrade", "hello@1.1.0", "--dry-run"],
+    ]), @"
+    $ ztc plugins upgrade --yes
+    exit: 0
+    --- stderr
+    hello 1.0.0 is the newest that fits, from oci://[REGISTRY]/acme/hello
+      newer     1.1.0 is outside of `=1.0.0`, which `plugins.hello.source` names at platform.yaml:6:19
+    $ ztc plugins upgrade hello@1.1.0 --dry-run
+    exit: 0
+    --- stderr
+    hello 1.0.0 -> 1.1.0 from oci://[REGISTRY]/acme/hello
+      sha256    [SHA256] -> [SHA256]
+      protocol  1.0
+      inputs    as before
+      touches   what it touched before
+    warning: `hello` 1.1.0 would be installed and not used here, because it is outside of `=1.0.0`, which `plugins.hello.source` names at platform.yaml:6:19: change that line first
+    ");
+    assert_eq!(publisher.environment.files(), before);
+    // The lock of somebody who had another source.
+    asks("");
+    publisher
+        .environment
+        .ztc_ok(&["plugins", "upgrade", "--yes"]);
+    publisher.environment.ztc_ok(&["render"]);
+    asks(":1.0.0");
+    insta::assert_snapshot!(show(&[
+        &["validate", "--locked"],
+        &["plugins", "install"],
+        &["plugins", "install", "hello@=1.0.0"],
+        &["render"],
+        &["validate", "--locked"],
+    ]), @"
+    $ ztc validate --locked
+    exit: 5
+    --- stderr
+    error: the lock has `hello` 1.1.0, and `plugins.hello.source` names `=1.0.0`
+      --> platform.yaml:4:3
+      asked for: ^1 from oci://[REGISTRY]/acme/hello:1.0.0
+      help: run `ztc plugins install hello@=1.0.0`, which changes the lock, or change platform.yaml back
+    $ ztc plugins install
+    exit: 5
+    --- stderr
+    error: the lock has `hello` 1.1.0, and `plugins.hello.source` names `=1.0.0`
+      help: run `ztc plugins install hello@=1.0.0`, which changes the lock, or change platform.yaml back
+    $ ztc plugins install hello@=1.0.0
+    exit: 0
+    --- stderr
+    ✓ hello 1.0.0 was installed from oci://[REGISTRY]/acme/hello
+      platform/lock.json names hello 1.0.0 instead of 1.1.0
+      next: ztc render  renders with it
+    $ ztc render
+    exit: 0
+    --- stderr
+      changed  platform/generated/services/hello/hello.txt
+      changed  platform/lock.json
+    ✓ rendered `test`: 1 artifacts, 0 stages (0 added, 2 changed, 0 removed, 1 unchanged)
+      next: ztc plan  shows what a bootstrap would do
+    $ ztc validate --locked
+    exit: 0
+    --- stderr
+    ✓ `test` is as it was rendered at [TIME]: 1 adapters, 1 artifacts, 0 stages, 0 secret bundles
     ");
 }
 

@@ -16,6 +16,12 @@ use crate::distribution_publish::sign;
 use crate::environment::{Run, collect};
 use crate::schemas::valid;
 
+/// What a tag can name.
+const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_LIST: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
 /// A publisher with two keys, and what is put where their trees lie.
 struct World {
     publisher: Publisher,
@@ -87,41 +93,56 @@ impl World {
         fs::read(self.publisher.tree().join(file)).unwrap()
     }
 
+    /// Sends bytes and returns their digest.
+    fn blob(&self, content: &[u8]) -> String {
+        let begin = self.http("POST", "/v2/acme/hello/blobs/uploads/", (OCI, b""));
+        let lines = begin.lines();
+        let mut places = lines.filter_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("location").then(|| value.trim())
+        });
+        let place = places.next().expect("it says where to send a file");
+        let place = place.split(&self.registry.address).last().unwrap();
+        let digest = format!("sha256:{}", sha256_hex(content));
+        let said = self.http("PUT", &format!("{place}&digest={digest}"), (OCI, content));
+        assert!(said.starts_with("HTTP/1.1 201"), "{said}");
+        digest
+    }
+
     /// Puts files under a tag, as whoever may write to the registry can.
     fn put(&self, tag: &str, files: &[(&str, &[u8])]) {
-        let blob = |content: &[u8]| {
-            let begin = self.http("POST", "/v2/acme/hello/blobs/uploads/", b"");
-            let lines = begin.lines();
-            let mut places = lines.filter_map(|line| {
-                let (name, value) = line.split_once(": ")?;
-                name.eq_ignore_ascii_case("location").then(|| value.trim())
-            });
-            let place = places.next().expect("it says where to send a file");
-            let place = place.split(&self.registry.address).last().unwrap();
-            let digest = format!("sha256:{}", sha256_hex(content));
-            let said = self.http("PUT", &format!("{place}&digest={digest}"), content);
-            assert!(said.starts_with("HTTP/1.1 201"), "{said}");
-            digest
-        };
         let layers: Vec<Value> = files
             .iter()
             .map(|(path, content)| {
-                json!({"mediaType": "application/octet-stream", "digest": blob(content), "size": content.len(),
+                json!({"mediaType": "application/octet-stream", "digest": self.blob(content), "size": content.len(),
                     "annotations": {"org.opencontainers.image.title": path}})
             })
             .collect();
-        let kind = "application/vnd.oci.image.manifest.v1+json";
-        let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob(b"{}"), "size": 2});
-        let manifest =
-            json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers});
+        let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": self.blob(b"{}"), "size": 2});
+        let manifest = json!({"mediaType": OCI, "config": config, "layers": layers});
+        self.name(tag, OCI, manifest);
+    }
+
+    /// Makes a tag name what is no tree: an image of Docker, and lists of images.
+    fn put_image(&self, tag: &str, kind: &str) {
+        let config = json!({"mediaType": "application/vnd.docker.container.image.v1+json", "digest": self.blob(b"{}"), "size": 2});
+        let layer = json!({"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": self.blob(b"layer"), "size": 5});
+        let manifest = match kind {
+            DOCKER => json!({"mediaType": kind, "config": config, "layers": [layer]}),
+            _ => json!({"mediaType": kind, "manifests": []}),
+        };
+        self.name(tag, kind, manifest);
+    }
+
+    fn name(&self, tag: &str, kind: &str, mut manifest: Value) {
+        manifest["schemaVersion"] = json!(2);
         let path = format!("/v2/acme/hello/manifests/{tag}");
-        let said = self.http("PUT", &path, manifest.to_string().as_bytes());
+        let said = self.http("PUT", &path, (kind, manifest.to_string().as_bytes()));
         assert!(said.starts_with("HTTP/1.1 201"), "{said}");
     }
 
-    fn http(&self, method: &str, path: &str, body: &[u8]) -> String {
+    fn http(&self, method: &str, path: &str, (kind, body): (&str, &[u8])) -> String {
         let mut stream = TcpStream::connect(&self.registry.address).unwrap();
-        let kind = "application/vnd.oci.image.manifest.v1+json";
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: {kind}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             self.registry.address,
@@ -205,7 +226,7 @@ fn a_key_is_rotated_in_a_registry_by_an_explicit_word() {
       touches network example.org:443
     ");
     // Nothing is left of the old key, in no version either.
-    let manifest = world.http("GET", "/v2/acme/hello/manifests/1.0.0", b"");
+    let manifest = world.http("GET", "/v2/acme/hello/manifests/1.0.0", (OCI, b""));
     let signature = sha256_hex(&world.read("hello/1.0.0/SHA256SUMS.minisig"));
     assert!(manifest.contains(&signature), "{manifest}");
 }
@@ -423,6 +444,101 @@ fn what_nobody_has_signed_locks_no_publisher_out() {
     );
     let kept = world.run(&[&push[..], &["--replace-key"]].concat());
     assert_eq!(kept.code, Some(5), "{kept}");
+}
+
+#[test]
+fn an_image_under_a_tag_locks_no_publisher_out() {
+    let Some(world) = World::new() else { return };
+    let push = ["plugins", "push", "../tree", &world.to];
+    let before = world.files();
+    let held = |tag: &str| {
+        world.http(
+            "GET",
+            &format!("/v2/acme/hello/manifests/{tag}"),
+            (OCI, b""),
+        )
+    };
+    for kind in [DOCKER, DOCKER_LIST, OCI_LIST] {
+        for tag in ["index", "1.0.0"] {
+            world.put_image(tag, kind);
+            let refused = world.run(&push);
+            let said = format!(
+                "exit: 5\n--- stderr\nerror: `oci://[REGISTRY]/acme/hello` has something that no publisher has signed\n  \
+                 `oci://[REGISTRY]/acme/hello` cannot be used: its artifact `{tag}` is no tree of adapters\n  \
+                 help: find out who has written it; with `--replace-key` your tree takes its place"
+            );
+            assert_eq!(refused.to_string(), said, "{kind}");
+            let publish = world.publish("../key", &["--to", &world.to]);
+            assert_eq!(publish.to_string(), said, "{kind}");
+            assert_eq!(world.files(), before);
+            if tag == "index" {
+                let install = world.run(&["plugins", "install", "hello", "--source", &world.to]);
+                assert_eq!(
+                    install.to_string(),
+                    "exit: 1\n--- stderr\nerror: `oci://[REGISTRY]/acme/hello` cannot be used: its artifact `index` is no tree of adapters\n  \
+                     help: name a repository that `ztc plugins push` has filled"
+                );
+            }
+            world.ok(&[&push[..], &["--replace-key"]].concat());
+            assert!(held(tag).contains("application/vnd.ztc.tree.config.v1+json"));
+            world.ok(&["plugins", "install", "hello", "--source", &world.to]);
+            world.ok(&push);
+        }
+    }
+}
+
+#[test]
+fn nonsense_under_the_tag_of_a_version_is_not_replaced_without_a_word() {
+    let Some(world) = World::new() else { return };
+    let push = ["plugins", "push", "../tree", &world.to];
+    let nonsense: [(&str, &[u8]); 2] = [("index.json", b"nonsense"), ("index.json.minisig", b"x")];
+    world.put("1.0.0", &nonsense);
+    insta::assert_snapshot!(world.run(&push), @"
+    exit: 5
+    --- stderr
+    error: `oci://[REGISTRY]/acme/hello` has something that no publisher has signed
+      the index of `oci://[REGISTRY]/acme/hello:1.0.0` cannot be used: it is not JSON: expected ident at line 1 column 2
+      help: find out who has written it; with `--replace-key` your tree takes its place
+    ");
+    world.ok(&[&push[..], &["--replace-key"]].concat());
+    // What another key has signed there, and the publisher's own of a mirror that did not hold the program.
+    let copy = "cp -r tree mine";
+    assert_eq!(world.publisher.environment.shell(".", copy).code, Some(0));
+    world.ok(&[
+        "plugins",
+        "publish",
+        "../mine",
+        "--key",
+        "../new",
+        "--replace-key",
+    ]);
+    let mine =
+        |file: &str| fs::read(world.publisher.environment.root().join("mine").join(file)).unwrap();
+    world.put(
+        "1.0.0",
+        &[
+            ("index.json", &mine("index.json")),
+            ("index.json.minisig", &mine("index.json.minisig")),
+        ],
+    );
+    insta::assert_snapshot!(world.run(&push), @"
+    exit: 5
+    --- stderr
+    error: `oci://[REGISTRY]/acme/hello:1.0.0` has a tree that was signed with another key
+      there: [NEW]
+      here: [OLD]
+      help: push what that key has signed, or to another repository; with `--replace-key` yours takes its place, and everybody who has installed from there has to trust your key by hand
+    ");
+    let (index, signature) = (world.read("index.json"), world.read("index.json.minisig"));
+    world.put(
+        "1.0.0",
+        &[("index.json", &index), ("index.json.minisig", &signature)],
+    );
+    insta::assert_snapshot!(world.ok(&push), @"
+    exit: 0
+    --- stderr
+    ✓ oci://[REGISTRY]/acme/hello holds the tree with serial 1, new versions 1.0.0
+    ");
 }
 
 #[test]

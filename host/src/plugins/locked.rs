@@ -161,11 +161,22 @@ pub(crate) fn contradiction(
     }
     let source = asked?.source.as_deref()?;
     let wanted = match Source::parse(source, root) {
-        Ok(wanted) => wanted.name(),
+        Ok(wanted) => wanted,
         // What nothing can be read from is no place that anybody has moved to.
         Err(failure) => return Some(failure),
     };
-    if Some(wanted) == place(&locked.source, root) {
+    if let Some(range) = wanted.range()
+        && !is_inside(range.clone())
+    {
+        return refused(
+            format!("`plugins.{name}.source` names `{range}`"),
+            format!(
+                "run `ztc plugins install {}`, which changes the lock, or change platform.yaml back",
+                word(&format!("{name}@{range}"))
+            ),
+        );
+    }
+    if Some(wanted.name()) == place(&locked.source, root) {
         return None;
     }
     refused(
@@ -176,6 +187,12 @@ pub(crate) fn contradiction(
             word(&format!("{name}@{version}"))
         ),
     )
+}
+
+/// Returns the one version that the address of a source names.
+pub(crate) fn source_range(asked: &Plugin, root: &Path) -> Option<VersionReq> {
+    let source = asked.source.as_deref()?;
+    Source::parse(source, root).ok()?.range()
 }
 
 /// Returns what the lock has for this machine.

@@ -18,7 +18,7 @@ use crate::paths::Repository;
 use crate::pipeline::journal::now;
 use crate::platform::{Platform, Plugin};
 use crate::plugins::environments::{Contradiction, Joined, join};
-use crate::plugins::install::{Done, Mode, Moved, Terms};
+use crate::plugins::install::{Done, Mode, Moved, Terms, both};
 use crate::plugins::signature::Key;
 use crate::plugins::store::Store;
 use crate::plugins::tree::Tree;
@@ -112,12 +112,25 @@ impl Project {
     /// Says where platform.yaml asks for other versions than this one; nothing where it would take it.
     pub(crate) fn unwanted(&self, name: &str, version: &Version) -> Option<String> {
         let asked = self.asked(name)?;
-        let range = range_of(asked)?;
-        let text = asked.version.as_deref().unwrap_or_default();
-        (!range.matches(version)).then(|| {
+        if range_of(asked).is_some_and(|range| !range.matches(version)) {
+            let text = asked.version.as_deref().unwrap_or_default();
             let place = self.place_of(name, "/version");
-            format!("is outside of `{text}`, which `plugins.{name}.version` asks for at {place}")
+            return Some(format!(
+                "is outside of `{text}`, which `plugins.{name}.version` asks for at {place}"
+            ));
+        }
+        let range = locked::source_range(asked, self.root())?;
+        (!range.matches(version)).then(|| {
+            let place = self.place_of(name, "/source");
+            format!("is outside of `{range}`, which `plugins.{name}.source` names at {place}")
         })
+    }
+
+    /// The versions that platform.yaml asks for: by a range, and by a source that names one.
+    pub(crate) fn asked_range(&self, name: &str) -> Option<VersionReq> {
+        let asked = self.asked(name)?;
+        let named = locked::source_range(asked, self.root());
+        both(range_of(asked).as_ref(), named)
     }
 
     /// Whether what is installed under a name is used here.
@@ -254,7 +267,7 @@ impl Relock<'_> {
             done.warnings.push(format!(
                 "the lock goes on with `{name}` {}: {asks}; change {} and run `ztc plugins install {name}@{version}` where you want this one",
                 old.version,
-                self.project.place_of(name, match new.version == old.version {
+                self.project.place_of(name, match asks.contains(".source`") {
                     true => "/source",
                     false => "/version",
                 }),

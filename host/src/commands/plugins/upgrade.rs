@@ -9,7 +9,7 @@ use crate::adapter::builtin;
 use crate::commands::Context;
 use crate::commands::plugins::install::{Failed, exit_of, requirement, say, say_lock};
 use crate::commands::plugins::installed::part_of_ztc;
-use crate::commands::plugins::project::{Project, range_of};
+use crate::commands::plugins::project::Project;
 use crate::commands::plugins::stop::Stop;
 use crate::commands::plugins::together::ask_all;
 use crate::commands::plugins::work::Work;
@@ -208,7 +208,7 @@ fn wanted(
                 .help("install the newer file: `ztc plugins install PATH --allow-unsigned`"));
             }
             Ok(Candidate {
-                range: range.or_else(|| asked_range(project, name)),
+                range: range.or_else(|| project.asked_range(name)),
                 record: record.clone(),
             })
         });
@@ -223,7 +223,7 @@ fn wanted(
     for name in names.into_iter().filter(|name| uses(project, name)) {
         match used(project, &installed, name)? {
             Some(record) if !record.is_file() => all.push(Candidate {
-                range: asked_range(project, name),
+                range: project.asked_range(name),
                 record: record.clone(),
             }),
             _ => {}
@@ -266,10 +266,6 @@ fn uses(project: &Project, name: &str) -> bool {
                 .iter()
                 .any(|section| section.adapter == name)
     }) || project.pin(name).is_some()
-}
-
-fn asked_range(project: &Project, name: &str) -> Option<VersionReq> {
-    project.asked(name).and_then(range_of)
 }
 
 /// Opens the source of what is installed.

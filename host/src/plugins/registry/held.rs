@@ -46,7 +46,7 @@ pub(crate) fn compare(
         (Old::Signed(old), _) if old.1.publisher.key == index.publisher.key => {
             refuse_older(to, (&old.0, &old.1), (text, index))?;
         }
-        (Old::Signed(old), OtherKey::Refuse) => return Err(another_key(to, &old.1, index)),
+        (Old::Signed(old), OtherKey::Refuse) => return Err(another_key(&to.name(), &old.1, index)),
         (Old::Signed(old), OtherKey::Replace) => {
             let ours: BTreeSet<String> = tags(index).into_iter().map(|tag| tag.name).collect();
             let theirs = tags(&old.1).into_iter().map(|tag| tag.name);
@@ -174,7 +174,11 @@ fn artifact(
         }
     };
     let Some(failure) = other_bytes(to, tag, &manifest) else {
-        return Ok(Some(manifest));
+        return match (incomplete(to, tag, &manifest, index)?, other) {
+            (Some(failure), OtherKey::Refuse) => Err(failure),
+            (Some(_), OtherKey::Replace) => Ok(None),
+            (None, _) => Ok(Some(manifest)),
+        };
     };
     match other {
         OtherKey::Replace if !is_signed(to, tag, &manifest, index)? => Ok(None),
@@ -195,6 +199,27 @@ fn other_bytes(to: &Repository, tag: &Tag<'_>, manifest: &Manifest) -> Option<Fa
             .detail(format!("here: {here}"))
             .help("give the change a new version: a published version never changes its bytes; where nobody has signed these, `--replace-key` puts yours in their place")
         })
+    })
+}
+
+/// Why an artifact that lacks files of its version, and so makes room, is not the publisher's.
+fn incomplete(
+    to: &Repository,
+    tag: &Tag<'_>,
+    manifest: &Manifest,
+    new: &Index,
+) -> Result<Option<Failure>, Failure> {
+    let mut assets = tag.release.platforms.values();
+    if assets.all(|asset| manifest.digest(&asset.path).is_some()) {
+        return Ok(None);
+    }
+    let place = format!("{}:{}", to.name(), tag.name);
+    let judged =
+        signed(to, manifest)?.and_then(|(text, signature)| judged(&place, &text, &signature));
+    Ok(match judged {
+        Ok(index) if index.publisher.key == new.publisher.key => None,
+        Ok(index) => Some(another_key(&place, &index, new)),
+        Err(failure) => Some(nobodys(to, failure)),
     })
 }
 
@@ -297,10 +322,10 @@ fn offered_again(old: &Index, index: &Index) -> Vec<String> {
     all
 }
 
-fn another_key(to: &Repository, old: &Index, index: &Index) -> Failure {
+fn another_key(place: &str, old: &Index, index: &Index) -> Failure {
     Failure::new(
         Exit::Refused,
-        format!("`{}` has a tree that was signed with another key", to.name()),
+        format!("`{place}` has a tree that was signed with another key"),
     )
     .detail(format!("there: {}", old.publisher.key))
     .detail(format!("here: {}", index.publisher.key))

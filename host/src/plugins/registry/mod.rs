@@ -35,6 +35,10 @@ const MOST_MANIFEST: u64 = 4 << 20;
 
 /// The media types. `CONFIG` says that an artifact is a tree of adapters.
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// All that a tag can name: a registry that is asked for one type alone refuses to say what else is there.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v1+prettyjws, application/vnd.docker.distribution.manifest.v1+json, */*";
 const CONFIG: &str = "application/vnd.ztc.tree.config.v1+json";
 
 /// The annotation with a layer's path, as every tool for artifacts reads it.
@@ -55,6 +59,9 @@ pub(crate) struct Repository {
 /// What a manifest says, as far as it matters.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Manifest {
+    /// Not every artifact says it.
+    #[serde(rename = "mediaType")]
+    media_type: Option<String>,
     #[serde(default)]
     layers: Vec<Layer>,
 }
@@ -232,7 +239,7 @@ impl Repository {
 
     fn manifest_text(&self, tag: &str) -> Result<Option<Vec<u8>>, Failure> {
         let path = format!("manifests/{tag}");
-        let answer = self.get(&path, MANIFEST, web::SMALL)?;
+        let answer = self.get(&path, MANIFESTS, web::SMALL)?;
         let text = answer.map(|answer| answer.small(&self.name(), &path, MOST_MANIFEST));
         text.transpose()
     }
@@ -241,9 +248,11 @@ impl Repository {
         let manifest: Manifest = serde_json::from_slice(text).map_err(|error| {
             self.nonsense(&format!("its artifact `{tag}` cannot be read: {error}"))
         })?;
+        // An image, or a list of images.
+        let is_other = |kind: &str| kind != MANIFEST;
         match manifest.digest(index::FILE) {
-            Some(_) => Ok(manifest),
-            None => Err(self.nonsense(&format!("its artifact `{tag}` is no tree of adapters"))),
+            Some(_) if !manifest.media_type.as_deref().is_some_and(is_other) => Ok(manifest),
+            _ => Err(self.nonsense(&format!("its artifact `{tag}` is no tree of adapters"))),
         }
     }
 
