@@ -244,8 +244,8 @@ fn a_change_of_the_lock_is_survived_at_every_point() {
     let install = ["plugins", "install", "hello@^1.1"];
     let mend = || drop(world.publisher.environment.ztc_ok(&install));
     insta::assert_snapshot!(world.at_every_point(&install, mend), @"
-    made store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
     changed sources/[SHA256].json
+    made store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
     made installed/hello/1.1.0.json
     changed repo/platform/lock.json
     ");
@@ -253,8 +253,8 @@ fn a_change_of_the_lock_is_survived_at_every_point() {
     let upgrade = ["plugins", "upgrade", "--yes"];
     let mend = || drop(world.publisher.environment.ztc_ok(&upgrade));
     insta::assert_snapshot!(world.at_every_point(&upgrade, mend), @"
-    made store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
     changed sources/[SHA256].json
+    made store/[SHA256]/ztc-adapter-hello-1.1.0-[MACHINE]
     made installed/hello/1.1.0.json
     changed repo/platform/lock.json
     ");

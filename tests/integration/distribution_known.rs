@@ -436,7 +436,7 @@ fn an_index_that_an_upgrade_has_read_is_not_forgotten() {
     --- stderr
     error: no version of `hello` of `file://[ROOT]/tree` can be used here
       1.0.0 was taken back by its publisher: it loses data
-      help: ask the publisher for a build for this machine, or ask for another version with `NAME@VERSION`
+      help: ask the publisher what to use instead; `hello@1.0.0` takes what was taken back all the same
     $ ztc plugins list
     exit: 0
     --- stdout

@@ -84,5 +84,29 @@ fn a_lock_says_whose_a_source_is_to_whoever_searches_it_and_takes_its_tables() {
         &["update-versions", "--source", "../tree"],
         &["plugins", "trust", "list"],
     ];
-    insta::assert_snapshot!(steps(&publisher, &commands), @"");
+    insta::assert_snapshot!(steps(&publisher, &commands), @"
+    $ ztc plugins search
+    exit: 5
+    --- stderr
+    error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
+      known: [KEY] (id [ID])
+      signed with: [KEY] (id [ID])
+      help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
+    $ ztc update-versions --source ../tree
+    exit: 5
+    --- stdout
+    ADAPTER  TABLE  ORIGIN  SOURCE  WHY
+    cilium  1  embedded  -  no channel is configured
+    hetzner  1  embedded  -  no channel is configured
+    talos  1  embedded  -  no channel is configured
+    --- stderr
+    error: `file://[ROOT]/tree` is signed with another key than the one that the lock names
+      known: [KEY] (id [ID])
+      signed with: [KEY] (id [ID])
+      help: ask its publisher by another way; where the key was changed on purpose, run `ztc plugins install NAME@RANGE --key KEY`
+    $ ztc plugins trust list
+    exit: 0
+    --- stdout
+    SOURCE  KEY  SINCE
+    ");
 }

@@ -355,15 +355,37 @@ fn every_mistake_at_once() {
 #[test]
 fn what_acts_on_a_terminal_is_no_configuration() {
     let text = "apiVersion: ztc/v1\nenvironment: \"\\e[31mlab\"\nadapters: {}\n\"a\\u202Eb\": 1\nplugins:\n  bgp: {source: \"https://\\x9b2J\"}\n";
-    insta::assert_snapshot!(refused(text), @"");
+    insta::assert_snapshot!(refused(text), @"
+    exit: 2
+    --- stderr
+    error: `platform.yaml` is not valid
+      platform.yaml:2:14: error: `�[31mlab` has a character that is not for reading (U+001B)
+        help: write it without
+      platform.yaml:2:14: error: `�[31mlab` is not the name of an environment: lower-case letters, digits and hyphens, a letter or digit at both ends, at most 63 in all
+        help: write a name such as `environment: production`
+      platform.yaml:3:1: error: `adapters` is empty: a platform needs at least one adapter
+        help: name the adapters of the platform under `adapters:`, or write a new file with `ztc init`
+      platform.yaml:4:1: error: `a�b` has a character that is not for reading (U+202E)
+        help: write it without
+      platform.yaml:4:1: error: unknown key `a�b`
+        help: the keys here are `apiVersion`, `environment`, `adapters`, or `plugins`
+      platform.yaml:6:17: error: `https://�2J` has a character that is not for reading (U+009B)
+        help: write it without
+    ");
     let environment = TestEnv::new();
     environment.write(
         "platform.yaml",
-        "apiVersion: ztc/v1\nenvironment: lab\nadapters: {}\n",
+        "apiVersion: ztc/v1\nenvironment: lab\nadapters: {talos: {}}\n",
     );
     environment.write(
         "platform/lock.json",
         r#"{"format": 2, "timestamp": "\u001b[2Jthen", "plugins": {}}"#,
     );
-    insta::assert_snapshot!(environment.ztc(&["validate"]), @"");
+    insta::assert_snapshot!(environment.ztc(&["plugins", "install"]), @"
+    exit: 2
+    --- stderr
+    error: the lock was edited: `/timestamp` has a character that is not for reading (U+001B)
+      --> platform/lock.json
+      help: put it back with `git checkout -- platform/lock.json`, or remove it and run `ztc render`
+    ");
 }

@@ -207,6 +207,7 @@ fn a_plan_tells_what_runs_right_now() {
     last         run     never ran
     --- stderr
     2 of 2 tasks run
+      `fake` is no part of ztc, and its stages run as you, outside of the sandbox: platform/generated/debug/scripts/fake
     warning: run [RUN] of `test` is going on: this is what would be left if it ended now
       help: follow it with `ztc status --follow`
     ");
