@@ -402,6 +402,7 @@ mod tests {
   platform.yaml:7:19: error: key `a` stands twice in the same mapping
     help: it stands at platform.yaml:7:13 already: keep one of them
   platform.yaml:8:23: error: `plugins.x.source`: expected text, found the number `1`
+    help: write it in quotes, `source: \"1\"`
   platform.yaml:8:26: error: unknown key `rev`
     help: the keys here are `path`, `source`, `version`, or `environment`
   platform.yaml:8:43: error: `plugins.x.version` is not a range of versions: unexpected character 'o' while parsing major version number
